@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/communicator.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <numeric>
+
+namespace firesteel {
+
+namespace {
+
+constexpr std::size_t kMaxMessageBytes = std::size_t{1} << 30;
+constexpr int kExchangeTag = 0x4000;
+
+void check(int code, std::string_view call) {
+  if (code == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  throw internal_error(std::string(call) + " failed: " + std::string(text.data(), static_cast<std::size_t>(length)));
+}
+
+/// Calls body(offset, count) for consecutive pieces of at most 1 GiB.
+template <class Body>
+void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) {
+  const std::size_t piece = kMaxMessageBytes / unit * unit;
+  for (std::size_t offset = 0; offset < bytes; offset += piece) body(offset, std::min(piece, bytes - offset));
+}
+
+/// The order in which several faults are reported: words, absent input, output, data, the rest.
+int precedence(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::bad_parameter: return 0;
+    case ErrorCode::no_input: return 1;
+    case ErrorCode::cannot_create: return 2;
+    case ErrorCode::bad_input: return 3;
+    default: return 4;
+  }
+}
+
+struct FailureKey {
+  Index failed = 0;
+  Index precedence = 0;
+  Index file = 0;
+  Index offset = 0;
+  Index code = 0;
+};
+
+bool before(const FailureKey& a, const FailureKey& b) {
+  return std::tuple(-a.failed, a.precedence, a.file, a.offset) < std::tuple(-b.failed, b.precedence, b.file, b.offset);
+}
+
+}  // namespace
+
+struct Communicator::Handle {
+  MPI_Comm comm = MPI_COMM_NULL;
+  int rank = 0;
+  int size = 1;
+  int node_size = 1;
+  std::map<std::string, Traffic, std::less<>> traffic;
+
+  Handle() = default;
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() {
+    int finalized = 0;
+    MPI_Finalized(&finalized);
+    if (finalized == 0 && comm != MPI_COMM_NULL) MPI_Comm_free(&comm);
+  }
+};
+
+Communicator::Communicator(MPI_Comm parent) : handle_(std::make_shared<Handle>()) {
+  check(MPI_Comm_dup(parent, &handle_->comm), "MPI_Comm_dup");
+  check(MPI_Comm_set_errhandler(handle_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  check(MPI_Comm_rank(handle_->comm, &handle_->rank), "MPI_Comm_rank");
+  check(MPI_Comm_size(handle_->comm, &handle_->size), "MPI_Comm_size");
+  MPI_Comm node = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(handle_->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node), "MPI_Comm_split_type");
+  check(MPI_Comm_size(node, &handle_->node_size), "MPI_Comm_size");
+  MPI_Comm_free(&node);
+}
+
+int Communicator::rank() const { return handle_->rank; }
+int Communicator::size() const { return handle_->size; }
+int Communicator::node_size() const { return handle_->node_size; }
+MPI_Comm Communicator::native() const { return handle_->comm; }
+const std::map<std::string, Traffic, std::less<>>& Communicator::traffic() const { return handle_->traffic; }
+
+Index Communicator::bytes_sent() const {
+  return std::accumulate(handle_->traffic.begin(), handle_->traffic.end(), Index{0},
+                         [](Index sum, const auto& entry) { return sum + entry.second.bytes_sent; });
+}
+
+void Communicator::count(std::string_view name, Index messages, Index bytes) {
+  auto entry = handle_->traffic.find(name);
+  if (entry == handle_->traffic.end()) entry = handle_->traffic.emplace(name, Traffic{}).first;
+  ++entry->second.calls;
+  entry->second.messages += messages;
+  entry->second.bytes_sent += bytes;
+}
+
+void Communicator::agree(const std::exception_ptr& failure) {
+  std::int64_t failed = failure ? 1 : 0;
+  if (size() > 1) {
+    check(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT64_T, MPI_MAX, handle_->comm), "MPI_Allreduce");
+    count("agree", 1, sizeof failed);
+  }
+  if (failed == 0) return;
+
+  FailureKey mine;
+  std::string text;
+  if (failure) {
+    const Error error = to_error(failure);
+    mine = {1, precedence(error.code()), error.place().file, error.place().offset, static_cast<Index>(error.code())};
+    text = error.what();
+  }
+  const auto keys = allgather(mine);
+  const auto first = std::min_element(keys.begin(), keys.end(), before);
+  text = broadcast_text(std::move(text), static_cast<int>(first - keys.begin()));
+  throw Error(static_cast<ErrorCode>(first->code), text, {first->file, first->offset}, true);
+}
+
+void Communicator::barrier() { check(MPI_Barrier(handle_->comm), "MPI_Barrier"); }
+
+void Communicator::broadcast_bytes(std::span<std::byte> bytes, int root) {
+  if (size() == 1) return;
+  in_pieces(bytes.size(), 1, [&](std::size_t offset, std::size_t length) {
+    check(MPI_Bcast(bytes.data() + offset, static_cast<int>(length), MPI_BYTE, root, handle_->comm), "MPI_Bcast");
+  });
+  count("broadcast", rank() == root ? size() - 1 : 0, rank() == root ? static_cast<Index>(bytes.size()) * (size() - 1) : 0);
+}
+
+std::string Communicator::broadcast_text(std::string text, int root) {
+  text.resize(static_cast<std::size_t>(broadcast_value(static_cast<Index>(text.size()), root)));
+  broadcast(std::span<char>(text.data(), text.size()), root);
+  return text;
+}
+
+namespace {
+template <class T>
+void allreduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, MPI_Comm comm) {
+  in_pieces(values.size_bytes(), sizeof(T), [&](std::size_t offset, std::size_t length) {
+    check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T), static_cast<int>(length / sizeof(T)), type,
+                        operation, comm),
+          "MPI_Allreduce");
+  });
+}
+}  // namespace
+
+void Communicator::allreduce_sum(std::span<std::int64_t> values) {
+  if (size() == 1) return;
+  allreduce(values, MPI_INT64_T, MPI_SUM, handle_->comm);
+  count("allreduce_sum", 1, static_cast<Index>(values.size_bytes()));
+}
+void Communicator::allreduce_min(std::span<std::int64_t> values) {
+  if (size() == 1) return;
+  allreduce(values, MPI_INT64_T, MPI_MIN, handle_->comm);
+  count("allreduce_min", 1, static_cast<Index>(values.size_bytes()));
+}
+void Communicator::allreduce_max(std::span<std::int64_t> values) {
+  if (size() == 1) return;
+  allreduce(values, MPI_INT64_T, MPI_MAX, handle_->comm);
+  count("allreduce_max", 1, static_cast<Index>(values.size_bytes()));
+}
+void Communicator::allreduce_min(std::span<double> values) {
+  if (size() == 1) return;
+  allreduce(values, MPI_DOUBLE, MPI_MIN, handle_->comm);
+  count("allreduce_min", 1, static_cast<Index>(values.size_bytes()));
+}
+void Communicator::allreduce_max(std::span<double> values) {
+  if (size() == 1) return;
+  allreduce(values, MPI_DOUBLE, MPI_MAX, handle_->comm);
+  count("allreduce_max", 1, static_cast<Index>(values.size_bytes()));
+}
+
+bool Communicator::any(bool value) {
+  std::int64_t word = value ? 1 : 0;
+  allreduce_max(std::span(&word, 1));
+  return word != 0;
+}
+
+std::int64_t Communicator::exclusive_scan(std::int64_t value) {
+  if (size() == 1) return 0;
+  std::int64_t before_me = 0;
+  check(MPI_Exscan(&value, &before_me, 1, MPI_INT64_T, MPI_SUM, handle_->comm), "MPI_Exscan");
+  count("exclusive_scan", 1, sizeof value);
+  return rank() == 0 ? 0 : before_me;
+}
+
+void Communicator::allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all) {
+  const int length = static_cast<int>(mine.size());
+  check(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm), "MPI_Allgather");
+  count("allgather", size() - 1, length * static_cast<Index>(size() - 1));
+}
+
+namespace {
+std::vector<Index> offsets_of(std::span<const Index> counts) {
+  std::vector<Index> offsets(counts.size() + 1, 0);
+  std::partial_sum(counts.begin(), counts.end(), offsets.begin() + 1);
+  return offsets;
+}
+}  // namespace
+
+void Communicator::exchange(std::span<const std::byte> send, std::span<const Index> send_counts,
+                            std::span<const Index> send_offsets, std::span<std::byte> receive,
+                            std::span<const Index> receive_counts, std::span<const Index> receive_offsets,
+                            std::string_view name) {
+  std::vector<MPI_Request> requests;
+  Index messages = 0;
+  Index bytes = 0;
+  for (int peer = 0; peer < size(); ++peer) {
+    const auto p = static_cast<std::size_t>(peer);
+    if (peer == rank()) continue;
+    in_pieces(static_cast<std::size_t>(receive_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
+      check(MPI_Irecv(receive.data() + receive_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer, kExchangeTag,
+                      handle_->comm, &requests.emplace_back()),
+            "MPI_Irecv");
+    });
+  }
+  for (int step = 1; step < size(); ++step) {
+    const int peer = (rank() + step) % size();
+    const auto p = static_cast<std::size_t>(peer);
+    in_pieces(static_cast<std::size_t>(send_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
+      check(MPI_Isend(send.data() + send_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer, kExchangeTag,
+                      handle_->comm, &requests.emplace_back()),
+            "MPI_Isend");
+      ++messages;
+      bytes += static_cast<Index>(length);
+    });
+  }
+  const auto me = static_cast<std::size_t>(rank());
+  if (send_counts[me] > 0)
+    std::memcpy(receive.data() + receive_offsets[me], send.data() + send_offsets[me], static_cast<std::size_t>(send_counts[me]));
+  check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+  count(name, messages, bytes);
+}
+
+std::vector<std::byte> Communicator::allgatherv_bytes(std::span<const std::byte> mine) {
+  const auto counts = allgather(static_cast<Index>(mine.size()));
+  const auto offsets = offsets_of(counts);
+  std::vector<std::byte> all(static_cast<std::size_t>(offsets.back()));
+  const std::vector<Index> send_counts(counts.size(), static_cast<Index>(mine.size()));
+  const std::vector<Index> send_offsets(counts.size(), 0);
+  exchange(mine, send_counts, send_offsets, all, counts, offsets, "allgatherv");
+  return all;
+}
+
+std::vector<std::byte> Communicator::gatherv_bytes(std::span<const std::byte> mine, int root) {
+  auto counts = allgather(static_cast<Index>(mine.size()));
+  std::vector<Index> send_counts(counts.size(), 0);
+  send_counts[static_cast<std::size_t>(root)] = static_cast<Index>(mine.size());
+  const std::vector<Index> send_offsets(counts.size(), 0);
+  if (rank() != root) std::fill(counts.begin(), counts.end(), 0);
+  const auto offsets = offsets_of(counts);
+  std::vector<std::byte> all(static_cast<std::size_t>(offsets.back()));
+  exchange(mine, send_counts, send_offsets, all, counts, offsets, "gatherv");
+  return all;
+}
+
+std::vector<std::string> Communicator::allgather_texts(std::span<const std::string> texts) {
+  std::vector<Index> lengths;
+  std::string joined;
+  for (const auto& text : texts) {
+    lengths.push_back(static_cast<Index>(text.size()));
+    joined += text;
+  }
+  const auto all_lengths = allgatherv(std::span<const Index>(lengths));
+  const auto all_joined = allgatherv(std::span<const char>(joined));
+  std::vector<std::string> all;
+  std::size_t offset = 0;
+  for (const Index length : all_lengths) {
+    all.emplace_back(all_joined.data() + offset, static_cast<std::size_t>(length));
+    offset += static_cast<std::size_t>(length);
+  }
+  return all;
+}
+
+std::vector<std::byte> Communicator::alltoallv_bytes(std::span<const std::byte> mine, std::span<const Index> send_counts,
+                                                     std::size_t value_bytes, std::vector<Index>* receive_counts) {
+  std::vector<Index> send_bytes(send_counts.begin(), send_counts.end());
+  for (auto& bytes : send_bytes) bytes *= static_cast<Index>(value_bytes);
+  std::vector<Index> receive_bytes(send_bytes.size());
+  check(MPI_Alltoall(send_bytes.data(), 1, MPI_INT64_T, receive_bytes.data(), 1, MPI_INT64_T, handle_->comm), "MPI_Alltoall");
+  const auto send_offsets = offsets_of(send_bytes);
+  const auto receive_offsets = offsets_of(receive_bytes);
+  std::vector<std::byte> received(static_cast<std::size_t>(receive_offsets.back()));
+  exchange(mine, send_bytes, send_offsets, received, receive_bytes, receive_offsets, "alltoallv");
+  if (receive_counts != nullptr) {
+    *receive_counts = receive_bytes;
+    for (auto& bytes : *receive_counts) bytes /= static_cast<Index>(value_bytes);
+  }
+  return received;
+}
+
+void Communicator::send(std::span<const std::byte> buffer, int destination, int tag) {
+  in_pieces(std::max<std::size_t>(1, buffer.size()), 1, [&](std::size_t offset, std::size_t length) {
+    check(MPI_Send(buffer.data() + offset, static_cast<int>(std::min(length, buffer.size() - offset)), MPI_BYTE, destination,
+                   tag, handle_->comm),
+          "MPI_Send");
+  });
+  count("send", 1, static_cast<Index>(buffer.size()));
+}
+
+std::size_t Communicator::receive(std::span<std::byte> buffer, int source, int tag) {
+  std::size_t received = 0;
+  // A sender with less to say sends one short piece: stop there.
+  for (std::size_t offset = 0; offset == 0 || offset < buffer.size(); offset += kMaxMessageBytes) {
+    const std::size_t length = std::min(kMaxMessageBytes, buffer.size() - offset);
+    MPI_Status status;
+    check(MPI_Recv(buffer.data() + offset, static_cast<int>(length), MPI_BYTE, source, tag, handle_->comm, &status), "MPI_Recv");
+    int bytes = 0;
+    check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
+    received += static_cast<std::size_t>(bytes);
+    if (static_cast<std::size_t>(bytes) < length) break;
+  }
+  return received;
+}
+
+}  // namespace firesteel

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mpi.h>
+
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "firesteel/core/error.hpp"
+#include "firesteel/core/index.hpp"
+
+namespace firesteel {
+
+/// What one kind of operation has cost this rank so far.
+struct Traffic {
+  Index calls = 0;
+  Index messages = 0;    ///< sent by this rank, by the formula documented at the operation
+  Index bytes_sent = 0;  ///< payload bytes that left this rank
+};
+
+/// A group of ranks that work on one job, over a private duplicate of an MPI communicator, so that a caller's own MPI
+/// traffic is untouched. Errors of MPI are returned on it alone and thrown as Error. Copies share the duplicate.
+///
+/// Every member is collective (all ranks call it, in the same order) unless marked local. None takes a floating-point
+/// sum: its order would change with the number of ranks (see CanonicalSum). Counts are 64-bit; buffers above 1 GiB are
+/// sent in pieces.
+///
+/// Failure: code that can throw runs inside collectively(), so that one rank's error becomes the same error on all.
+class Communicator {
+ public:
+  /// Duplicates `parent`. MPI must be initialised.
+  explicit Communicator(MPI_Comm parent);
+
+  int rank() const;             ///< local
+  int size() const;             ///< local
+  MPI_Comm native() const;      ///< local; our duplicate, for parallel HDF5 only
+  /// Ranks of this communicator that share this rank's memory (its node). Local: settled when duplicated.
+  int node_size() const;
+
+  /// Runs `local` on every rank, then agrees: if any rank threw, all throw the error of the smallest place (file,
+  /// offset). `local` must not call the communicator. Cost: one allreduce of 8 bytes where nothing fails.
+  template <class F>
+  std::invoke_result_t<F&> collectively(F&& local) {
+    std::exception_ptr failure;
+    if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
+      try {
+        local();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      agree(failure);
+    } else {
+      std::optional<std::invoke_result_t<F&>> result;
+      try {
+        result.emplace(local());
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      agree(failure);
+      return std::move(*result);
+    }
+  }
+
+  /// All ranks throw the smallest error if any rank passes one; otherwise returns.
+  void agree(const std::exception_ptr& failure);
+
+  void barrier();
+
+  template <class T>
+  void broadcast(std::span<T> values, int root) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    broadcast_bytes(std::as_writable_bytes(values), root);
+  }
+  /// Every rank leaves with the root's value.
+  template <class T>
+  T broadcast_value(T value, int root) {
+    broadcast(std::span<T>(&value, 1), root);
+    return value;
+  }
+  std::string broadcast_text(std::string text, int root);
+
+  // Order-free reductions, in place.
+  void allreduce_sum(std::span<std::int64_t> values);
+  void allreduce_min(std::span<std::int64_t> values);
+  void allreduce_max(std::span<std::int64_t> values);
+  void allreduce_min(std::span<double> values);  ///< NaN is not allowed
+  void allreduce_max(std::span<double> values);  ///< NaN is not allowed
+  std::int64_t sum(std::int64_t value) {
+    allreduce_sum(std::span(&value, 1));
+    return value;
+  }
+  bool any(bool value);
+
+  /// Sum of `value` over the ranks before this one.
+  std::int64_t exclusive_scan(std::int64_t value);
+
+  /// One value a rank, in rank order.
+  template <class T>
+  std::vector<T> allgather(const T& value) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    std::vector<T> all(static_cast<std::size_t>(size()));
+    allgather_bytes(std::as_bytes(std::span(&value, 1)), std::as_writable_bytes(std::span(all)));
+    return all;
+  }
+  /// The ranks' vectors one after another, in rank order.
+  template <class T>
+  std::vector<T> allgatherv(std::span<const T> values) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    return from_bytes<T>(allgatherv_bytes(std::as_bytes(values)));
+  }
+  /// As allgatherv, for texts.
+  std::vector<std::string> allgather_texts(std::span<const std::string> texts);
+  /// The ranks' vectors in rank order on `root`; empty elsewhere.
+  template <class T>
+  std::vector<T> gatherv(std::span<const T> values, int root) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    return from_bytes<T>(gatherv_bytes(std::as_bytes(values), root));
+  }
+
+  /// send_counts[r] values, in rank order, go to rank r; what arrives is ordered by sender. receive_counts (optional)
+  /// gets the number from each.
+  template <class T>
+  std::vector<T> alltoallv(std::span<const T> values, std::span<const Index> send_counts,
+                           std::vector<Index>* receive_counts = nullptr) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    return from_bytes<T>(alltoallv_bytes(std::as_bytes(values), send_counts, sizeof(T), receive_counts));
+  }
+
+  // Point to point, for CanonicalSum and neighbour exchange. Tags below 2^15. Not collective.
+  void send(std::span<const std::byte> buffer, int destination, int tag);
+  /// Receives at most buffer.size() bytes; returns how many arrived.
+  std::size_t receive(std::span<std::byte> buffer, int source, int tag);
+
+  /// Cost by operation name since construction. Local.
+  const std::map<std::string, Traffic, std::less<>>& traffic() const;
+  /// Payload bytes this rank has sent, all operations. Local.
+  Index bytes_sent() const;
+
+ private:
+  struct Handle;
+
+  template <class T>
+  static std::vector<T> from_bytes(const std::vector<std::byte>& bytes) {
+    std::vector<T> values(bytes.size() / sizeof(T));
+    if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+  }
+  void broadcast_bytes(std::span<std::byte> bytes, int root);
+  void allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all);
+  std::vector<std::byte> allgatherv_bytes(std::span<const std::byte> mine);
+  std::vector<std::byte> gatherv_bytes(std::span<const std::byte> mine, int root);
+  std::vector<std::byte> alltoallv_bytes(std::span<const std::byte> mine, std::span<const Index> send_counts,
+                                         std::size_t value_bytes, std::vector<Index>* receive_counts);
+  void exchange(std::span<const std::byte> send, std::span<const Index> send_counts, std::span<const Index> send_offsets,
+                std::span<std::byte> receive, std::span<const Index> receive_counts,
+                std::span<const Index> receive_offsets, std::string_view name);
+  void count(std::string_view name, Index messages, Index bytes);
+
+  std::shared_ptr<Handle> handle_;
+};
+
+}  // namespace firesteel

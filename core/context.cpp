@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/context.hpp"
+
+#include "firesteel/core/mpi_runtime.hpp"
+
+namespace firesteel {
+
+struct Context::State {
+  State(std::shared_ptr<MpiRuntime> mpi, MPI_Comm parent, ContextOptions options)
+      : runtime(std::move(mpi)),
+        comm(parent),
+        placement(place(comm, options.threads)),
+        monitor(options.monitor ? std::move(options.monitor) : std::make_shared<Monitor>()) {}
+
+  std::shared_ptr<MpiRuntime> runtime;  // before comm: destroyed after it
+  Communicator comm;
+  Placement placement;
+  std::shared_ptr<Monitor> monitor;
+};
+
+Context::Context(ContextOptions options) {
+  auto runtime = MpiRuntime::acquire();
+  state_ = std::make_shared<State>(std::move(runtime), MPI_COMM_WORLD, std::move(options));
+}
+
+Context::Context(MPI_Comm parent, ContextOptions options)
+    : state_(std::make_shared<State>(MpiRuntime::acquire(), parent, std::move(options))) {}
+
+Communicator& Context::comm() const { return state_->comm; }
+int Context::threads() const { return state_->placement.threads; }
+const Placement& Context::placement() const { return state_->placement; }
+Monitor& Context::monitor() const { return *state_->monitor; }
+
+}  // namespace firesteel

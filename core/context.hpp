@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mpi.h>
+
+#include <memory>
+
+#include "firesteel/core/communicator.hpp"
+#include "firesteel/core/monitor.hpp"
+#include "firesteel/core/placement.hpp"
+
+namespace firesteel {
+
+struct ContextOptions {
+  int threads = 0;                       ///< a rank's OpenMP threads; 0 decides by affinity and cgroup quota
+  std::shared_ptr<Monitor> monitor;      ///< null: silent
+};
+
+/// The place a job runs in: the ranks (a Communicator), each rank's threads, and who hears about progress. Every dataset
+/// and learner works inside one. Cheap to copy; copies share the communicator.
+///
+/// MPI is initialised by the first Context if nobody did before (then also finalised by the last one), and left alone
+/// if the caller called MPI_Init himself.
+class Context {
+ public:
+  /// All ranks of MPI_COMM_WORLD. Collective.
+  explicit Context(ContextOptions options = {});
+  /// The ranks of `parent`, over a private duplicate of it. Collective over `parent`.
+  explicit Context(MPI_Comm parent, ContextOptions options = {});
+
+  Communicator& comm() const;
+  int rank() const { return comm().rank(); }
+  int size() const { return comm().size(); }
+  int threads() const;
+  const Placement& placement() const;
+  Monitor& monitor() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace firesteel

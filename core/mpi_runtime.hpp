@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+namespace firesteel {
+
+/// Keeps MPI initialised. The process-wide MPI runtime is the library's only global.
+class MpiRuntime {
+ public:
+  /// Initialises MPI (funnelled threads) unless it is; holds it until the last holder goes. Throws Error if MPI was
+  /// already finalised, which cannot be undone in a process.
+  static std::shared_ptr<MpiRuntime> acquire();
+
+  ~MpiRuntime();
+  MpiRuntime(const MpiRuntime&) = delete;
+  MpiRuntime& operator=(const MpiRuntime&) = delete;
+
+ private:
+  MpiRuntime();
+  bool initialized_here_ = false;
+};
+
+}  // namespace firesteel
