@@ -25,8 +25,8 @@ using Metrics = std::vector<std::pair<std::string, double>>;
 
 using LearnerData = std::variant<RowBlocks, Ratings>;
 
-/// A fitted model behind one interface, for the command line and for whoever handles models by name. Replicated.
-/// Members that take data are collective.
+/// A fitted model behind one interface, for the command line and for whoever handles models by name.
+/// Replicated. Members that take data are collective.
 class AnyModel {
  public:
   virtual ~AnyModel() = default;
@@ -39,8 +39,8 @@ class AnyModel {
   virtual void describe_scoring(ParameterVisitor& visitor) = 0;
   virtual ColumnTable predict(const LearnerData& data) const = 0;
   virtual Metrics evaluate(const LearnerData& data) const = 0;
-  /// Best `top` items for every user (or users for every item, `for_items`). Throws bad_parameter where a model does not
-  /// recommend. The rows are partitioned over the ranks of `context`.
+  /// Best `top` items for every user (or users for every item, `for_items`). Throws bad_parameter where a
+  /// model does not recommend. The rows are partitioned over the ranks of `context`.
   virtual ColumnTable recommend(const Context& context, Index top, bool for_items) const = 0;
 };
 
@@ -54,7 +54,7 @@ class AnyLearner {
 
 /// One line of the registry.
 struct LearnerEntry {
-  std::string_view name;     ///< as on the command line
+  std::string_view name;  ///< as on the command line
   Task task;
   std::string_view summary;  ///< one line
   std::function<std::unique_ptr<AnyLearner>()> make;
@@ -101,8 +101,12 @@ class ModelAdapter final : public AnyModel {
     return record;
   }
   void describe_scoring(ParameterVisitor& visitor) override { model_.describe_scoring(visitor); }
-  ColumnTable predict(const LearnerData& data) const override { return model_.predict(data_of<Data>(data, name_)); }
-  Metrics evaluate(const LearnerData& data) const override { return model_.evaluate(data_of<Data>(data, name_)); }
+  ColumnTable predict(const LearnerData& data) const override {
+    return model_.predict(data_of<Data>(data, name_));
+  }
+  Metrics evaluate(const LearnerData& data) const override {
+    return model_.evaluate(data_of<Data>(data, name_));
+  }
   ColumnTable recommend(const Context& context, Index top, bool for_items) const override {
     if constexpr (requires { model_.recommend(context, top, for_items); })
       return model_.recommend(context, top, for_items);
@@ -121,7 +125,8 @@ class LearnerAdapter final : public AnyLearner {
   explicit LearnerAdapter(std::string_view name) : name_(name) {}
   void describe(ParameterVisitor& visitor) override { learner_.describe(visitor); }
   std::unique_ptr<AnyModel> fit(const LearnerData& data) const override {
-    return std::make_unique<ModelAdapter<Learner>>(name_, learner_.fit(data_of<typename Learner::Data>(data, name_)));
+    return std::make_unique<ModelAdapter<Learner>>(
+        name_, learner_.fit(data_of<typename Learner::Data>(data, name_)));
   }
 
  private:
@@ -135,7 +140,9 @@ class LearnerAdapter final : public AnyLearner {
 template <class Learner>
 LearnerEntry learner_entry(std::string_view name, Task task, std::string_view summary) {
   return {name, task, summary,
-          [name]() -> std::unique_ptr<AnyLearner> { return std::make_unique<detail::LearnerAdapter<Learner>>(name); },
+          [name]() -> std::unique_ptr<AnyLearner> {
+            return std::make_unique<detail::LearnerAdapter<Learner>>(name);
+          },
           [name](const Record& record) -> std::unique_ptr<AnyModel> {
             auto model = Learner::Model::from_record(record);
             model.schema = detail::schema_from_record(record);

@@ -12,7 +12,8 @@ const std::vector<LearnerEntry>& learners() {
 
 const LearnerEntry* find_learner(std::string_view name) {
   const auto& table = learners();
-  const auto entry = std::find_if(table.begin(), table.end(), [&](const LearnerEntry& e) { return e.name == name; });
+  const auto entry =
+      std::find_if(table.begin(), table.end(), [&](const LearnerEntry& e) { return e.name == name; });
   return entry == table.end() ? nullptr : &*entry;
 }
 
@@ -20,21 +21,24 @@ namespace detail {
 
 void schema_to_record(const FeatureSchema& schema, Record& record) {
   if (!schema.names.empty())
-    record.set("feature_names", RecordArray<std::string>{{static_cast<Index>(schema.names.size())}, schema.names});
+    record.set("feature_names",
+               RecordArray<std::string>{{static_cast<Index>(schema.names.size())}, schema.names});
   record.set("missing", schema.missing);
   if (!schema.missing_means.empty()) record.set_vector("missing_means", schema.missing_means);
 }
 
 FeatureSchema schema_from_record(const Record& record) {
   FeatureSchema schema;
-  if (record.contains("feature_names")) schema.names = record.get<RecordArray<std::string>>("feature_names").values;
+  if (record.contains("feature_names"))
+    schema.names = record.get<RecordArray<std::string>>("feature_names").values;
   schema.missing = record.get<std::string>("missing");
   if (record.contains("missing_means")) schema.missing_means = record.vector("missing_means", -1).values;
   return schema;
 }
 
 void throw_no_recommendations(std::string_view learner) {
-  throw bad_parameter("--top: a model of learner '" + std::string(learner) + "' does not recommend; models of 'als' do");
+  throw bad_parameter("--top: a model of learner '" + std::string(learner) +
+                      "' does not recommend; models of 'als' do");
 }
 
 void throw_wrong_data(std::string_view learner) {

@@ -7,7 +7,8 @@
 
 namespace firesteel {
 
-/// Allocates on 64-byte boundaries (a cache line, an AVX-512 register), so that tiles can be read with aligned loads.
+/// Allocates on 64-byte boundaries (a cache line, an AVX-512 register), so that tiles can be read with
+/// aligned loads.
 template <class T>
 struct AlignedAllocator {
   using value_type = T;

@@ -26,7 +26,8 @@ std::vector<Index> cuts_in_units(Index blocks, int ranks, Index unit) {
   const Index units = (blocks + unit - 1) / unit;
   std::vector<Index> cuts(static_cast<std::size_t>(ranks) + 1);
   for (int rank = 0; rank <= ranks; ++rank)
-    cuts[static_cast<std::size_t>(rank)] = std::min(blocks, units / ranks * rank * unit + units % ranks * rank / ranks * unit);
+    cuts[static_cast<std::size_t>(rank)] =
+        std::min(blocks, units / ranks * rank * unit + units % ranks * rank / ranks * unit);
   cuts.back() = blocks;
   return cuts;
 }
@@ -42,8 +43,10 @@ Index largest_share(const std::vector<Index>& cuts) {
 BlockPartition::BlockPartition(Index rows, Index block_rows, std::vector<Index> cuts)
     : rows_(rows), block_rows_(block_rows), cuts_(std::move(cuts)) {
   if (!valid_block_rows(block_rows))
-    throw internal_error("rows a block must be a power of two of at least 32, got " + std::to_string(block_rows));
-  if (cuts_.size() < 2 || cuts_.front() != 0 || cuts_.back() != blocks() || !std::is_sorted(cuts_.begin(), cuts_.end()))
+    throw internal_error("rows a block must be a power of two of at least 32, got " +
+                         std::to_string(block_rows));
+  if (cuts_.size() < 2 || cuts_.front() != 0 || cuts_.back() != blocks() ||
+      !std::is_sorted(cuts_.begin(), cuts_.end()))
     throw internal_error("cuts must rise from 0 to the number of blocks, " + std::to_string(blocks()));
 }
 
@@ -62,7 +65,8 @@ BlockPartition BlockPartition::even(Index rows, Index block_rows, int ranks) {
 Index BlockPartition::row_of_block(Index block) const { return std::min(rows_, block * block_rows_); }
 
 int BlockPartition::owner(Index block) const {
-  // The last rank whose first block is not past `block`; empty ranks before it share that first block and are skipped.
+  // The last rank whose first block is not past `block`; empty ranks before it share that first block and are
+  // skipped.
   return static_cast<int>(std::upper_bound(cuts_.begin(), cuts_.end(), block) - cuts_.begin()) - 1;
 }
 
@@ -70,7 +74,8 @@ Index choose_block_rows(Index columns, Index value_bytes, bool sparse) {
   if (const char* forced = std::getenv("FIRESTEEL_BLOCK_ROWS"); forced != nullptr && *forced != '\0') {
     const Index block_rows = std::strtoll(forced, nullptr, 10);
     if (!valid_block_rows(block_rows) || block_rows > kMaxBlockRows)
-      throw bad_parameter("FIRESTEEL_BLOCK_ROWS must be a power of two in 32 … 8192, got '" + std::string(forced) + "'");
+      throw bad_parameter("FIRESTEEL_BLOCK_ROWS must be a power of two in 32 … 8192, got '" +
+                          std::string(forced) + "'");
     return block_rows;
   }
   const Index row_bytes = std::max<Index>(

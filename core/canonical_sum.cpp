@@ -20,18 +20,22 @@ void add(double* __restrict left, const double* __restrict right, std::size_t le
   for (std::size_t i = 0; i < length; ++i) left[i] += right[i];
 }
 
-int tree_levels(Index blocks) { return blocks <= 1 ? 0 : std::bit_width(static_cast<std::uint64_t>(blocks - 1)); }
+int bit_width(Index value) { return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(value))); }
+
+int tree_levels(Index blocks) { return blocks <= 1 ? 0 : bit_width(blocks - 1); }
 
 }  // namespace
 
-CanonicalSum::CanonicalSum(const Communicator& comm, const BlockPartition& partition, Index length, int threads)
+CanonicalSum::CanonicalSum(const Communicator& comm, const BlockPartition& partition, Index length,
+                           int threads)
     : comm_(comm),
       partition_(partition),
       length_(static_cast<std::size_t>(length)),
       stride_((length_ + 7) / 8 * 8),
       threads_(threads) {
   comm_.collectively([&] {
-    if (partition_.ranks() != comm_.size()) throw internal_error("the partition and the communicator differ in ranks");
+    if (partition_.ranks() != comm_.size())
+      throw internal_error("the partition and the communicator differ in ranks");
     plan_tasks();
     slots_.resize(tasks_.size() * stride_);
     scratch_.resize(static_cast<std::size_t>(threads_));
@@ -42,16 +46,20 @@ CanonicalSum::CanonicalSum(const Communicator& comm, const BlockPartition& parti
   });
 }
 
-Index CanonicalSum::end(Node node) const { return std::min(partition_.blocks(), (node.index + 1) << node.level); }
+Index CanonicalSum::end(Node node) const {
+  return std::min(partition_.blocks(), (node.index + 1) << node.level);
+}
 
 /// Cuts the own range into aligned subtrees, none larger than its share of kTasksPerThread tasks a thread.
 void CanonicalSum::plan_tasks() {
   const Index begin = partition_.first_block(comm_.rank());
   const Index end_block = partition_.end_block(comm_.rank());
-  const Index share = std::max<Index>(1, (end_block - begin) / (threads_ > 1 ? kTasksPerThread * threads_ : 1));
-  const int max_level = threads_ > 1 ? std::bit_width(static_cast<std::uint64_t>(share)) - 1 : 62;
+  const Index share =
+      std::max<Index>(1, (end_block - begin) / (threads_ > 1 ? kTasksPerThread * threads_ : 1));
+  const int max_level = threads_ > 1 ? bit_width(share) - 1 : 62;
   for (Index block = begin; block < end_block;) {
-    int level = block == 0 ? tree_levels(partition_.blocks()) : std::countr_zero(static_cast<std::uint64_t>(block));
+    int level =
+        block == 0 ? tree_levels(partition_.blocks()) : std::countr_zero(static_cast<std::uint64_t>(block));
     level = std::min(level, max_level);
     // Shrink until the node, cut at the last block, lies inside the own range.
     while (level > 0 && std::min(partition_.blocks(), block + (Index{1} << level)) > end_block) --level;
@@ -94,7 +102,8 @@ double* CanonicalSum::combine(Node node, std::size_t& next_task) {
   const Index begin = partition_.first_block(comm_.rank());
   const Index end_block = partition_.end_block(comm_.rank());
   if (end(node) <= begin || first(node) >= end_block) return nullptr;
-  if (next_task < tasks_.size() && tasks_[next_task].level == node.level && tasks_[next_task].index == node.index)
+  if (next_task < tasks_.size() && tasks_[next_task].level == node.level &&
+      tasks_[next_task].index == node.index)
     return slot(next_task++).data();
   const Node left{node.level - 1, 2 * node.index};
   const Node right{node.level - 1, 2 * node.index + 1};
@@ -145,7 +154,8 @@ void CanonicalSum::broadcast_total(const double* total) {
   if (total_[0] != kSound) comm_.agree(failure_);
 }
 
-std::span<const double> CanonicalSum::operator()(FunctionRef<void(Index, std::span<double>)> block_statistic) {
+std::span<const double> CanonicalSum::operator()(
+    FunctionRef<void(Index, std::span<double>)> block_statistic) {
   if (partition_.blocks() == 0) {
     std::fill(total_.begin(), total_.end(), 0.0);
   } else {

@@ -12,27 +12,30 @@
 
 namespace firesteel {
 
-/// Sums a vector statistic over all blocks of a partition, in one fixed order for any number of ranks and threads.
+/// Sums a vector statistic over all blocks of a partition, in one fixed order for any number of ranks and
+/// threads.
 ///
-/// The order is a binary tree over block numbers: node (l, i) covers the blocks [i·2^l, (i + 1)·2^l) ∩ [0, B) and is
-/// left + right, element by element; a node whose right half is empty is its left child. A node belongs to the rank that
-/// owns its first block. Inside a rank's own range threads take whole subtrees; across ranks the right child's owner
-/// sends to the left child's owner. The owner of block 0 then broadcasts.
+/// The order is a binary tree over block numbers: node (l, i) covers the blocks [i·2^l, (i + 1)·2^l) ∩ [0, B)
+/// and is left + right, element by element; a node whose right half is empty is its left child. A node
+/// belongs to the rank that owns its first block. Inside a rank's own range threads take whole subtrees;
+/// across ranks the right child's owner sends to the left child's owner. The owner of block 0 then
+/// broadcasts.
 ///
-/// Failure travels with the data: a rank whose statistic threw sends a short message instead of its partial sum,
-/// receivers pass it on, and all ranks throw the same Error at the end of the call.
+/// Failure travels with the data: a rank whose statistic threw sends a short message instead of its partial
+/// sum, receivers pass it on, and all ranks throw the same Error at the end of the call.
 ///
-/// Cost: a rank sends at most m vectors, m = its maximal subtrees (1 where cuts are aligned, see BlockPartition::even),
-/// and takes part in one broadcast. Memory: O(log₂ B) vectors a thread.
-/// Source: one_answer rules; Demmel & Nguyen 2015, doi:10.1109/TC.2014.2345391, on why the shape must be fixed.
+/// Cost: a rank sends at most m vectors, m = its maximal subtrees (1 where cuts are aligned, see
+/// BlockPartition::even), and takes part in one broadcast. Memory: O(log₂ B) vectors a thread. Source:
+/// one_answer rules; Demmel & Nguyen 2015, doi:10.1109/TC.2014.2345391, on why the shape must be fixed.
 class CanonicalSum {
  public:
-  /// Plans sums of `length` doubles over `partition`, which must have comm.size() ranks; buffers are reserved here.
+  /// Plans sums of `length` doubles over `partition`, which must have comm.size() ranks; buffers are reserved
+  /// here.
   CanonicalSum(const Communicator& comm, const BlockPartition& partition, Index length, int threads);
 
-  /// Collective. block_statistic(block, out) is called once for each own block, by any thread, and must write all of
-  /// `out` (length doubles, not cleared) as a function of the block's rows alone. Returns the total, the same bytes on
-  /// every rank; it stays valid until the next call.
+  /// Collective. block_statistic(block, out) is called once for each own block, by any thread, and must write
+  /// all of `out` (length doubles, not cleared) as a function of the block's rows alone. Returns the total,
+  /// the same bytes on every rank; it stays valid until the next call.
   std::span<const double> operator()(FunctionRef<void(Index block, std::span<double> out)> block_statistic);
 
  private:
@@ -44,11 +47,15 @@ class CanonicalSum {
 
   Index first(Node node) const { return node.index << node.level; }
   Index end(Node node) const;
-  std::span<double> slot(std::size_t task) { return {slots_.data() + static_cast<std::ptrdiff_t>(task * stride_), length_}; }
+  std::span<double> slot(std::size_t task) {
+    return {slots_.data() + static_cast<std::ptrdiff_t>(task * stride_), length_};
+  }
   void plan_tasks();
-  void sum_subtree(Node node, BlockStatistic statistic, std::span<double> out, AlignedVector<double>& scratch) const;
+  void sum_subtree(Node node, BlockStatistic statistic, std::span<double> out,
+                   AlignedVector<double>& scratch) const;
   void sum_own_blocks(BlockStatistic statistic);
-  /// Visits the tree below `node`; returns this rank's buffer that holds the sum, or nullptr where it owns nothing of it.
+  /// Visits the tree below `node`; returns this rank's buffer that holds the sum, or nullptr where it owns
+  /// nothing of it.
   double* combine(Node node, std::size_t& next_task);
   double* combine_children(Node left, Node right, std::size_t& next_task);
   void send_partial(const double* partial, int destination);
@@ -60,10 +67,10 @@ class CanonicalSum {
   std::size_t length_;
   std::size_t stride_;
   int threads_;
-  std::vector<Node> tasks_;                       ///< own range as subtrees, in block order
-  AlignedVector<double> slots_;                   ///< one vector a task
-  std::vector<AlignedVector<double>> scratch_;    ///< one stack of partial sums a thread
-  AlignedVector<double> received_;                ///< header word, then one vector
+  std::vector<Node> tasks_;                     ///< own range as subtrees, in block order
+  AlignedVector<double> slots_;                 ///< one vector a task
+  std::vector<AlignedVector<double>> scratch_;  ///< one stack of partial sums a thread
+  AlignedVector<double> received_;              ///< header word, then one vector
   AlignedVector<double> total_;
   std::exception_ptr failure_;
   bool poisoned_ = false;

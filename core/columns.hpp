@@ -23,7 +23,8 @@ struct Column {
   ColumnValues values;
 };
 
-/// Columns of equal length whose rows are partitioned over ranks in rank order: predictions, copied input columns.
+/// Columns of equal length whose rows are partitioned over ranks in rank order: predictions, copied input
+/// columns.
 struct ColumnTable {
   std::vector<Column> columns;
 

@@ -18,7 +18,8 @@ void check(int code, std::string_view call) {
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;
   MPI_Error_string(code, text.data(), &length);
-  throw internal_error(std::string(call) + " failed: " + std::string(text.data(), static_cast<std::size_t>(length)));
+  throw internal_error(std::string(call) +
+                       " failed: " + std::string(text.data(), static_cast<std::size_t>(length)));
 }
 
 /// Calls body(offset, count) for consecutive pieces of at most 1 GiB.
@@ -31,11 +32,16 @@ void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) {
 /// The order in which several faults are reported: words, absent input, output, data, the rest.
 int precedence(ErrorCode code) {
   switch (code) {
-    case ErrorCode::bad_parameter: return 0;
-    case ErrorCode::no_input: return 1;
-    case ErrorCode::cannot_create: return 2;
-    case ErrorCode::bad_input: return 3;
-    default: return 4;
+    case ErrorCode::bad_parameter:
+      return 0;
+    case ErrorCode::no_input:
+      return 1;
+    case ErrorCode::cannot_create:
+      return 2;
+    case ErrorCode::bad_input:
+      return 3;
+    default:
+      return 4;
   }
 }
 
@@ -48,7 +54,8 @@ struct FailureKey {
 };
 
 bool before(const FailureKey& a, const FailureKey& b) {
-  return std::tuple(-a.failed, a.precedence, a.file, a.offset) < std::tuple(-b.failed, b.precedence, b.file, b.offset);
+  return std::tuple(-a.failed, a.precedence, a.file, a.offset) <
+         std::tuple(-b.failed, b.precedence, b.file, b.offset);
 }
 
 }  // namespace
@@ -76,7 +83,8 @@ Communicator::Communicator(MPI_Comm parent) : handle_(std::make_shared<Handle>()
   check(MPI_Comm_rank(handle_->comm, &handle_->rank), "MPI_Comm_rank");
   check(MPI_Comm_size(handle_->comm, &handle_->size), "MPI_Comm_size");
   MPI_Comm node = MPI_COMM_NULL;
-  check(MPI_Comm_split_type(handle_->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node), "MPI_Comm_split_type");
+  check(MPI_Comm_split_type(handle_->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
+        "MPI_Comm_split_type");
   check(MPI_Comm_size(node, &handle_->node_size), "MPI_Comm_size");
   MPI_Comm_free(&node);
 }
@@ -112,7 +120,8 @@ void Communicator::agree(const std::exception_ptr& failure) {
   std::string text;
   if (failure) {
     const Error error = to_error(failure);
-    mine = {1, precedence(error.code()), error.place().file, error.place().offset, static_cast<Index>(error.code())};
+    mine = {1, precedence(error.code()), error.place().file, error.place().offset,
+            static_cast<Index>(error.code())};
     text = error.what();
   }
   const auto keys = allgather(mine);
@@ -126,9 +135,11 @@ void Communicator::barrier() { check(MPI_Barrier(handle_->comm), "MPI_Barrier");
 void Communicator::broadcast_bytes(std::span<std::byte> bytes, int root) {
   if (size() == 1) return;
   in_pieces(bytes.size(), 1, [&](std::size_t offset, std::size_t length) {
-    check(MPI_Bcast(bytes.data() + offset, static_cast<int>(length), MPI_BYTE, root, handle_->comm), "MPI_Bcast");
+    check(MPI_Bcast(bytes.data() + offset, static_cast<int>(length), MPI_BYTE, root, handle_->comm),
+          "MPI_Bcast");
   });
-  count("broadcast", rank() == root ? size() - 1 : 0, rank() == root ? static_cast<Index>(bytes.size()) * (size() - 1) : 0);
+  count("broadcast", rank() == root ? size() - 1 : 0,
+        rank() == root ? static_cast<Index>(bytes.size()) * (size() - 1) : 0);
 }
 
 std::string Communicator::broadcast_text(std::string text, int root) {
@@ -141,8 +152,8 @@ namespace {
 template <class T>
 void allreduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, MPI_Comm comm) {
   in_pieces(values.size_bytes(), sizeof(T), [&](std::size_t offset, std::size_t length) {
-    check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T), static_cast<int>(length / sizeof(T)), type,
-                        operation, comm),
+    check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T),
+                        static_cast<int>(length / sizeof(T)), type, operation, comm),
           "MPI_Allreduce");
   });
 }
@@ -190,7 +201,8 @@ std::int64_t Communicator::exclusive_scan(std::int64_t value) {
 
 void Communicator::allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all) {
   const int length = static_cast<int>(mine.size());
-  check(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm), "MPI_Allgather");
+  check(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm),
+        "MPI_Allgather");
   count("allgather", size() - 1, length * static_cast<Index>(size() - 1));
 }
 
@@ -213,8 +225,8 @@ void Communicator::exchange(std::span<const std::byte> send, std::span<const Ind
     const auto p = static_cast<std::size_t>(peer);
     if (peer == rank()) continue;
     in_pieces(static_cast<std::size_t>(receive_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
-      check(MPI_Irecv(receive.data() + receive_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer, kExchangeTag,
-                      handle_->comm, &requests.emplace_back()),
+      check(MPI_Irecv(receive.data() + receive_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer,
+                      kExchangeTag, handle_->comm, &requests.emplace_back()),
             "MPI_Irecv");
     });
   }
@@ -222,8 +234,8 @@ void Communicator::exchange(std::span<const std::byte> send, std::span<const Ind
     const int peer = (rank() + step) % size();
     const auto p = static_cast<std::size_t>(peer);
     in_pieces(static_cast<std::size_t>(send_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
-      check(MPI_Isend(send.data() + send_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer, kExchangeTag,
-                      handle_->comm, &requests.emplace_back()),
+      check(MPI_Isend(send.data() + send_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer,
+                      kExchangeTag, handle_->comm, &requests.emplace_back()),
             "MPI_Isend");
       ++messages;
       bytes += static_cast<Index>(length);
@@ -231,7 +243,8 @@ void Communicator::exchange(std::span<const std::byte> send, std::span<const Ind
   }
   const auto me = static_cast<std::size_t>(rank());
   if (send_counts[me] > 0)
-    std::memcpy(receive.data() + receive_offsets[me], send.data() + send_offsets[me], static_cast<std::size_t>(send_counts[me]));
+    std::memcpy(receive.data() + receive_offsets[me], send.data() + send_offsets[me],
+                static_cast<std::size_t>(send_counts[me]));
   check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
   count(name, messages, bytes);
 }
@@ -276,12 +289,15 @@ std::vector<std::string> Communicator::allgather_texts(std::span<const std::stri
   return all;
 }
 
-std::vector<std::byte> Communicator::alltoallv_bytes(std::span<const std::byte> mine, std::span<const Index> send_counts,
-                                                     std::size_t value_bytes, std::vector<Index>* receive_counts) {
+std::vector<std::byte> Communicator::alltoallv_bytes(std::span<const std::byte> mine,
+                                                     std::span<const Index> send_counts,
+                                                     std::size_t value_bytes,
+                                                     std::vector<Index>* receive_counts) {
   std::vector<Index> send_bytes(send_counts.begin(), send_counts.end());
   for (auto& bytes : send_bytes) bytes *= static_cast<Index>(value_bytes);
   std::vector<Index> receive_bytes(send_bytes.size());
-  check(MPI_Alltoall(send_bytes.data(), 1, MPI_INT64_T, receive_bytes.data(), 1, MPI_INT64_T, handle_->comm), "MPI_Alltoall");
+  check(MPI_Alltoall(send_bytes.data(), 1, MPI_INT64_T, receive_bytes.data(), 1, MPI_INT64_T, handle_->comm),
+        "MPI_Alltoall");
   const auto send_offsets = offsets_of(send_bytes);
   const auto receive_offsets = offsets_of(receive_bytes);
   std::vector<std::byte> received(static_cast<std::size_t>(receive_offsets.back()));
@@ -295,8 +311,8 @@ std::vector<std::byte> Communicator::alltoallv_bytes(std::span<const std::byte> 
 
 void Communicator::send(std::span<const std::byte> buffer, int destination, int tag) {
   in_pieces(std::max<std::size_t>(1, buffer.size()), 1, [&](std::size_t offset, std::size_t length) {
-    check(MPI_Send(buffer.data() + offset, static_cast<int>(std::min(length, buffer.size() - offset)), MPI_BYTE, destination,
-                   tag, handle_->comm),
+    check(MPI_Send(buffer.data() + offset, static_cast<int>(std::min(length, buffer.size() - offset)),
+                   MPI_BYTE, destination, tag, handle_->comm),
           "MPI_Send");
   });
   count("send", 1, static_cast<Index>(buffer.size()));
@@ -308,7 +324,9 @@ std::size_t Communicator::receive(std::span<std::byte> buffer, int source, int t
   for (std::size_t offset = 0; offset == 0 || offset < buffer.size(); offset += kMaxMessageBytes) {
     const std::size_t length = std::min(kMaxMessageBytes, buffer.size() - offset);
     MPI_Status status;
-    check(MPI_Recv(buffer.data() + offset, static_cast<int>(length), MPI_BYTE, source, tag, handle_->comm, &status), "MPI_Recv");
+    check(MPI_Recv(buffer.data() + offset, static_cast<int>(length), MPI_BYTE, source, tag, handle_->comm,
+                   &status),
+          "MPI_Recv");
     int bytes = 0;
     check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
     received += static_cast<std::size_t>(bytes);

@@ -27,27 +27,30 @@ struct Traffic {
   Index bytes_sent = 0;  ///< payload bytes that left this rank
 };
 
-/// A group of ranks that work on one job, over a private duplicate of an MPI communicator, so that a caller's own MPI
-/// traffic is untouched. Errors of MPI are returned on it alone and thrown as Error. Copies share the duplicate.
+/// A group of ranks that work on one job, over a private duplicate of an MPI communicator, so that a caller's
+/// own MPI traffic is untouched. Errors of MPI are returned on it alone and thrown as Error. Copies share the
+/// duplicate.
 ///
-/// Every member is collective (all ranks call it, in the same order) unless marked local. None takes a floating-point
-/// sum: its order would change with the number of ranks (see CanonicalSum). Counts are 64-bit; buffers above 1 GiB are
-/// sent in pieces.
+/// Every member is collective (all ranks call it, in the same order) unless marked local. None takes a
+/// floating-point sum: its order would change with the number of ranks (see CanonicalSum). Counts are 64-bit;
+/// buffers above 1 GiB are sent in pieces.
 ///
-/// Failure: code that can throw runs inside collectively(), so that one rank's error becomes the same error on all.
+/// Failure: code that can throw runs inside collectively(), so that one rank's error becomes the same error
+/// on all.
 class Communicator {
  public:
   /// Duplicates `parent`. MPI must be initialised.
   explicit Communicator(MPI_Comm parent);
 
-  int rank() const;             ///< local
-  int size() const;             ///< local
-  MPI_Comm native() const;      ///< local; our duplicate, for parallel HDF5 only
+  int rank() const;         ///< local
+  int size() const;         ///< local
+  MPI_Comm native() const;  ///< local; our duplicate, for parallel HDF5 only
   /// Ranks of this communicator that share this rank's memory (its node). Local: settled when duplicated.
   int node_size() const;
 
-  /// Runs `local` on every rank, then agrees: if any rank threw, all throw the error of the smallest place (file,
-  /// offset). `local` must not call the communicator. Cost: one allreduce of 8 bytes where nothing fails.
+  /// Runs `local` on every rank, then agrees: if any rank threw, all throw the error of the smallest place
+  /// (file, offset). `local` must not call the communicator. Cost: one allreduce of 8 bytes where nothing
+  /// fails.
   template <class F>
   std::invoke_result_t<F&> collectively(F&& local) {
     std::exception_ptr failure;
@@ -126,8 +129,8 @@ class Communicator {
     return from_bytes<T>(gatherv_bytes(std::as_bytes(values), root));
   }
 
-  /// send_counts[r] values, in rank order, go to rank r; what arrives is ordered by sender. receive_counts (optional)
-  /// gets the number from each.
+  /// send_counts[r] values, in rank order, go to rank r; what arrives is ordered by sender. receive_counts
+  /// (optional) gets the number from each.
   template <class T>
   std::vector<T> alltoallv(std::span<const T> values, std::span<const Index> send_counts,
                            std::vector<Index>* receive_counts = nullptr) {
@@ -160,9 +163,10 @@ class Communicator {
   std::vector<std::byte> gatherv_bytes(std::span<const std::byte> mine, int root);
   std::vector<std::byte> alltoallv_bytes(std::span<const std::byte> mine, std::span<const Index> send_counts,
                                          std::size_t value_bytes, std::vector<Index>* receive_counts);
-  void exchange(std::span<const std::byte> send, std::span<const Index> send_counts, std::span<const Index> send_offsets,
-                std::span<std::byte> receive, std::span<const Index> receive_counts,
-                std::span<const Index> receive_offsets, std::string_view name);
+  void exchange(std::span<const std::byte> send, std::span<const Index> send_counts,
+                std::span<const Index> send_offsets, std::span<std::byte> receive,
+                std::span<const Index> receive_counts, std::span<const Index> receive_offsets,
+                std::string_view name);
   void count(std::string_view name, Index messages, Index bytes);
 
   std::shared_ptr<Handle> handle_;

@@ -12,15 +12,15 @@
 namespace firesteel {
 
 struct ContextOptions {
-  int threads = 0;                       ///< a rank's OpenMP threads; 0 decides by affinity and cgroup quota
-  std::shared_ptr<Monitor> monitor;      ///< null: silent
+  int threads = 0;                   ///< a rank's OpenMP threads; 0 decides by affinity and cgroup quota
+  std::shared_ptr<Monitor> monitor;  ///< null: silent
 };
 
-/// The place a job runs in: the ranks (a Communicator), each rank's threads, and who hears about progress. Every dataset
-/// and learner works inside one. Cheap to copy; copies share the communicator.
+/// The place a job runs in: the ranks (a Communicator), each rank's threads, and who hears about progress.
+/// Every dataset and learner works inside one. Cheap to copy; copies share the communicator.
 ///
-/// MPI is initialised by the first Context if nobody did before (then also finalised by the last one), and left alone
-/// if the caller called MPI_Init himself.
+/// MPI is initialised by the first Context if nobody did before (then also finalised by the last one), and
+/// left alone if the caller called MPI_Init himself.
 class Context {
  public:
   /// All ranks of MPI_COMM_WORLD. Collective.

@@ -11,7 +11,8 @@ Error to_error(const std::exception_ptr& exception) {
   } catch (const std::bad_alloc&) {
     return {ErrorCode::out_of_memory, "out of memory: use more ranks on other hosts, or --precision single"};
   } catch (const std::length_error& error) {
-    return {ErrorCode::out_of_memory, std::string("out of memory: a length is beyond the address space (") + error.what() + ")"};
+    return {ErrorCode::out_of_memory,
+            std::string("out of memory: a length is beyond the address space (") + error.what() + ")"};
   } catch (const std::exception& error) {
     return internal_error(std::string("internal error: ") + error.what());
   } catch (...) {

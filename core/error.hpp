@@ -24,14 +24,15 @@ enum class ErrorCode : int {
   interrupted = 130
 };
 
-/// Where in the input an error was met. Errors are ordered by place, so that the one shown does not depend on the
-/// number of ranks. `file` counts the inputs as given; `offset` is a byte offset or a global row.
+/// Where in the input an error was met. Errors are ordered by place, so that the one shown does not depend on
+/// the number of ranks. `file` counts the inputs as given; `offset` is a byte offset or a global row.
 struct ErrorPlace {
   Index file = 0;
   Index offset = 0;
 };
 
-/// The one exception type of the library. A message says where, what was expected and what was found, always with values.
+/// The one exception type of the library. A message says where, what was expected and what was found, always
+/// with values.
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message, ErrorPlace place = {}, bool agreed = false)
@@ -51,7 +52,9 @@ class Error : public std::runtime_error {
 /// A parameter outside its range or an option that does not exist (64).
 inline Error bad_parameter(const std::string& message) { return {ErrorCode::bad_parameter, message}; }
 /// Data that contradict what was asked of them (65).
-inline Error bad_input(const std::string& message, ErrorPlace place = {}) { return {ErrorCode::bad_input, message, place}; }
+inline Error bad_input(const std::string& message, ErrorPlace place = {}) {
+  return {ErrorCode::bad_input, message, place};
+}
 /// A bug in Firesteel (70).
 inline Error internal_error(const std::string& message) { return {ErrorCode::internal, message}; }
 

@@ -23,7 +23,8 @@ bool agree_on_state(const Context& context, std::uint64_t hash) {
   comm.allreduce_max(words);
   if (words[0] != -words[1]) {
     const auto all = comm.allgather(word);
-    const auto odd = std::find_if(all.begin(), all.end(), [&](std::int64_t other) { return other != all.front(); });
+    const auto odd =
+        std::find_if(all.begin(), all.end(), [&](std::int64_t other) { return other != all.front(); });
     throw Error(ErrorCode::internal,
                 "rank " + std::to_string(odd - all.begin()) +
                     " computed another model than rank 0: its hardware or libraries differ in arithmetic",
@@ -63,15 +64,17 @@ FitSummary run_fit_loop_erased(const Context& context, std::string_view learner,
     if (!std::isfinite(result.objective))
       throw Error(ErrorCode::bad_input,
                   std::string(learner) + ": the objective is not finite after iteration " +
-                      std::to_string(summary.iterations + 1) + ": scale the features or use fewer extreme values",
+                      std::to_string(summary.iterations + 1) +
+                      ": scale the features or use fewer extreme values",
                   {}, true);
     summary.gradient_norm = result.gradient_norm;
     if (result.counts) {
       ++summary.iterations;
       summary.objective = result.objective;
       summary.objective_history.push_back(result.objective);
-      context.monitor().iteration({learner, summary.iterations, max_iterations, result.objective, result.gradient_norm,
-                                   now_s() - start_s, context.comm().bytes_sent() - bytes_before});
+      context.monitor().iteration({learner, summary.iterations, max_iterations, result.objective,
+                                   result.gradient_norm, now_s() - start_s,
+                                   context.comm().bytes_sent() - bytes_before});
     }
     const bool stop_requested = agree_on_state(context, state_hash());
     if (result.converged || result.stop) {
@@ -80,7 +83,8 @@ FitSummary run_fit_loop_erased(const Context& context, std::string_view learner,
       break;
     }
     if (stop_requested)
-      throw Error(ErrorCode::stopped, "stopped by request after iteration " + std::to_string(summary.iterations), {}, true);
+      throw Error(ErrorCode::stopped,
+                  "stopped by request after iteration " + std::to_string(summary.iterations), {}, true);
   }
   return summary;
 }
@@ -102,7 +106,8 @@ FitSummary summary_from_record(const Record& record) {
   if (record.contains("summary/converged")) summary.converged = record.get<bool>("summary/converged");
   summary.stop_reason = record.get<std::string>("summary/stop_reason");
   summary.objective = record.get<double>("summary/objective");
-  if (record.contains("summary/gradient_norm")) summary.gradient_norm = record.get<double>("summary/gradient_norm");
+  if (record.contains("summary/gradient_norm"))
+    summary.gradient_norm = record.get<double>("summary/gradient_norm");
   summary.rows = record.get<std::int64_t>("summary/rows");
   summary.features = record.get<std::int64_t>("summary/features");
   summary.objective_history = record.vector("summary/objective_history", -1).values;

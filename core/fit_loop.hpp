@@ -31,8 +31,9 @@ struct FitSummary {
 void summary_to_record(const FitSummary& summary, Record& record);
 FitSummary summary_from_record(const Record& record);
 
-/// Lists the parts of a learner's state between two iterations: everything that later arithmetic or stopping depends on.
-/// Replicated parts must be the same bytes on all ranks: the fit loop checks that after every iteration.
+/// Lists the parts of a learner's state between two iterations: everything that later arithmetic or stopping
+/// depends on. Replicated parts must be the same bytes on all ranks: the fit loop checks that after every
+/// iteration.
 class StateVisitor {
  public:
   virtual ~StateVisitor() = default;
@@ -49,20 +50,20 @@ struct Step {
   double objective = 0;
   std::optional<double> gradient_norm;
   bool converged = false;
-  bool stop = false;            ///< ends the fit even though not converged (a line search that cannot go on)
-  std::string_view stop_reason; ///< where converged or stop
-  bool counts = true;           ///< false: the model was not updated, do not count an iteration
+  bool stop = false;             ///< ends the fit even though not converged (a line search that cannot go on)
+  std::string_view stop_reason;  ///< where converged or stop
+  bool counts = true;            ///< false: the model was not updated, do not count an iteration
 };
 
-/// The loop of every iterative learner. It owns the count of iterations, stopping, logging, timing, the stop signal and
-/// the agreement of ranks; learners provide the state and one step. Collective.
+/// The loop of every iterative learner. It owns the count of iterations, stopping, logging, timing, the stop
+/// signal and the agreement of ranks; learners provide the state and one step. Collective.
 ///
-/// After each step the ranks compare a hash of the replicated state (one allreduce of 24 bytes): a difference is an
-/// internal error that names the rank, because a node with other arithmetic would otherwise diverge in silence.
-/// Throws stopped (75) after a requested stop, and bad_input if the objective is not finite.
+/// After each step the ranks compare a hash of the replicated state (one allreduce of 24 bytes): a difference
+/// is an internal error that names the rank, because a node with other arithmetic would otherwise diverge in
+/// silence. Throws stopped (75) after a requested stop, and bad_input if the objective is not finite.
 template <class State, class StepFunction>
-FitSummary run_fit_loop(const Context& context, std::string_view learner, Index max_iterations, double initial_objective,
-                        State& state, StepFunction&& step);
+FitSummary run_fit_loop(const Context& context, std::string_view learner, Index max_iterations,
+                        double initial_objective, State& state, StepFunction&& step);
 
 std::uint64_t hash_bytes(std::uint64_t hash, const void* bytes, std::size_t count);
 
@@ -84,8 +85,8 @@ FitSummary run_fit_loop_erased(const Context& context, std::string_view learner,
                                FunctionRef<Step(Index iteration)> step);
 
 template <class State, class StepFunction>
-FitSummary run_fit_loop(const Context& context, std::string_view learner, Index max_iterations, double initial_objective,
-                        State& state, StepFunction&& step) {
+FitSummary run_fit_loop(const Context& context, std::string_view learner, Index max_iterations,
+                        double initial_objective, State& state, StepFunction&& step) {
   return run_fit_loop_erased(
       context, learner, max_iterations, initial_objective,
       [&] {

@@ -27,7 +27,8 @@ MpiRuntime::~MpiRuntime() {
 }
 
 std::shared_ptr<MpiRuntime> MpiRuntime::acquire() {
-  // Held for the life of the process: MPI cannot be initialised again, so it may not be finalised between two contexts.
+  // Held for the life of the process: MPI cannot be initialised again, so it may not be finalised between two
+  // contexts.
   static const std::shared_ptr<MpiRuntime> runtime(new MpiRuntime());
   return runtime;
 }

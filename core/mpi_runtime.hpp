@@ -8,8 +8,8 @@ namespace firesteel {
 /// Keeps MPI initialised. The process-wide MPI runtime is the library's only global.
 class MpiRuntime {
  public:
-  /// Initialises MPI (funnelled threads) unless it is; holds it until the last holder goes. Throws Error if MPI was
-  /// already finalised, which cannot be undone in a process.
+  /// Initialises MPI (funnelled threads) unless it is; holds it until the last holder goes. Throws Error if
+  /// MPI was already finalised, which cannot be undone in a process.
   static std::shared_ptr<MpiRuntime> acquire();
 
   ~MpiRuntime();

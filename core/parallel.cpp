@@ -21,7 +21,9 @@ constexpr unsigned kDefaultControlWord = 0x1F80;  // all exceptions masked, near
 FloatEnvironment::FloatEnvironment() : saved_(_mm_getcsr()) { _mm_setcsr(kDefaultControlWord); }
 FloatEnvironment::~FloatEnvironment() { _mm_setcsr(saved_); }
 #else
-FloatEnvironment::FloatEnvironment() : saved_(static_cast<unsigned>(std::fegetround())) { std::fesetround(FE_TONEAREST); }
+FloatEnvironment::FloatEnvironment() : saved_(static_cast<unsigned>(std::fegetround())) {
+  std::fesetround(FE_TONEAREST);
+}
 FloatEnvironment::~FloatEnvironment() { std::fesetround(static_cast<int>(saved_)); }
 #endif
 

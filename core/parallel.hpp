@@ -6,8 +6,8 @@
 
 namespace firesteel {
 
-/// Sets round-to-nearest and clears flush-to-zero and denormals-are-zero for the current thread; restores on destruction.
-/// Results must not depend on what the caller's program did to its floating-point control word.
+/// Sets round-to-nearest and clears flush-to-zero and denormals-are-zero for the current thread; restores on
+/// destruction. Results must not depend on what the caller's program did to its floating-point control word.
 class FloatEnvironment {
  public:
   FloatEnvironment();
@@ -19,9 +19,10 @@ class FloatEnvironment {
   unsigned saved_;
 };
 
-/// Calls body(item, thread) for every item in [0, items), items handed out dynamically to `threads` OpenMP threads.
-/// Which thread gets which item is not defined: a body's result may depend on `item` only. An exception ends the loop
-/// early; the one of the smallest failed item is rethrown in the calling thread. Local, not collective.
+/// Calls body(item, thread) for every item in [0, items), items handed out dynamically to `threads` OpenMP
+/// threads. Which thread gets which item is not defined: a body's result may depend on `item` only. An
+/// exception ends the loop early; the one of the smallest failed item is rethrown in the calling thread.
+/// Local, not collective.
 void parallel_for(int threads, Index items, FunctionRef<void(Index item, int thread)> body);
 
 }  // namespace firesteel

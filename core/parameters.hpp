@@ -36,9 +36,10 @@ struct Matrix {
   bool empty() const { return values.empty(); }
 };
 
-/// Visits the parameters of a learner. A learner declares each of its members once, in `void describe(ParameterVisitor&)`:
-/// name (snake_case), the member (its initialiser is the default), what it may be, and one line of text. From there it
-/// reaches the command line, --help, validation, the model file and the docs.
+/// Visits the parameters of a learner. A learner declares each of its members once, in `void
+/// describe(ParameterVisitor&)`: name (snake_case), the member (its initialiser is the default), what it may
+/// be, and one line of text. From there it reaches the command line, --help, validation, the model file and
+/// the docs.
 class ParameterVisitor {
  public:
   virtual ~ParameterVisitor() = default;
@@ -48,7 +49,8 @@ class ParameterVisitor {
   virtual void choice(std::string_view name, std::string& value, const std::vector<std::string>& options,
                       std::string_view text) = 0;
   /// A list of numbers, each in `range`; empty: unset.
-  virtual void reals(std::string_view name, std::vector<double>& value, Range range, std::string_view text) = 0;
+  virtual void reals(std::string_view name, std::vector<double>& value, Range range,
+                     std::string_view text) = 0;
   /// 0 … 2^64 − 1.
   virtual void seed(std::string_view name, std::uint64_t& value, std::string_view text) = 0;
   /// A matrix; on the command line it is read from the file that `--NAME-file` names. Empty: unset.
@@ -58,12 +60,12 @@ class ParameterVisitor {
 /// One declared parameter, for tables and help.
 struct ParameterInfo {
   enum class Type { integer, real, boolean, choice, reals, seed, matrix };
-  std::string name;             ///< snake_case
+  std::string name;  ///< snake_case
   Type type = Type::integer;
-  std::string value;            ///< the present value as text: the default, if the learner is fresh
-  std::string accepts;          ///< ">= 1", "auto | binomial | multinomial", …
+  std::string value;    ///< the present value as text: the default, if the learner is fresh
+  std::string accepts;  ///< ">= 1", "auto | binomial | multinomial", …
   std::string text;
-  Range range;                  ///< of number types
+  Range range;  ///< of number types
   std::vector<std::string> options;
 };
 
@@ -75,15 +77,18 @@ std::vector<ParameterInfo> parameters_of(Described& described);
 template <class Described>
 void validate_parameters(Described& described);
 
-/// Sets the parameter `name` (snake_case) from text. False if there is none of that name; throws bad_parameter
-/// ("--max-iter: expected a whole number >= 0, got '2.5'") if the text does not fit. Matrix parameters are not set here.
+/// Sets the parameter `name` (snake_case) from text. False if there is none of that name; throws
+/// bad_parameter
+/// ("--max-iter: expected a whole number >= 0, got '2.5'") if the text does not fit. Matrix parameters are
+/// not set here.
 template <class Described>
 bool set_parameter(Described& described, std::string_view name, std::string_view text);
 
 /// `max_iter` → `--max-iter`.
 std::string option_name(std::string_view parameter_name);
 
-/// Numbers as shown and stored everywhere: the shortest text that reads back to the same double; nan, inf, -inf.
+/// Numbers as shown and stored everywhere: the shortest text that reads back to the same double; nan, inf,
+/// -inf.
 std::string number_text(double value);
 
 /// Reads a whole text as a finite number / a whole number; nullopt where it is not one.

@@ -6,12 +6,14 @@
 
 namespace firesteel {
 
-/// Philox4x32-10: a counter-based random generator. The same (seed, purpose, counter) gives the same 128 bits on any rank
-/// and thread, so every random draw is keyed by what it is for, never by who draws it.
-/// Source: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", doi:10.1145/2063384.2063405.
+/// Philox4x32-10: a counter-based random generator. The same (seed, purpose, counter) gives the same 128 bits
+/// on any rank and thread, so every random draw is keyed by what it is for, never by who draws it. Source:
+/// Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3",
+/// doi:10.1145/2063384.2063405.
 inline std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::uint64_t purpose, std::uint64_t counter) {
-  std::array<std::uint32_t, 4> x{static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32),
-                                 static_cast<std::uint32_t>(purpose), static_cast<std::uint32_t>(purpose >> 32)};
+  std::array<std::uint32_t, 4> x{
+      static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32),
+      static_cast<std::uint32_t>(purpose), static_cast<std::uint32_t>(purpose >> 32)};
   auto key0 = static_cast<std::uint32_t>(seed);
   auto key1 = static_cast<std::uint32_t>(seed >> 32);
   for (int round = 0; round < 10; ++round) {

@@ -29,7 +29,8 @@ RankSeat own_seat() {
   RankSeat seat;
   gethostname(seat.host, sizeof seat.host - 1);
   CPU_ZERO(&seat.cpus);
-  if (sched_getaffinity(0, sizeof seat.cpus, &seat.cpus) != 0 || CPU_COUNT(&seat.cpus) == 0) CPU_SET(0, &seat.cpus);
+  if (sched_getaffinity(0, sizeof seat.cpus, &seat.cpus) != 0 || CPU_COUNT(&seat.cpus) == 0)
+    CPU_SET(0, &seat.cpus);
   seat.quota = cgroup_cpu_quota();
   return seat;
 }
@@ -115,7 +116,8 @@ std::string Placement::warning() const {
   const int online = static_cast<int>(std::min<long>(sysconf(_SC_NPROCESSORS_ONLN), cgroup_cpu_quota()));
   if (node_threads > node_cpus)
     return plural(node_threads, "thread") + " share " + plural(node_cpus, "CPU") +
-           ": oversubscribed; use fewer ranks or --threads " + std::to_string(std::max(1, node_cpus * threads / node_threads));
+           ": oversubscribed; use fewer ranks or --threads " +
+           std::to_string(std::max(1, node_cpus * threads / node_threads));
   if (node_threads < node_cpus)
     return plural(node_cpus - node_threads, "CPU") + " idle: raise --threads or the number of ranks";
   if (node_cpus < online)

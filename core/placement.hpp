@@ -11,11 +11,11 @@ namespace firesteel {
 struct Placement {
   int ranks = 1;
   int nodes = 1;
-  int threads = 1;          ///< of this rank
-  int total_threads = 1;    ///< of all ranks
-  int allowed_cpus = 1;     ///< this rank's affinity mask, limited by the cgroup's CPU quota
-  int node_cpus = 1;        ///< distinct CPUs that the ranks of this node may use, limited by the quota
-  int node_threads = 1;     ///< threads of the ranks of this node
+  int threads = 1;        ///< of this rank
+  int total_threads = 1;  ///< of all ranks
+  int allowed_cpus = 1;   ///< this rank's affinity mask, limited by the cgroup's CPU quota
+  int node_cpus = 1;      ///< distinct CPUs that the ranks of this node may use, limited by the quota
+  int node_threads = 1;   ///< threads of the ranks of this node
 
   /// "2 ranks x 1 thread on 2 CPUs".
   std::string describe() const;
@@ -23,8 +23,8 @@ struct Placement {
   std::string warning() const;
 };
 
-/// Decides the threads of each rank: `requested` where positive, else (affinity ∩ cgroup quota) ÷ the ranks of this node
-/// that share those CPUs, at least 1. Collective.
+/// Decides the threads of each rank: `requested` where positive, else (affinity ∩ cgroup quota) ÷ the ranks
+/// of this node that share those CPUs, at least 1. Collective.
 Placement place(Communicator& comm, int requested_threads);
 
 /// CPUs that the cgroup's quota allows (v1 or v2), rounded up; a large number where there is no quota. Local.

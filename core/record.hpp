@@ -26,8 +26,9 @@ struct RecordArray {
 using RecordValue = std::variant<bool, std::int64_t, std::uint64_t, double, std::string, RecordArray<double>,
                                  RecordArray<std::int64_t>, RecordArray<std::string>>;
 
-/// What a model consists of, as names and values, between learners (which know no files) and files (which know no
-/// learners). Names are paths: "coefficients", "parameters/max_iter". Order of insertion is kept. Replicated.
+/// What a model consists of, as names and values, between learners (which know no files) and files (which
+/// know no learners). Names are paths: "coefficients", "parameters/max_iter". Order of insertion is kept.
+/// Replicated.
 class Record {
  public:
   void set(std::string name, RecordValue value);
@@ -49,7 +50,8 @@ class Record {
   /// An array of `length` values (−1: any).
   const RecordArray<double>& vector(std::string_view name, Index length) const;
 
-  /// SHA-256 over names, types, shapes and little-endian values, names in byte order: the same for any file version.
+  /// SHA-256 over names, types, shapes and little-endian values, names in byte order: the same for any file
+  /// version.
   std::string sha256() const;
 
  private:
@@ -71,7 +73,8 @@ class RecordWriterVisitor final : public ParameterVisitor {
   void integer(std::string_view name, Index& value, Range, std::string_view) override;
   void real(std::string_view name, double& value, Range, std::string_view) override;
   void boolean(std::string_view name, bool& value, std::string_view) override;
-  void choice(std::string_view name, std::string& value, const std::vector<std::string>&, std::string_view) override;
+  void choice(std::string_view name, std::string& value, const std::vector<std::string>&,
+              std::string_view) override;
   void reals(std::string_view name, std::vector<double>& value, Range, std::string_view) override;
   void seed(std::string_view name, std::uint64_t& value, std::string_view) override;
   void matrix(std::string_view name, Matrix& value, std::string_view) override;
@@ -86,7 +89,8 @@ class RecordReaderVisitor final : public ParameterVisitor {
   void integer(std::string_view name, Index& value, Range, std::string_view) override;
   void real(std::string_view name, double& value, Range, std::string_view) override;
   void boolean(std::string_view name, bool& value, std::string_view) override;
-  void choice(std::string_view name, std::string& value, const std::vector<std::string>&, std::string_view) override;
+  void choice(std::string_view name, std::string& value, const std::vector<std::string>&,
+              std::string_view) override;
   void reals(std::string_view name, std::vector<double>& value, Range, std::string_view) override;
   void seed(std::string_view name, std::uint64_t& value, std::string_view) override;
   void matrix(std::string_view name, Matrix& value, std::string_view) override;

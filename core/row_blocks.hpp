@@ -14,8 +14,8 @@
 
 namespace firesteel {
 
-/// Dense rows of this rank in tiles: 32 rows, stored column by column, so that value (row r, column j) of tile t is
-/// tile(t)[j · 32 + r]. The last tile is padded with zeros. 64-byte aligned.
+/// Dense rows of this rank in tiles: 32 rows, stored column by column, so that value (row r, column j) of
+/// tile t is tile(t)[j · 32 + r]. The last tile is padded with zeros. 64-byte aligned.
 template <class Scalar>
 class DenseTiles {
  public:
@@ -33,7 +33,9 @@ class DenseTiles {
   Scalar* tile(Index t) { return values_.data() + t * kTileRows * columns_; }
   const Scalar* tile(Index t) const { return values_.data() + t * kTileRows * columns_; }
   Scalar& at(Index row, Index column) { return tile(row / kTileRows)[column * kTileRows + row % kTileRows]; }
-  Scalar at(Index row, Index column) const { return tile(row / kTileRows)[column * kTileRows + row % kTileRows]; }
+  Scalar at(Index row, Index column) const {
+    return tile(row / kTileRows)[column * kTileRows + row % kTileRows];
+  }
 
  private:
   Index rows_ = 0;
@@ -41,7 +43,8 @@ class DenseTiles {
   AlignedVector<Scalar> values_;
 };
 
-/// Sparse rows of this rank (CSR): the non-zeros of local row r are [row_begin[r], row_begin[r + 1]), indices ascending.
+/// Sparse rows of this rank (CSR): the non-zeros of local row r are [row_begin[r], row_begin[r + 1]), indices
+/// ascending.
 template <class Scalar>
 struct SparseRows {
   using value_type = Scalar;
@@ -53,26 +56,31 @@ struct SparseRows {
 
   Index local_rows() const { return static_cast<Index>(row_begin.size()) - 1; }
   Index columns() const { return columns_count; }
-  std::span<const std::int32_t> row_indices(Index r) const { return {indices.data() + row_begin[size(r)], length(r)}; }
-  std::span<const Scalar> row_values(Index r) const { return {values.data() + row_begin[size(r)], length(r)}; }
+  std::span<const std::int32_t> row_indices(Index r) const {
+    return {indices.data() + row_begin[size(r)], length(r)};
+  }
+  std::span<const Scalar> row_values(Index r) const {
+    return {values.data() + row_begin[size(r)], length(r)};
+  }
 
  private:
   static std::size_t size(Index i) { return static_cast<std::size_t>(i); }
   std::size_t length(Index r) const { return size(row_begin[size(r) + 1] - row_begin[size(r)]); }
 };
 
-using FeatureStorage = std::variant<DenseTiles<double>, DenseTiles<float>, SparseRows<double>, SparseRows<float>>;
+using FeatureStorage =
+    std::variant<DenseTiles<double>, DenseTiles<float>, SparseRows<double>, SparseRows<float>>;
 
 /// What is known of the columns: travels with the data into the model and back at scoring.
 struct FeatureSchema {
-  std::vector<std::string> names;       ///< one a column; empty where the source has none (LIBSVM)
-  std::string missing = "error";        ///< how missing values were treated: error, drop, mean
-  std::vector<double> missing_means;    ///< where "mean": the training means that stand in
+  std::vector<std::string> names;     ///< one a column; empty where the source has none (LIBSVM)
+  std::string missing = "error";      ///< how missing values were treated: error, drop, mean
+  std::vector<double> missing_means;  ///< where "mean": the training means that stand in
 };
 
-/// Rows packed for learners: an ordered sequence of blocks of rows, dealt to ranks in contiguous runs (BlockPartition).
-/// Local row r of this rank is global row partition.first_row(rank) + r. Vectors that go with rows hold one value a local
-/// row, zero-padded to a whole number of tiles. Every member is local.
+/// Rows packed for learners: an ordered sequence of blocks of rows, dealt to ranks in contiguous runs
+/// (BlockPartition). Local row r of this rank is global row partition.first_row(rank) + r. Vectors that go
+/// with rows hold one value a local row, zero-padded to a whole number of tiles. Every member is local.
 struct RowBlocks {
   Context context;
   BlockPartition partition;
@@ -82,7 +90,8 @@ struct RowBlocks {
   /// One label a local row where the source has labels: numbers or texts; empty vectors otherwise.
   ColumnValues labels;
   bool has_labels = false;
-  /// Row weights, padded with zeros; empty: all 1. A row left out by `--missing drop` has weight 0 and counts in `dropped`.
+  /// Row weights, padded with zeros; empty: all 1. A row left out by `--missing drop` has weight 0 and counts
+  /// in `dropped`.
   AlignedVector<double> weights;
   std::vector<std::uint8_t> dropped;  ///< one a local row, 1 = left out; empty: none on any rank or none here
   Index rows_used = 0;                ///< global rows without the dropped ones
@@ -93,12 +102,14 @@ struct RowBlocks {
   Index local_rows() const { return partition.local_rows(context.rank()); }
   bool sparse() const { return features.index() >= 2; }
   bool single_precision() const { return features.index() % 2 == 1; }
-  /// Weights of the 32 rows of local tile t: 1, the given ones, 0 past the last row. `buffer` is used where needed.
+  /// Weights of the 32 rows of local tile t: 1, the given ones, 0 past the last row. `buffer` is used where
+  /// needed.
   const double* tile_weights(Index t, std::span<double, kTileRows> buffer) const;
 };
 
-/// Packs a row-major matrix (this rank's rows) into tiles; labels and weights may be empty. The ranks' rows, in rank
-/// order, are the global rows: they are moved between ranks so that every rank ends with whole blocks. Collective.
+/// Packs a row-major matrix (this rank's rows) into tiles; labels and weights may be empty. The ranks' rows,
+/// in rank order, are the global rows: they are moved between ranks so that every rank ends with whole
+/// blocks. Collective.
 struct DenseMatrix {
   std::span<const double> values;  ///< local rows x columns
   Index columns = 0;
@@ -107,7 +118,8 @@ struct DenseMatrix {
 };
 RowBlocks pack_rows(const Context& context, const DenseMatrix& matrix, bool single_precision = false);
 
-/// Ratings for ALS, rows partitioned over ranks in input order: rank's rows are [first_row, first_row + size) of `rows`.
+/// Ratings for ALS, rows partitioned over ranks in input order: rank's rows are [first_row, first_row + size)
+/// of `rows`.
 struct Ratings {
   Context context;
   Index rows = 0;       ///< global
@@ -116,7 +128,7 @@ struct Ratings {
   ColumnValues items;
   std::string user_name = "user";  ///< column names of the input
   std::string item_name = "item";
-  std::vector<double> ratings;     ///< one a row; empty where the source has no rating column
+  std::vector<double> ratings;  ///< one a row; empty where the source has no rating column
   bool has_ratings = false;
 };
 

@@ -12,30 +12,31 @@ namespace firesteel {
 
 /// How data are read; the words of the command line's shared options.
 struct ReadOptions {
-  std::vector<std::string> inputs;   ///< files and globs, in order; a glob's matches in byte order
-  std::string format;                ///< csv, libsvm, hdf5; empty: by extension and first bytes
-  std::string label = "label";       ///< column name or 0-based number, −1 the last
-  std::vector<std::string> features; ///< names, numbers, ranges "0-12"; empty: every numeric column that is free
+  std::vector<std::string> inputs;  ///< files and globs, in order; a glob's matches in byte order
+  std::string format;               ///< csv, libsvm, hdf5; empty: by extension and first bytes
+  std::string label = "label";      ///< column name or 0-based number, −1 the last
+  std::vector<std::string>
+      features;  ///< names, numbers, ranges "0-12"; empty: every numeric column that is free
   std::vector<std::string> exclude;
-  std::string weight;                ///< empty: no weights
-  bool header = true;                ///< CSV
-  std::string delimiter = ",";       ///< one character, or the words tab, space
-  std::string missing = "error";     ///< error, drop, mean
-  bool zero_based = false;           ///< LIBSVM
-  std::optional<Index> num_features; ///< LIBSVM
-  std::string dataset = "features";  ///< HDF5
+  std::string weight;                 ///< empty: no weights
+  bool header = true;                 ///< CSV
+  std::string delimiter = ",";        ///< one character, or the words tab, space
+  std::string missing = "error";      ///< error, drop, mean
+  bool zero_based = false;            ///< LIBSVM
+  std::optional<Index> num_features;  ///< LIBSVM
+  std::string dataset = "features";   ///< HDF5
   std::string user = "user";
   std::string item = "item";
   std::string rating = "rating";
   bool single_precision = false;
-  std::vector<std::string> keep;     ///< columns to copy to the output, as text
+  std::vector<std::string> keep;  ///< columns to copy to the output, as text
 
   /// Need of a label: error 65 if absent / used where present / not looked at.
   enum class Label { required, optional, ignored };
   Label label_use = Label::required;
   /// At scoring: the model's columns. Matched by name where both sides have names, else by position.
   const FeatureSchema* expected = nullptr;
-  Index expected_features = 0;       ///< number of columns of the model; 0: not scoring
+  Index expected_features = 0;  ///< number of columns of the model; 0: not scoring
 };
 
 /// Rows and what rides beside them.
@@ -48,19 +49,20 @@ struct RatingInput {
   ColumnTable kept;
 };
 
-/// Reads rows of features in parallel (two sweeps: count, then parse), packs them into tiles or CSR. Rows keep file
-/// order and are numbered over all files. Collective; throws 65 with file:line:column, 66, 74.
+/// Reads rows of features in parallel (two sweeps: count, then parse), packs them into tiles or CSR. Rows
+/// keep file order and are numbered over all files. Collective; throws 65 with file:line:column, 66, 74.
 RowInput read_rows(const Context& context, const ReadOptions& options);
 
-/// Reads user, item, rating columns. A missing rating column leaves has_ratings false. Collective; throws as read_rows.
+/// Reads user, item, rating columns. A missing rating column leaves has_ratings false. Collective; throws as
+/// read_rows.
 RatingInput read_ratings(const Context& context, const ReadOptions& options);
 
-/// The files that `inputs` name: globs expanded in byte order, existence and readability checked (66). On rank 0, then
-/// broadcast. Collective.
+/// The files that `inputs` name: globs expanded in byte order, existence and readability checked (66). On
+/// rank 0, then broadcast. Collective.
 std::vector<std::string> resolve_inputs(Communicator& comm, const std::vector<std::string>& inputs);
 
-/// csv, libsvm or hdf5, from options.format, else from the extension (.csv .tsv .txt .libsvm .svm .svmlight .h5 .hdf5),
-/// else from the first bytes. Throws 65 with the remedy where it cannot be said.
+/// csv, libsvm or hdf5, from options.format, else from the extension (.csv .tsv .txt .libsvm .svm .svmlight
+/// .h5 .hdf5), else from the first bytes. Throws 65 with the remedy where it cannot be said.
 std::string detect_format(const std::string& path, const ReadOptions& options);
 
 }  // namespace firesteel

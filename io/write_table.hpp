@@ -8,14 +8,15 @@
 
 namespace firesteel {
 
-/// Throws cannot_create (73) unless a file can be created at `path` (directory exists, writable, not a directory; a known
-/// extension: .csv, .tsv, .h5, .hdf5, or "-" for CSV on stdout). Creates nothing that stays. Collective.
+/// Throws cannot_create (73) unless a file can be created at `path` (directory exists, writable, not a
+/// directory; a known extension: .csv, .tsv, .h5, .hdf5, or "-" for CSV on stdout). Creates nothing that
+/// stays. Collective.
 void probe_output(const Context& context, const std::string& path);
 
-/// Writes the ranks' rows, in rank order, as one file by extension. Whole or not at all: a temporary name in the same
-/// directory, synced, renamed. Every rank formats and writes its own part. Collective; throws 73, 74.
-/// CSV: a header, always; fields quoted where they must be; numbers as number_text().
-/// HDF5: one 1-D dataset a column; texts fixed-length.
+/// Writes the ranks' rows, in rank order, as one file by extension. Whole or not at all: a temporary name in
+/// the same directory, synced, renamed. Every rank formats and writes its own part. Collective; throws
+/// 73, 74. CSV: a header, always; fields quoted where they must be; numbers as number_text(). HDF5: one 1-D
+/// dataset a column; texts fixed-length.
 void write_table(const Context& context, const ColumnTable& table, const std::string& path);
 
 }  // namespace firesteel

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything Firesteel is built on, from the system's packages.
+
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+find_package(hwy CONFIG REQUIRED)
+find_package(nlohmann_json CONFIG REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(Boost REQUIRED COMPONENTS program_options)
+find_path(FAST_FLOAT_INCLUDE_DIR fast_float/fast_float.h REQUIRED)
+find_path(EIGEN3_INCLUDE_DIR Eigen/Core PATH_SUFFIXES eigen3 REQUIRED)
+
+# MPI's C interface only: the C++ bindings left the standard in 2012.
+set(MPI_CXX_SKIP_MPICXX TRUE)
+find_package(MPI REQUIRED COMPONENTS C CXX)
+
+# HDF5 built for this MPI.
+set(HDF5_PREFER_PARALLEL TRUE)
+find_package(HDF5 REQUIRED COMPONENTS C)
+if(NOT HDF5_IS_PARALLEL)
+  message(FATAL_ERROR "HDF5 was found without MPI support (${HDF5_C_LIBRARIES}). Install libhdf5-openmpi-dev, or set "
+                      "HDF5_ROOT to a parallel build.")
+endif()
+add_library(firesteel_hdf5 INTERFACE)
+target_include_directories(firesteel_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(firesteel_hdf5 INTERFACE ${HDF5_C_LIBRARIES} MPI::MPI_C)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# One library a folder, so that an include against the layers does not link.
+
+# Headers are spelled "firesteel/core/…" in the build tree as they are when installed.
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/include")
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/include/firesteel" SYMBOLIC)
+
+# firesteel_add_library(core SOURCES a.cpp … PUBLIC targets… PRIVATE targets…)
+function(firesteel_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(firesteel_${name} STATIC ${ARG_SOURCES})
+  add_library(firesteel::${name} ALIAS firesteel_${name})
+  set_target_properties(firesteel_${name} PROPERTIES EXPORT_NAME ${name})
+  target_compile_features(firesteel_${name} PUBLIC cxx_std_20)
+  target_include_directories(firesteel_${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>"
+                                                      "$<INSTALL_INTERFACE:include>")
+  target_link_libraries(firesteel_${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+endfunction()
+
+# firesteel_add_test(comm SOURCES core/communicator_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)
+# One ctest a number of ranks, named comm.np3. Never skipped for lack of cores.
+function(firesteel_add_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBRARIES;RANKS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name}_test ${ARG_SOURCES})
+  target_link_libraries(${name}_test PRIVATE firesteel_test_main ${ARG_LIBRARIES})
+  foreach(ranks IN LISTS ARG_RANKS)
+    add_test(NAME ${name}.np${ranks}
+             COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none -n ${ranks} $<TARGET_FILE:${name}_test>
+             WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(
+      ${name}.np${ranks}
+      PROPERTIES PROCESSORS ${ranks}
+                 TIMEOUT ${ARG_TIMEOUT}
+                 LABELS "mpi;np${ranks};${ARG_LABELS}"
+                 ENVIRONMENT
+                 "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_NUM_THREADS=2;OMPI_MCA_pml=ob1;OMPI_MCA_btl=self,vader;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_btl_vader_single_copy_mechanism=none")
+  endforeach()
+endfunction()

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+firesteel_add_test(canonical_sum SOURCES core/canonical_sum_test.cpp RANKS 1 2 3 4 5)
