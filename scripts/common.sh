@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the scripts beside it: moves to the repository's root, installs what is missing, configures, sets
+# what mpirun needs here.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
+  libeigen3-dev libhwy-dev libboost-program-options-dev libgtest-dev nlohmann-json3-dev libssl-dev
+  libfast-float-dev python3)
+
+say() { printf '%s\n' "$*" >&2; }
+
+# install_packages NAME...: installs what is missing by apt; quick and silent where nothing is.
+install_packages() {
+  if ! command -v apt-get >/dev/null; then
+    say "This system has no apt-get: these Debian packages, or what corresponds to them, must be there: $*"
+    return
+  fi
+  local installed missing=() name
+  installed=" $(dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | tr '\n' ' ')"
+  for name in "$@"; do
+    case "$installed" in *" $name "*) ;; *) missing+=("$name") ;; esac
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+      say "Missing packages, and neither root nor sudo to install them. As root: apt-get install ${missing[*]}"
+      exit 1
+    fi
+    as_root=(sudo)
+  fi
+  say "Installing: ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq </dev/null >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
+}
+
+# configure PRESET: only where it was not done, or the presets have changed since.
+configure() {
+  local directory="build/$1"
+  if [ -f "$directory/build.ninja" ] && [ ! CMakePresets.json -nt "$directory/build.ninja" ]; then return; fi
+  local log="build/configure-$1.log"
+  mkdir -p build
+  if command -v ccache >/dev/null; then
+    export CMAKE_CXX_COMPILER_LAUNCHER="${CMAKE_CXX_COMPILER_LAUNCHER-ccache}"
+    export CMAKE_C_COMPILER_LAUNCHER="${CMAKE_C_COMPILER_LAUNCHER-ccache}"
+  fi
+  if ! cmake --preset "$1" >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+  fi
+}
+
+# build PRESET [TARGET...]
+build() {
+  local preset="$1" target targets=()
+  shift
+  for target in "$@"; do targets+=(--target "$target"); done
+  configure "$preset"
+  cmake --build "build/$preset" -j "$(nproc)" "${targets[@]}" >&2
+}
+
+# mpirun as root (containers), with more ranks than cores, with polite waiting, without binding a rank's
+# threads to one core. What the caller has set stays.
+if [ "$(id -u)" -eq 0 ]; then
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+export OMPI_MCA_rmaps_base_oversubscribe="${OMPI_MCA_rmaps_base_oversubscribe-1}"
+export OMPI_MCA_mpi_yield_when_idle="${OMPI_MCA_mpi_yield_when_idle-1}"
+export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy-none}"
+export OMPI_MCA_btl_vader_single_copy_mechanism="${OMPI_MCA_btl_vader_single_copy_mechanism-none}"
