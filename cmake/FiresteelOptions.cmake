@@ -4,6 +4,7 @@
 option(FIRESTEEL_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(FIRESTEEL_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(FIRESTEEL_WARNINGS_AS_ERRORS "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+option(FIRESTEEL_BUILD_BENCH "Build the programs of bench/" OFF)
 set(FIRESTEEL_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE)
