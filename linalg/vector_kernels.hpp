@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+
+namespace firesteel {
+
+/// y ← alpha·x + y, element by element with fused multiply-add: the same bits on every instruction set.
+/// Local.
+void add_scaled(double alpha, std::span<const double> x, std::span<double> y);
+
+/// Σ x_i·y_i. Order: chunks of 4,096 coordinates, each in 8 lanes folded at its end; chunk sums one after
+/// another. A function of the vectors alone. Local.
+double dot(std::span<const double> x, std::span<const double> y);
+
+/// √(x·x).
+double norm(std::span<const double> x);
+
+}  // namespace firesteel
