@@ -59,6 +59,8 @@ struct LearnerEntry {
   std::string_view summary;  ///< one line
   std::function<std::unique_ptr<AnyLearner>()> make;
   std::function<std::unique_ptr<AnyModel>(const Record&)> load;
+  /// The parameters that may be changed at scoring, of a model by default; knows no data.
+  std::function<void(ParameterVisitor&)> describe_scoring;
 };
 
 // Implementation: adapters from a learner struct L with
@@ -148,6 +150,10 @@ LearnerEntry learner_entry(std::string_view name, Task task, std::string_view su
             model.schema = detail::schema_from_record(record);
             model.summary = summary_from_record(record);
             return std::make_unique<detail::ModelAdapter<Learner>>(name, std::move(model));
+          },
+          [](ParameterVisitor& visitor) {
+            typename Learner::Model model{};
+            model.describe_scoring(visitor);
           }};
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 
@@ -131,6 +132,11 @@ void Communicator::agree(const std::exception_ptr& failure) {
 }
 
 void Communicator::barrier() { check(MPI_Barrier(handle_->comm), "MPI_Barrier"); }
+
+void Communicator::abort(int code) const {
+  MPI_Abort(handle_->comm, code);
+  std::abort();  // not reached: MPI_Abort does not return
+}
 
 void Communicator::broadcast_bytes(std::span<std::byte> bytes, int root) {
   if (size() == 1) return;

@@ -78,6 +78,9 @@ class Communicator {
 
   void barrier();
 
+  /// Ends every rank of the whole MPI job with this exit code. Local.
+  [[noreturn]] void abort(int code) const;
+
   template <class T>
   void broadcast(std::span<T> values, int root) {
     static_assert(std::is_trivially_copyable_v<T>);
