@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/cli/commands.hpp"
+
+#include <algorithm>
+
+namespace firesteel::cli {
+
+namespace {
+
+using Kind = Option::Kind;
+
+const std::vector<Option>& input_options() {
+  static const std::vector<Option> options{
+      {"input", Kind::list, "PATH...", "files and globs, read in the order given", ""},
+      {"format", Kind::value, "csv|libsvm|hdf5", "where extension and first bytes do not say it", "by the file"},
+      {"label", Kind::value, "NAME", "label column: name or 0-based number, -1 is the last", "label"},
+      {"features", Kind::value, "A,B,C", "feature columns: names, numbers, ranges 0-12", "every free numeric one"},
+      {"exclude", Kind::value, "A,B", "columns that are no features", "none"},
+      {"weight", Kind::value, "NAME", "column of row weights, >= 0; 0 is ignored for fitting", "none"},
+      {"header", Kind::boolean, "", "the first line of CSV names the columns (--no-header)", "true"},
+      {"delimiter", Kind::value, "C", "CSV: one character, or the words tab, space", ","},
+      {"missing", Kind::value, "error|drop|mean", "missing feature values: refuse, drop the row, take the mean",
+       "error"},
+      {"zero-based", Kind::boolean, "", "LIBSVM indices count from 0", "false"},
+      {"num-features", Kind::value, "N", "LIBSVM: number of columns", "largest index"},
+      {"user", Kind::value, "NAME", "ALS: column of user ids", "user"},
+      {"item", Kind::value, "NAME", "ALS: column of item ids", "item"},
+      {"rating", Kind::value, "NAME", "ALS: column of ratings", "rating"},
+      {"dataset", Kind::value, "NAME", "HDF5: dataset or group of the features", "features"},
+      {"precision", Kind::value, "double|single", "how features are stored; all sums are double", "double"},
+      {"threads", Kind::value, "N", "OpenMP threads of a rank", "CPUs / ranks of the node"},
+      {"seed", Kind::value, "N", "0 ... 2^64-1: everything random derives from it", "0"}};
+  return options;
+}
+
+const std::vector<Option>& output_options() {
+  static const std::vector<Option> options{
+      {"json", Kind::boolean, "", "stdout carries exactly one JSON object", "false"},
+      {"quiet", Kind::boolean, "", "no progress and no warnings on stderr", "false"},
+      {"verbose", Kind::boolean, "", "every iteration and what was sent, on stderr", "false"}};
+  return options;
+}
+
+void append(std::vector<Option>& options, const std::vector<Option>& more) {
+  for (const auto& option : more)
+    if (std::none_of(options.begin(), options.end(), [&](const Option& o) { return o.name == option.name; }))
+      options.push_back(option);
+}
+
+Option option_of(const ParameterInfo& parameter) {
+  const bool boolean = parameter.type == ParameterInfo::Type::boolean;
+  const std::string range = parameter.accepts.empty() || boolean ? "" : " (" + parameter.accepts + ")";
+  std::string value_name;
+  if (parameter.type == ParameterInfo::Type::matrix)
+    value_name = "FILE";
+  else if (parameter.type == ParameterInfo::Type::choice)
+    value_name = "WORD";
+  else if (parameter.type == ParameterInfo::Type::reals)
+    value_name = "X,Y,...";
+  else if (!boolean)
+    value_name = parameter.type == ParameterInfo::Type::real ? "X" : "N";
+  return {parameter_option(parameter), boolean ? Kind::boolean : Kind::value, value_name, parameter.text + range,
+          parameter.value};
+}
+
+bool has_option(const std::vector<Option>& options, std::string_view name) {
+  return std::any_of(options.begin(), options.end(), [&](const Option& o) { return o.name == name; });
+}
+
+}  // namespace
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table{
+      {Verb::train, "train", "LEARNER --input PATH... --output MODEL [options]", "fit and save a model", "LEARNER",
+       "firesteel train logistic --input day1.csv day2.csv --label clicked --output clicks.h5"},
+      {Verb::score, "score", "MODEL --input PATH... --output FILE [options]",
+       "one prediction per input row, in input order", "MODEL",
+       "firesteel score clicks.h5 --input day3.csv --keep id --output predictions.csv"},
+      {Verb::evaluate, "evaluate", "MODEL --input PATH... [options]", "metrics of a model on labelled data",
+       "MODEL", "firesteel evaluate clicks.h5 --input day3.csv --label clicked --json"},
+      {Verb::inspect, "inspect", "MODEL [options]", "what is in a model file", "MODEL",
+       "firesteel inspect clicks.h5"},
+      {Verb::convert, "convert", "--input PATH... --output FILE [options]", "between the data formats", "",
+       "firesteel convert --input 'day*.csv' --label clicked --output days.h5"},
+      {Verb::learners, "learners", "[LEARNER] [--json]", "the learners; one learner's parameters, with defaults",
+       "[LEARNER]", "firesteel learners kmeans"}};
+  return table;
+}
+
+const Command* find_command(std::string_view name) {
+  const auto& table = commands();
+  const auto found = std::find_if(table.begin(), table.end(), [&](const Command& c) { return c.name == name; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> command_names() {
+  std::vector<std::string> names;
+  for (const auto& command : commands()) names.emplace_back(command.name);
+  return names;
+}
+
+std::vector<std::string> learner_names() {
+  std::vector<std::string> names;
+  for (const auto& learner : learners()) names.emplace_back(learner.name);
+  return names;
+}
+
+std::string parameter_option(const ParameterInfo& parameter) {
+  const std::string name = option_name(parameter.name).substr(2);
+  return parameter.type == ParameterInfo::Type::matrix ? name + "-file" : name;
+}
+
+std::vector<Option> command_options(Verb verb) {
+  std::vector<Option> options;
+  if (verb != Verb::inspect && verb != Verb::learners) append(options, input_options());
+  if (verb == Verb::train) options.push_back({"output", Kind::value, "MODEL", "the model file to write (.h5)", ""});
+  if (verb == Verb::score)
+    append(options,
+           {{"output", Kind::value, "FILE", "predictions: .csv, .tsv, .h5; - is CSV on stdout", ""},
+            {"keep", Kind::value, "A,B", "input columns to copy in front of the predictions", "none"},
+            {"top", Kind::value, "N", "recommend the N best, instead of predicting rows of --input", ""},
+            {"for", Kind::value, "user|item", "with --top: items for every user, or users for every item", "user"}});
+  if (verb == Verb::convert)
+    options.push_back({"output", Kind::value, "FILE", "by extension: .csv, .libsvm, .svm, .h5", ""});
+  if (verb == Verb::learners)
+    options.push_back(output_options().front());
+  else
+    append(options, output_options());
+  options.push_back({"help", Kind::boolean, "", "this text", ""});
+  return options;
+}
+
+std::vector<Option> learner_options(const LearnerEntry& learner) {
+  std::vector<Option> options;
+  const auto fresh = learner.make();
+  for (const auto& parameter : parameters_of(*fresh))
+    if (!has_option(input_options(), parameter_option(parameter))) options.push_back(option_of(parameter));
+  return options;
+}
+
+std::vector<Option> scoring_options() {
+  std::vector<Option> options;
+  for (const auto& learner : learners()) {
+    ParameterLister lister;
+    learner.describe_scoring(lister);
+    for (const auto& parameter : lister.list) append(options, {option_of(parameter)});
+  }
+  return options;
+}
+
+std::vector<Option> all_options() {
+  std::vector<Option> options;
+  for (const auto& command : commands()) append(options, command_options(command.verb));
+  for (const auto& learner : learners()) append(options, learner_options(learner));
+  return options;
+}
+
+std::string where_known(std::string_view option) {
+  std::string places;
+  const auto add = [&](const std::string& place) { places += (places.empty() ? "" : ", ") + place; };
+  for (const auto& command : commands())
+    if (has_option(command_options(command.verb), option)) add("'" + std::string(command.name) + "'");
+  for (const auto& learner : learners())
+    if (has_option(learner_options(learner), option)) add("learner '" + std::string(learner.name) + "'");
+  return places.empty() ? places : "an option of " + places;
+}
+
+}  // namespace firesteel::cli

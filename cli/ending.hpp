@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+#include "firesteel/core/communicator.hpp"
+#include "firesteel/core/error.hpp"
+
+namespace firesteel::cli {
+
+/// Prepares how this process ends: a closed pipe or a file-size limit becomes an error of the write that met
+/// it; SIGINT, SIGTERM and SIGHUP remove temporary files and end with 130, one line said where no mpirun
+/// speaks for the job; SIGUSR1 asks the fit to stop after its iteration. Call once, before anything else.
+void prepare_ending(bool under_launcher);
+
+/// True once SIGUSR1 has come.
+bool stop_requested();
+
+/// Prints the one line of a failed job, `firesteel: …`, on stderr.
+void print_error(std::string_view message);
+
+/// Ends a job of several ranks (or of one under mpirun) after `error`: one line, once, every rank ends, mpirun
+/// passes the code on. An error that all ranks share is said by rank 0, and all meet before the abort, so
+/// that no line is lost; an error of one rank is said by that rank, and the abort ends the others wherever
+/// they wait.
+[[noreturn]] void end_ranks(Communicator& comm, const Error& error);
+
+}  // namespace firesteel::cli

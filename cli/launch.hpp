@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace firesteel::cli {
+
+/// True where an MPI launcher that Open MPI understands started this process (mpirun, or srun with PMIx).
+bool under_mpirun();
+
+/// This process' rank as its launcher says it, before MPI is initialised; 0 without a launcher.
+int launcher_rank();
+
+/// Sets Open MPI's parameters for quick starts and quiet ends, each unless it is set already. Call before MPI
+/// is initialised. Measured in docs/decisions: a single process starts in 0.03 s instead of 0.32 s.
+void prepare_mpi_environment();
+
+/// Why a job of one rank was meant to be a rank of a larger one: started by the launcher of another MPI, it
+/// would be several jobs that write one file. Empty where all is well. `world_size` is what MPI says.
+std::string split_job_explanation(int world_size);
+
+/// `--ranks N COMMAND …`: runs this program under mpirun and returns the exit code for it. Interrupts are
+/// passed to mpirun and end with 130.
+int run_under_mpirun(int ranks, const std::vector<std::string>& words);
+
+}  // namespace firesteel::cli
