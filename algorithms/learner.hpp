@@ -141,7 +141,9 @@ class LearnerAdapter final : public AnyLearner {
 /// The registry line of a learner.
 template <class Learner>
 LearnerEntry learner_entry(std::string_view name, Task task, std::string_view summary) {
-  return {name, task, summary,
+  return {name,
+          task,
+          summary,
           [name]() -> std::unique_ptr<AnyLearner> {
             return std::make_unique<detail::LearnerAdapter<Learner>>(name);
           },

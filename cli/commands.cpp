@@ -12,15 +12,17 @@ using Kind = Option::Kind;
 const std::vector<Option>& input_options() {
   static const std::vector<Option> options{
       {"input", Kind::list, "PATH...", "files and globs, read in the order given", ""},
-      {"format", Kind::value, "csv|libsvm|hdf5", "where extension and first bytes do not say it", "by the file"},
+      {"format", Kind::value, "csv|libsvm|hdf5", "where extension and first bytes do not say it",
+       "by the file"},
       {"label", Kind::value, "NAME", "label column: name or 0-based number, -1 is the last", "label"},
-      {"features", Kind::value, "A,B,C", "feature columns: names, numbers, ranges 0-12", "every free numeric one"},
+      {"features", Kind::value, "A,B,C", "feature columns: names, numbers, ranges 0-12",
+       "every free numeric one"},
       {"exclude", Kind::value, "A,B", "columns that are no features", "none"},
       {"weight", Kind::value, "NAME", "column of row weights, >= 0; 0 is ignored for fitting", "none"},
       {"header", Kind::boolean, "", "the first line of CSV names the columns (--no-header)", "true"},
       {"delimiter", Kind::value, "C", "CSV: one character, or the words tab, space", ","},
-      {"missing", Kind::value, "error|drop|mean", "missing feature values: refuse, drop the row, take the mean",
-       "error"},
+      {"missing", Kind::value, "error|drop|mean",
+       "missing feature values: refuse, drop the row, take the mean", "error"},
       {"zero-based", Kind::boolean, "", "LIBSVM indices count from 0", "false"},
       {"num-features", Kind::value, "N", "LIBSVM: number of columns", "largest index"},
       {"user", Kind::value, "NAME", "ALS: column of user ids", "user"},
@@ -59,8 +61,8 @@ Option option_of(const ParameterInfo& parameter) {
     value_name = "X,Y,...";
   else if (!boolean)
     value_name = parameter.type == ParameterInfo::Type::real ? "X" : "N";
-  return {parameter_option(parameter), boolean ? Kind::boolean : Kind::value, value_name, parameter.text + range,
-          parameter.value};
+  return {parameter_option(parameter), boolean ? Kind::boolean : Kind::value, value_name,
+          parameter.text + range, parameter.value};
 }
 
 bool has_option(const std::vector<Option>& options, std::string_view name) {
@@ -71,8 +73,8 @@ bool has_option(const std::vector<Option>& options, std::string_view name) {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table{
-      {Verb::train, "train", "LEARNER --input PATH... --output MODEL [options]", "fit and save a model", "LEARNER",
-       "firesteel train logistic --input day1.csv day2.csv --label clicked --output clicks.h5"},
+      {Verb::train, "train", "LEARNER --input PATH... --output MODEL [options]", "fit and save a model",
+       "LEARNER", "firesteel train logistic --input day1.csv day2.csv --label clicked --output clicks.h5"},
       {Verb::score, "score", "MODEL --input PATH... --output FILE [options]",
        "one prediction per input row, in input order", "MODEL",
        "firesteel score clicks.h5 --input day3.csv --keep id --output predictions.csv"},
@@ -82,14 +84,15 @@ const std::vector<Command>& commands() {
        "firesteel inspect clicks.h5"},
       {Verb::convert, "convert", "--input PATH... --output FILE [options]", "between the data formats", "",
        "firesteel convert --input 'day*.csv' --label clicked --output days.h5"},
-      {Verb::learners, "learners", "[LEARNER] [--json]", "the learners; one learner's parameters, with defaults",
-       "[LEARNER]", "firesteel learners kmeans"}};
+      {Verb::learners, "learners", "[LEARNER] [--json]",
+       "the learners; one learner's parameters, with defaults", "[LEARNER]", "firesteel learners kmeans"}};
   return table;
 }
 
 const Command* find_command(std::string_view name) {
   const auto& table = commands();
-  const auto found = std::find_if(table.begin(), table.end(), [&](const Command& c) { return c.name == name; });
+  const auto found =
+      std::find_if(table.begin(), table.end(), [&](const Command& c) { return c.name == name; });
   return found == table.end() ? nullptr : &*found;
 }
 
@@ -113,13 +116,15 @@ std::string parameter_option(const ParameterInfo& parameter) {
 std::vector<Option> command_options(Verb verb) {
   std::vector<Option> options;
   if (verb != Verb::inspect && verb != Verb::learners) append(options, input_options());
-  if (verb == Verb::train) options.push_back({"output", Kind::value, "MODEL", "the model file to write (.h5)", ""});
+  if (verb == Verb::train)
+    options.push_back({"output", Kind::value, "MODEL", "the model file to write (.h5)", ""});
   if (verb == Verb::score)
     append(options,
            {{"output", Kind::value, "FILE", "predictions: .csv, .tsv, .h5; - is CSV on stdout", ""},
             {"keep", Kind::value, "A,B", "input columns to copy in front of the predictions", "none"},
             {"top", Kind::value, "N", "recommend the N best, instead of predicting rows of --input", ""},
-            {"for", Kind::value, "user|item", "with --top: items for every user, or users for every item", "user"}});
+            {"for", Kind::value, "user|item", "with --top: items for every user, or users for every item",
+             "user"}});
   if (verb == Verb::convert)
     options.push_back({"output", Kind::value, "FILE", "by extension: .csv, .libsvm, .svm, .h5", ""});
   if (verb == Verb::learners)

@@ -19,9 +19,9 @@ bool stop_requested();
 /// Prints the one line of a failed job, `firesteel: …`, on stderr.
 void print_error(std::string_view message);
 
-/// Ends a job of several ranks (or of one under mpirun) after `error`: one line, once, every rank ends, mpirun
-/// passes the code on. An error that all ranks share is said by rank 0, and all meet before the abort, so
-/// that no line is lost; an error of one rank is said by that rank, and the abort ends the others wherever
+/// Ends a job of several ranks (or of one under mpirun) after `error`: one line, once, every rank ends,
+/// mpirun passes the code on. An error that all ranks share is said by rank 0, and all meet before the abort,
+/// so that no line is lost; an error of one rank is said by that rank, and the abort ends the others wherever
 /// they wait.
 [[noreturn]] void end_ranks(Communicator& comm, const Error& error);
 

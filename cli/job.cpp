@@ -39,8 +39,8 @@ Index count_of(const Arguments& arguments, std::string_view name, Index high) {
   const std::string value = arguments.text(name);
   const auto number = parse_integer(value);
   if (!number || *number < 1 || *number > high)
-    throw bad_parameter("--" + std::string(name) + ": expected a whole number in 1 ... " + std::to_string(high) +
-                        ", got " + quoted(value));
+    throw bad_parameter("--" + std::string(name) + ": expected a whole number in 1 ... " +
+                        std::to_string(high) + ", got " + quoted(value));
   return *number;
 }
 
@@ -90,8 +90,8 @@ const LearnerEntry& learner_named(const std::string& name) {
   if (const LearnerEntry* entry = find_learner(name)) return *entry;
   std::string list;
   for (const auto& known : learner_names()) list += (list.empty() ? "" : ", ") + known;
-  throw bad_parameter("unknown learner " + quoted(name) + suggestion(name, learner_names()) + " (learners: " + list +
-                      ")");
+  throw bad_parameter("unknown learner " + quoted(name) + suggestion(name, learner_names()) +
+                      " (learners: " + list + ")");
 }
 
 /// The options that this command line may use.
@@ -124,9 +124,11 @@ void check_allowed(const Job& job, const Arguments& arguments) {
 
 void check_positionals(Job& job, const Arguments& arguments) {
   const auto& words = arguments.positionals();
-  const std::string usage = "firesteel " + std::string(job.command->name) + " " + std::string(job.command->usage);
+  const std::string usage =
+      "firesteel " + std::string(job.command->name) + " " + std::string(job.command->usage);
   const std::size_t most = job.command->positional.empty() ? 0 : 1;
-  if (words.size() > most) throw bad_parameter("unexpected word " + quoted(words[most]) + "; usage: " + usage);
+  if (words.size() > most)
+    throw bad_parameter("unexpected word " + quoted(words[most]) + "; usage: " + usage);
   const bool needs_one = most == 1 && job.command->positional.front() != '[';
   if (words.empty() && needs_one && !job.help)
     throw bad_parameter("expected a " + std::string(job.command->positional) + " after " +
@@ -136,8 +138,8 @@ void check_positionals(Job& job, const Arguments& arguments) {
 
 void require(const Arguments& arguments, const Command& command, std::string_view option) {
   if (!arguments.given(option))
-    throw bad_parameter(quoted(command.name) + " needs --" + std::string(option) + "; example: " +
-                        std::string(command.example));
+    throw bad_parameter(quoted(command.name) + " needs --" + std::string(option) +
+                        "; example: " + std::string(command.example));
 }
 
 void check_extension(const std::string& path, const std::vector<std::string>& extensions) {
@@ -184,7 +186,8 @@ void set_scoring(Job& job, const Arguments& arguments) {
 void set_top(Job& job, const Arguments& arguments) {
   const std::string whom = one_of(arguments, "for", {"user", "item"}, "user");
   if (arguments.given("top")) job.top = count_of(arguments, "top", 1'000'000'000);
-  if (arguments.given("for") && job.top == 0) throw bad_parameter("--for is used with --top N; --top is not given");
+  if (arguments.given("for") && job.top == 0)
+    throw bad_parameter("--for is used with --top N; --top is not given");
   if (job.top > 0 && arguments.given("keep"))
     throw bad_parameter("--keep copies columns of --input; --top reads no input");
   job.top_for_items = whom == "item";
@@ -227,8 +230,8 @@ Job check_words(const std::vector<std::string>& words) {
   Job job;
   job.command = find_command(words.front());
   if (job.command == nullptr)
-    throw bad_parameter("unknown command " + quoted(words.front()) + suggestion(words.front(), command_names()) +
-                        " (see firesteel --help)");
+    throw bad_parameter("unknown command " + quoted(words.front()) +
+                        suggestion(words.front(), command_names()) + " (see firesteel --help)");
   const Arguments arguments = parse_arguments(std::span(words).subspan(1), all_options());
   job.help = arguments.boolean("help", false);
   const bool takes_learner = job.command->positional.find("LEARNER") != std::string_view::npos;

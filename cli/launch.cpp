@@ -59,9 +59,7 @@ bool inside_slurm_step() {
   return step >= 0 && step < kSpecialSteps;
 }
 
-std::string mpirun_path() {
-  return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun";
-}
+std::string mpirun_path() { return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun"; }
 
 std::string own_path() {
   std::array<char, 4096> path{};
@@ -136,14 +134,17 @@ std::string split_job_explanation(int world_size) {
   if (inside_slurm_step()) meant = std::max(meant, environment_number("SLURM_STEP_NUM_TASKS", 1));
   if (meant == 1) return {};
   const std::string count = std::to_string(meant);
-  return "started as " + count + " ranks, but each is a job of its own (all would write the same file): the " +
-         "launcher is not that of the Open MPI this program was built with; use that mpirun, firesteel --ranks " +
+  return "started as " + count +
+         " ranks, but each is a job of its own (all would write the same file): the " +
+         "launcher is not that of the Open MPI this program was built with; use that mpirun, firesteel "
+         "--ranks " +
          count + ", or srun --mpi=pmix";
 }
 
 int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
-  std::vector<std::string> line{mpirun_path(), "-n", std::to_string(ranks), "--oversubscribe", "--bind-to",
-                                "none", "--quiet", own_path()};
+  std::vector<std::string> line{mpirun_path(),     "-n",        std::to_string(ranks),
+                                "--oversubscribe", "--bind-to", "none",
+                                "--quiet",         own_path()};
   line.insert(line.end(), words.begin(), words.end());
 
   struct sigaction action {};

@@ -12,7 +12,8 @@ namespace {
 constexpr std::string_view kNegation = "no-";
 
 const Option* find_option(const std::vector<Option>& known, std::string_view name) {
-  const auto found = std::find_if(known.begin(), known.end(), [&](const Option& o) { return o.name == name; });
+  const auto found =
+      std::find_if(known.begin(), known.end(), [&](const Option& o) { return o.name == name; });
   return found == known.end() ? nullptr : &*found;
 }
 
@@ -50,7 +51,8 @@ class Parser {
       else
         take_values(*option, has_value, value);
     } else if (const Option* negated = find_negated(name)) {
-      if (has_value) throw bad_parameter("--" + name + " takes no value; write --" + negated->name + "=" + value);
+      if (has_value)
+        throw bad_parameter("--" + name + " takes no value; write --" + negated->name + "=" + value);
       arguments_.add(*negated, "false");
     } else {
       arguments_.add_unknown(name);
@@ -130,7 +132,8 @@ std::vector<std::string> Arguments::comma_list(std::string_view name) const {
     const auto comma = value.find(',', begin);
     parts.push_back(value.substr(begin, comma == std::string::npos ? comma : comma - begin));
     if (parts.back().empty())
-      throw bad_parameter("--" + std::string(name) + ": expected names separated by commas, got '" + value + "'");
+      throw bad_parameter("--" + std::string(name) + ": expected names separated by commas, got '" + value +
+                          "'");
     if (comma == std::string::npos) return parts;
     begin = comma + 1;
   }

@@ -29,7 +29,9 @@ class Arguments {
   bool given(std::string_view name) const { return values_.find(name) != values_.end(); }
   /// The value of an option; `fallback` where it was not given.
   std::string text(std::string_view name, std::string_view fallback = {}) const;
-  bool boolean(std::string_view name, bool fallback) const { return text(name, fallback ? "true" : "false") == "true"; }
+  bool boolean(std::string_view name, bool fallback) const {
+    return text(name, fallback ? "true" : "false") == "true";
+  }
   /// All values of a list option.
   std::vector<std::string> list(std::string_view name) const;
   /// A value split at commas. Throws bad_parameter where a part is empty.
@@ -52,8 +54,8 @@ class Arguments {
 };
 
 /// Splits words into options and positionals. Options are written in full, as `--name value` or
-/// `--name=value`; a value may be negative (`--label -1`). Throws bad_parameter for a value that is missing or
-/// not wanted and for an option given twice; options that are not in `known` are collected in unknown().
+/// `--name=value`; a value may be negative (`--label -1`). Throws bad_parameter for a value that is missing
+/// or not wanted and for an option given twice; options that are not in `known` are collected in unknown().
 Arguments parse_arguments(std::span<const std::string> words, const std::vector<Option>& known);
 
 /// The candidate that `word` was most likely meant to be; empty where none is near. Distance is the number of

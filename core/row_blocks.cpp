@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "firesteel/core/move_rows.hpp"
+
 namespace firesteel {
 
 namespace {
@@ -13,19 +15,6 @@ constexpr auto kOnes = [] {
   ones.fill(1.0);
   return ones;
 }();
-
-/// Sends each local row's `width` values to the rank that owns its block; returns this rank's rows in order.
-template <class T>
-std::vector<T> move_rows(Communicator& comm, std::span<const T> values, Index width, Index first_row,
-                         Index local_rows, const BlockPartition& partition) {
-  std::vector<Index> counts(static_cast<std::size_t>(comm.size()));
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    const Index begin = std::max(first_row, partition.first_row(rank));
-    const Index end = std::min(first_row + local_rows, partition.end_row(rank));
-    counts[static_cast<std::size_t>(rank)] = std::max<Index>(0, end - begin) * width;
-  }
-  return comm.alltoallv(values, std::span<const Index>(counts));
-}
 
 std::vector<std::string> move_texts(Communicator& comm, const std::vector<std::string>& texts,
                                     Index first_row, const BlockPartition& partition) {
@@ -39,8 +28,7 @@ std::vector<std::string> move_texts(Communicator& comm, const std::vector<std::s
     const int owner = partition.owner((first_row + static_cast<Index>(i)) / partition.block_rows());
     characters[static_cast<std::size_t>(owner)] += lengths.back();
   }
-  const auto own_lengths = move_rows(comm, std::span<const Index>(lengths), 1, first_row,
-                                     static_cast<Index>(texts.size()), partition);
+  const auto own_lengths = move_rows(comm, std::span<const Index>(lengths), 1, first_row, partition);
   const auto own_characters =
       comm.alltoallv(std::span<const char>(joined), std::span<const Index>(characters));
   std::vector<std::string> own;
@@ -98,9 +86,8 @@ RowBlocks pack_rows(const Context& context, const DenseMatrix& matrix, bool sing
   blocks.partition =
       BlockPartition::even(rows, choose_block_rows(matrix.columns, value_bytes, false), comm.size());
   blocks.rows_used = rows;
-  const auto own = move_rows(comm, matrix.values, matrix.columns, first_row, local_rows, blocks.partition);
-  const auto own_weights = move_rows(comm, matrix.weights, 1, first_row,
-                                     static_cast<Index>(matrix.weights.size()), blocks.partition);
+  const auto own = move_rows(comm, matrix.values, matrix.columns, first_row, blocks.partition);
+  const auto own_weights = move_rows(comm, matrix.weights, 1, first_row, blocks.partition);
   blocks.has_labels = comm.any(column_size(matrix.labels) > 0);
   std::visit(
       [&](const auto& labels) {
@@ -108,8 +95,7 @@ RowBlocks pack_rows(const Context& context, const DenseMatrix& matrix, bool sing
         if constexpr (std::is_same_v<Value, std::string>)
           blocks.labels = move_texts(comm, labels, first_row, blocks.partition);
         else
-          blocks.labels = move_rows(comm, std::span<const Value>(labels), 1, first_row,
-                                    static_cast<Index>(labels.size()), blocks.partition);
+          blocks.labels = move_rows(comm, std::span<const Value>(labels), 1, first_row, blocks.partition);
       },
       matrix.labels);
   const bool has_weights = comm.any(!matrix.weights.empty());
