@@ -27,6 +27,10 @@ class Digest {
   template <class T>
   requires std::is_arithmetic_v<T>
   void add(T value) { bytes(&value, sizeof value); }
+  void add(double value) {
+    const double positive_zero = value == 0.0 ? 0.0 : value;  // files hold no -0.0
+    bytes(&positive_zero, sizeof positive_zero);
+  }
   void add(const std::string& text) {
     add(static_cast<std::uint64_t>(text.size()));
     bytes(text.data(), text.size());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "firesteel/core/context.hpp"
@@ -16,9 +17,12 @@ inline constexpr std::int64_t kModelFormat = 1;
 /// that is not finite (bad_input). Rank 0 writes. Collective; throws 65, 73, 74.
 void write_model(const Context& context, const Record& record, const std::string& path);
 
-/// Reads what write_model wrote; checks every size and type before using it. Rank 0 reads and broadcasts.
-/// Collective. Throws 66 (absent, unreadable), 65 (no HDF5, no model, damaged, a newer format: named with the
-/// remedy).
+/// Reads what write_model wrote; checks every size and type before using it, and the whole by its digest.
+/// Rank 0 reads and broadcasts. Collective. Throws 66 (absent, unreadable), 65 (no HDF5, no model, damaged, a
+/// newer format: named with the remedy).
 Record read_model(const Context& context, const std::string& path);
+
+/// Throws cannot_create (73) unless a model can be written to `path`. Leaves nothing behind. Collective.
+void probe_model_output(const Context& context, const std::string& path);
 
 }  // namespace firesteel
