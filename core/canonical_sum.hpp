@@ -7,6 +7,7 @@
 
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/block_partition.hpp"
+#include "firesteel/core/canonical_tree.hpp"
 #include "firesteel/core/communicator.hpp"
 #include "firesteel/core/function_ref.hpp"
 
@@ -15,11 +16,9 @@ namespace firesteel {
 /// Sums a vector statistic over all blocks of a partition, in one fixed order for any number of ranks and
 /// threads.
 ///
-/// The order is a binary tree over block numbers: node (l, i) covers the blocks [i·2^l, (i + 1)·2^l) ∩ [0, B)
-/// and is left + right, element by element; a node whose right half is empty is its left child. A node
-/// belongs to the rank that owns its first block. Inside a rank's own range threads take whole subtrees;
-/// across ranks the right child's owner sends to the left child's owner. The owner of block 0 then
-/// broadcasts.
+/// The order is the binary tree over block numbers of CanonicalTree; a node is left + right, element by
+/// element. Inside a rank's own range threads take whole subtrees; across ranks the right child's owner sends
+/// to the left child's owner. The owner of block 0 then broadcasts.
 ///
 /// Failure travels with the data: a rank whose statistic threw sends a short message instead of its partial
 /// sum, receivers pass it on, and all ranks throw the same Error at the end of the call.
@@ -30,7 +29,7 @@ namespace firesteel {
 class CanonicalSum {
  public:
   /// Plans sums of `length` doubles over `partition`, which must have comm.size() ranks; buffers are reserved
-  /// here.
+  /// here. Collective.
   CanonicalSum(const Communicator& comm, const BlockPartition& partition, Index length, int threads);
 
   /// Collective. block_statistic(block, out) is called once for each own block, by any thread, and must write
@@ -39,36 +38,23 @@ class CanonicalSum {
   std::span<const double> operator()(FunctionRef<void(Index block, std::span<double> out)> block_statistic);
 
  private:
-  struct Node {
-    int level;
-    Index index;
-  };
   using BlockStatistic = FunctionRef<void(Index block, std::span<double> out)>;
 
-  Index first(Node node) const { return node.index << node.level; }
-  Index end(Node node) const;
-  std::span<double> slot(std::size_t task) {
-    return {slots_.data() + static_cast<std::ptrdiff_t>(task * stride_), length_};
-  }
-  void plan_tasks();
-  void sum_subtree(Node node, BlockStatistic statistic, std::span<double> out,
-                   AlignedVector<double>& scratch) const;
+  double* slot(std::size_t i) { return slots_.data() + i * stride_; }
+  void sum_subtree(std::size_t i, BlockStatistic statistic, AlignedVector<double>& scratch);
   void sum_own_blocks(BlockStatistic statistic);
-  /// Visits the tree below `node`; returns this rank's buffer that holds the sum, or nullptr where it owns
-  /// nothing of it.
-  double* combine(Node node, std::size_t& next_task);
-  double* combine_children(Node left, Node right, std::size_t& next_task);
+  void combine();
   void send_partial(const double* partial, int destination);
   bool receive_partial(int source);
-  void broadcast_total(const double* total);
+  void broadcast_total();
 
   Communicator comm_;
   BlockPartition partition_;
   std::size_t length_;
   std::size_t stride_;
   int threads_;
-  std::vector<Node> tasks_;                     ///< own range as subtrees, in block order
-  AlignedVector<double> slots_;                 ///< one vector a task
+  CanonicalTree tree_;
+  AlignedVector<double> slots_;                 ///< one vector a subtree
   std::vector<AlignedVector<double>> scratch_;  ///< one stack of partial sums a thread
   AlignedVector<double> received_;              ///< header word, then one vector
   AlignedVector<double> total_;

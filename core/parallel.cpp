@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cfenv>
 #include <exception>
+#include <limits>
 #include <mutex>
 
 #if defined(__x86_64__)
@@ -34,13 +35,12 @@ class FirstFailure {
  public:
   void record(Index item) {
     const std::lock_guard lock(mutex_);
-    if (!exception_ || item < item_) {
-      exception_ = std::current_exception();
-      item_ = item;
-    }
-    failed_.store(true, std::memory_order_relaxed);
+    if (item >= item_.load(std::memory_order_relaxed)) return;
+    exception_ = std::current_exception();
+    item_.store(item, std::memory_order_relaxed);
   }
-  bool failed() const { return failed_.load(std::memory_order_relaxed); }
+  /// Items past a failed one need not run; those before it must, or the error would depend on who was first.
+  bool outranks(Index item) const { return item > item_.load(std::memory_order_relaxed); }
   void rethrow() const {
     if (exception_) std::rethrow_exception(exception_);
   }
@@ -48,8 +48,7 @@ class FirstFailure {
  private:
   std::mutex mutex_;
   std::exception_ptr exception_;
-  Index item_ = 0;
-  std::atomic<bool> failed_{false};
+  std::atomic<Index> item_{std::numeric_limits<Index>::max()};
 };
 
 }  // namespace
@@ -67,7 +66,7 @@ void parallel_for(int threads, Index items, FunctionRef<void(Index item, int thr
     const int thread = omp_get_thread_num();
 #pragma omp for schedule(dynamic, 1)
     for (Index item = 0; item < items; ++item) {
-      if (failure.failed()) continue;
+      if (failure.outranks(item)) continue;
       try {
         body(item, thread);
       } catch (...) {

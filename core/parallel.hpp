@@ -21,8 +21,8 @@ class FloatEnvironment {
 
 /// Calls body(item, thread) for every item in [0, items), items handed out dynamically to `threads` OpenMP
 /// threads. Which thread gets which item is not defined: a body's result may depend on `item` only. An
-/// exception ends the loop early; the one of the smallest failed item is rethrown in the calling thread.
-/// Local, not collective.
+/// exception ends the loop early; the one of the smallest item that fails is rethrown in the calling thread,
+/// whatever the timing: items before a failed one still run. Local, not collective.
 void parallel_for(int threads, Index items, FunctionRef<void(Index item, int thread)> body);
 
 }  // namespace firesteel

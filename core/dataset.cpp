@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/dataset.hpp"
+
+#include <array>
+#include <new>
+#include <stdexcept>
+
+namespace firesteel {
+
+namespace {
+/// Rows of 256 bytes put 1,024 into a block: enough work for a thread, small enough to share among many.
+constexpr Index kNominalColumns = 32;
+}  // namespace
+
+std::string RowCursor::prefix() const {
+  if (row < 0) return {};
+  if (end_row > row) return "rows " + std::to_string(row) + " to " + std::to_string(end_row - 1) + ": ";
+  if (file != nullptr) return *file + ":" + std::to_string(row + 1) + ": ";
+  return "row " + std::to_string(row) + ": ";
+}
+
+void rethrow_at(const RowCursor& cursor) {
+  const ErrorPlace place{0, std::max<Index>(0, cursor.row)};
+  try {
+    throw;
+  } catch (const Error& error) {
+    if (error.agreed() || cursor.row < 0) throw;
+    throw Error(error.code(), cursor.prefix() + error.what(), place);
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::length_error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw bad_input(cursor.prefix() + error.what(), place);
+  } catch (...) {
+    throw bad_input(cursor.prefix() + "an exception that is no std::exception", place);
+  }
+}
+
+std::shared_ptr<const BlockPartition> partition_rows(const Context& context, Index rows) {
+  Communicator& comm = context.comm();
+  const Index block_rows =
+      comm.collectively([] { return choose_block_rows(kNominalColumns, sizeof(double), false); });
+  std::array<std::int64_t, 4> widest{rows, -rows, block_rows, -block_rows};
+  comm.allreduce_max(widest);
+  return comm.collectively([&]() -> std::shared_ptr<const BlockPartition> {
+    if (widest[0] != -widest[1])
+      throw bad_parameter("a dataset's rows must be the same number on every rank, got " +
+                          std::to_string(-widest[1]) + " to " + std::to_string(widest[0]));
+    if (widest[2] != -widest[3]) throw bad_parameter("FIRESTEEL_BLOCK_ROWS must be the same on every rank");
+    if (rows < 0) throw bad_parameter("a dataset of " + std::to_string(rows) + " rows: must be >= 0");
+    return std::make_shared<const BlockPartition>(BlockPartition::even(rows, block_rows, comm.size()));
+  });
+}
+
+}  // namespace firesteel

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "firesteel/core/block_partition.hpp"
+#include "firesteel/core/dataset/row_cursor.hpp"
+
+namespace firesteel {
+
+/// Row i is the number i.
+struct RangePipeline {
+  using value_type = Index;
+  static constexpr bool kOneToOne = true;
+
+  Index rows;
+  Index block_rows;
+
+  template <class Sink>
+  void run(Index, Index first_row, RowCursor& cursor, Sink&& sink) const {
+    cursor = {};
+    const Index end_row = std::min(rows, first_row + block_rows);
+    for (Index row = first_row; row < end_row; ++row) {
+      cursor.row = row;
+      sink(Index{row});
+    }
+  }
+};
+
+/// Row i is element i − first_held of a vector in this rank's memory.
+template <class T>
+struct VectorPipeline {
+  using value_type = T;
+  static constexpr bool kOneToOne = true;
+
+  std::shared_ptr<const std::vector<T>> values;
+  Index first_held;
+  Index block_rows;
+
+  template <class Sink>
+  void run(Index, Index first_row, RowCursor& cursor, Sink&& sink) const {
+    cursor = {};
+    const Index end_row = std::min(first_held + static_cast<Index>(values->size()), first_row + block_rows);
+    for (Index row = first_row; row < end_row; ++row) {
+      cursor.row = row;
+      sink(static_cast<const T&>((*values)[static_cast<std::size_t>(row - first_held)]));
+    }
+  }
+};
+
+}  // namespace firesteel
