@@ -42,6 +42,7 @@ Index largest_share(const std::vector<Index>& cuts) {
 
 BlockPartition::BlockPartition(Index rows, Index block_rows, std::vector<Index> cuts)
     : rows_(rows), block_rows_(block_rows), cuts_(std::move(cuts)) {
+  if (rows < 0) throw internal_error("a partition of " + std::to_string(rows) + " rows: must be >= 0");
   if (!valid_block_rows(block_rows))
     throw internal_error("rows a block must be a power of two of at least 32, got " +
                          std::to_string(block_rows));
@@ -51,7 +52,8 @@ BlockPartition::BlockPartition(Index rows, Index block_rows, std::vector<Index> 
 }
 
 BlockPartition BlockPartition::even(Index rows, Index block_rows, int ranks) {
-  if (!valid_block_rows(block_rows)) return {rows, block_rows, {0, 0}};  // throws with the message
+  if (rows < 0 || ranks < 1 || !valid_block_rows(block_rows))
+    return {rows, block_rows, {}};  // throws with the message
   const Index blocks = (rows + block_rows - 1) / block_rows;
   auto cuts = cuts_in_units(blocks, ranks, 1);
   const auto allowed = kMaxImbalance * static_cast<double>(blocks) / ranks;
@@ -72,8 +74,9 @@ int BlockPartition::owner(Index block) const {
 
 Index choose_block_rows(Index columns, Index value_bytes, bool sparse) {
   if (const char* forced = std::getenv("FIRESTEEL_BLOCK_ROWS"); forced != nullptr && *forced != '\0') {
-    const Index block_rows = std::strtoll(forced, nullptr, 10);
-    if (!valid_block_rows(block_rows) || block_rows > kMaxBlockRows)
+    char* end = nullptr;
+    const Index block_rows = std::strtoll(forced, &end, 10);
+    if (*end != '\0' || !valid_block_rows(block_rows) || block_rows > kMaxBlockRows)
       throw bad_parameter("FIRESTEEL_BLOCK_ROWS must be a power of two in 32 … 8192, got '" +
                           std::string(forced) + "'");
     return block_rows;

@@ -53,6 +53,12 @@ std::vector<std::string_view> split_commas(std::string_view text) {
   }
 }
 
+/// One leading plus is dropped, as the parsers below do not know it; "+-1" stays and is refused.
+std::string_view without_plus(std::string_view text) {
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  return text;
+}
+
 }  // namespace
 
 bool Range::contains(double value) const {
@@ -86,7 +92,7 @@ std::string number_text(double value) {
 
 std::optional<double> parse_number(std::string_view text) {
   double value = 0;
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  text = without_plus(text);
   const auto result = fast_float::from_chars(text.data(), text.data() + text.size(), value);
   if (result.ec != std::errc() || result.ptr != text.data() + text.size() || !std::isfinite(value))
     return std::nullopt;
@@ -95,7 +101,7 @@ std::optional<double> parse_number(std::string_view text) {
 
 std::optional<std::int64_t> parse_integer(std::string_view text) {
   std::int64_t value = 0;
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  text = without_plus(text);
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   if (result.ec != std::errc() || result.ptr != text.data() + text.size()) return std::nullopt;
   return value;

@@ -29,8 +29,11 @@ RankSeat own_seat() {
   RankSeat seat;
   gethostname(seat.host, sizeof seat.host - 1);
   CPU_ZERO(&seat.cpus);
-  if (sched_getaffinity(0, sizeof seat.cpus, &seat.cpus) != 0 || CPU_COUNT(&seat.cpus) == 0)
-    CPU_SET(0, &seat.cpus);
+  if (sched_getaffinity(0, sizeof seat.cpus, &seat.cpus) != 0 || CPU_COUNT(&seat.cpus) == 0) {
+    // A machine with more CPUs than the mask holds, or a kernel that does not say: count those online.
+    const long online = std::clamp<long>(sysconf(_SC_NPROCESSORS_ONLN), 1, CPU_SETSIZE);
+    for (long cpu = 0; cpu < online; ++cpu) CPU_SET(static_cast<std::size_t>(cpu), &seat.cpus);
+  }
   seat.quota = cgroup_cpu_quota();
   return seat;
 }

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "firesteel/core/move_rows.hpp"
+#include "firesteel/core/parameters.hpp"
 
 namespace firesteel {
 
@@ -40,24 +42,97 @@ std::vector<std::string> move_texts(Communicator& comm, const std::vector<std::s
   return own;
 }
 
+/// Throws bad_input at the first number that is not finite, named by global row.
 template <class Scalar>
-DenseTiles<Scalar> pack_tiles(std::span<const double> values, Index rows, Index columns) {
+DenseTiles<Scalar> pack_tiles(std::span<const double> values, Index rows, Index columns, Index first_row) {
   DenseTiles<Scalar> tiles(rows, columns);
-  for (Index row = 0; row < rows; ++row)
-    for (Index column = 0; column < columns; ++column)
-      tiles.at(row, column) = static_cast<Scalar>(values[static_cast<std::size_t>(row * columns + column)]);
+  for (Index row = 0; row < rows; ++row) {
+    for (Index column = 0; column < columns; ++column) {
+      const auto value = static_cast<Scalar>(values[static_cast<std::size_t>(row * columns + column)]);
+      if (!std::isfinite(value))
+        throw bad_input("row " + std::to_string(first_row + row) + ", column " + std::to_string(column) +
+                            ": expected a finite number, got " +
+                            number_text(values[static_cast<std::size_t>(row * columns + column)]),
+                        {0, first_row + row});
+      tiles.at(row, column) = value;
+    }
+  }
   return tiles;
 }
 
-void check_matrix(const DenseMatrix& matrix, Index rows) {
+AlignedVector<double> pack_weights(std::span<const double> weights, Index first_row) {
+  AlignedVector<double> padded((weights.size() + kTileRows - 1) / kTileRows * kTileRows, 0.0);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const Index row = first_row + static_cast<Index>(i);
+    if (!std::isfinite(weights[i]) || weights[i] < 0)
+      throw bad_input(
+          "row " + std::to_string(row) + ": expected a weight >= 0, got " + number_text(weights[i]),
+          {0, row});
+    padded[i] = weights[i];
+  }
+  return padded;
+}
+
+constexpr Index kAbsent = -1;
+
+/// What a rank brings, in words that ranks can compare.
+struct MatrixShape {
+  Index rows = 0;
+  Index columns = 0;
+  Index label_kind = kAbsent;  ///< alternative of ColumnValues, kAbsent without labels
+  Index has_weights = 0;
+  Index single_precision = 0;
+};
+
+MatrixShape shape_of(const DenseMatrix& matrix, bool single_precision) {
   const auto cells = static_cast<Index>(matrix.values.size());
-  if (matrix.columns < 1 || cells % matrix.columns != 0)
+  if (cells > 0 && (matrix.columns < 1 || cells % matrix.columns != 0))
     throw bad_input("a matrix of " + std::to_string(cells) + " values cannot have " +
                     std::to_string(matrix.columns) + " columns");
+  MatrixShape shape{.rows = cells == 0 ? 0 : cells / matrix.columns, .columns = matrix.columns};
+  shape.single_precision = single_precision ? 1 : 0;
+  shape.has_weights = matrix.weights.empty() ? 0 : 1;
+  if (column_size(matrix.labels) > 0) shape.label_kind = static_cast<Index>(matrix.labels.index());
   for (const Index length : {column_size(matrix.labels), static_cast<Index>(matrix.weights.size())})
-    if (length != 0 && length != rows)
-      throw bad_input("labels and weights must have one value a row: " + std::to_string(rows) + " rows, " +
-                      std::to_string(length) + " values");
+    if (length != 0 && length != shape.rows)
+      throw bad_input("labels and weights must have one value a row: " + std::to_string(shape.rows) +
+                      " rows, " + std::to_string(length) + " values");
+  return shape;
+}
+
+/// The shape that all ranks with rows agree on; ranks without rows take it over. Replicated.
+MatrixShape agreed_shape(Communicator& comm, const MatrixShape& mine) {
+  const auto shapes = comm.allgather(mine);
+  return comm.collectively([&] {
+    MatrixShape common = shapes.front();
+    for (const auto& shape : shapes)
+      if (common.rows == 0) common = shape;
+    common.rows = 0;
+    for (const auto& shape : shapes) {
+      common.rows += shape.rows;
+      if (shape.single_precision != common.single_precision)
+        throw bad_parameter("pack_rows: every rank must ask for the same precision");
+      if (shape.rows == 0) continue;
+      if (shape.columns != common.columns)
+        throw bad_input("pack_rows: every rank must have the same columns, got " +
+                        std::to_string(common.columns) + " and " + std::to_string(shape.columns));
+      if (shape.label_kind != common.label_kind || shape.has_weights != common.has_weights)
+        throw bad_input(
+            "pack_rows: labels of one kind and weights must be given on every rank that has rows, or "
+            "on none");
+    }
+    if (common.columns < 1)
+      throw bad_input("pack_rows: a matrix needs at least one column, got " + std::to_string(common.columns));
+    return common;
+  });
+}
+
+/// Labels of `kind`; none where this rank has no rows.
+ColumnValues labels_of_kind(const ColumnValues& labels, Index kind) {
+  if (kind == 1 && labels.index() != 1) return std::vector<std::int64_t>{};
+  if (kind == 2 && labels.index() != 2) return std::vector<std::string>{};
+  if (kind <= 0 && labels.index() != 0) return std::vector<double>{};
+  return labels;
 }
 
 }  // namespace
@@ -73,22 +148,20 @@ const double* RowBlocks::tile_weights(Index t, std::span<double, kTileRows> buff
 
 RowBlocks pack_rows(const Context& context, const DenseMatrix& matrix, bool single_precision) {
   Communicator& comm = context.comm();
-  const Index local_rows = comm.collectively([&] {
-    const Index rows = matrix.columns < 1 ? 0 : static_cast<Index>(matrix.values.size()) / matrix.columns;
-    check_matrix(matrix, rows);
-    return rows;
-  });
-  const Index rows = comm.sum(local_rows);
-  const Index first_row = comm.exclusive_scan(local_rows);
+  const auto mine = comm.collectively([&] { return shape_of(matrix, single_precision); });
+  const auto shape = agreed_shape(comm, mine);
+  const Index first_row = comm.exclusive_scan(mine.rows);
   const Index value_bytes = single_precision ? sizeof(float) : sizeof(double);
 
   RowBlocks blocks{.context = context};
-  blocks.partition =
-      BlockPartition::even(rows, choose_block_rows(matrix.columns, value_bytes, false), comm.size());
-  blocks.rows_used = rows;
-  const auto own = move_rows(comm, matrix.values, matrix.columns, first_row, blocks.partition);
+  blocks.partition = comm.collectively([&] {
+    return BlockPartition::even(shape.rows, choose_block_rows(shape.columns, value_bytes, false),
+                                comm.size());
+  });
+  blocks.rows_used = shape.rows;
+  const auto own = move_rows(comm, matrix.values, shape.columns, first_row, blocks.partition);
   const auto own_weights = move_rows(comm, matrix.weights, 1, first_row, blocks.partition);
-  blocks.has_labels = comm.any(column_size(matrix.labels) > 0);
+  blocks.has_labels = shape.label_kind != kAbsent;
   std::visit(
       [&](const auto& labels) {
         using Value = typename std::decay_t<decltype(labels)>::value_type;
@@ -97,19 +170,14 @@ RowBlocks pack_rows(const Context& context, const DenseMatrix& matrix, bool sing
         else
           blocks.labels = move_rows(comm, std::span<const Value>(labels), 1, first_row, blocks.partition);
       },
-      matrix.labels);
-  const bool has_weights = comm.any(!matrix.weights.empty());
+      labels_of_kind(matrix.labels, shape.label_kind));
   comm.collectively([&] {
-    const Index own_rows = blocks.local_rows();
+    const Index own_first = blocks.partition.first_row(comm.rank());
     if (single_precision)
-      blocks.features = pack_tiles<float>(own, own_rows, matrix.columns);
+      blocks.features = pack_tiles<float>(own, blocks.local_rows(), shape.columns, own_first);
     else
-      blocks.features = pack_tiles<double>(own, own_rows, matrix.columns);
-    if (has_weights) {
-      blocks.weights.assign(static_cast<std::size_t>((own_rows + kTileRows - 1) / kTileRows * kTileRows),
-                            0.0);
-      std::copy(own_weights.begin(), own_weights.end(), blocks.weights.begin());
-    }
+      blocks.features = pack_tiles<double>(own, blocks.local_rows(), shape.columns, own_first);
+    if (shape.has_weights != 0) blocks.weights = pack_weights(own_weights, own_first);
   });
   return blocks;
 }

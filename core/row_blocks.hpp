@@ -109,7 +109,9 @@ struct RowBlocks {
 
 /// Packs a row-major matrix (this rank's rows) into tiles; labels and weights may be empty. The ranks' rows,
 /// in rank order, are the global rows: they are moved between ranks so that every rank ends with whole
-/// blocks. Collective.
+/// blocks. Labels and weights are given on every rank that has rows or on none; a rank without rows may leave
+/// out everything. Throws bad_input where a value is not finite or a weight negative (named by row), or where
+/// ranks disagree on columns. Collective.
 struct DenseMatrix {
   std::span<const double> values;  ///< local rows x columns
   Index columns = 0;
