@@ -5,6 +5,8 @@
 #include <new>
 #include <stdexcept>
 
+#include "firesteel/core/dataset/pack.hpp"
+
 namespace firesteel {
 
 namespace {
@@ -52,5 +54,43 @@ std::shared_ptr<const BlockPartition> partition_rows(const Context& context, Ind
     return std::make_shared<const BlockPartition>(BlockPartition::even(rows, block_rows, comm.size()));
   });
 }
+
+namespace detail {
+
+void PackedBlock::append(const PackedRow& row, Index columns) {
+  // Rows before this one have all set a label, or none has.
+  const auto note = [&](std::vector<double>& kept, const std::optional<double>& value, const char* what) {
+    if (rows > 0 && value.has_value() == kept.empty())
+      throw bad_input(std::string("expected a ") + what + " as " + (kept.empty() ? "no" : "every") +
+                      " row before has, got " + (value ? "one" : "none"));
+    if (value) kept.push_back(*value);
+  };
+  note(labels, row.label, "label");
+  note(weights, row.weight, "weight");
+  values.insert(values.end(), row.features.begin(), row.features.begin() + columns);
+  ++rows;
+}
+
+RowBlocks pack_blocks(const Context& context, std::vector<PackedBlock> blocks, Index columns,
+                      bool single_precision) {
+  PackedBlock all;
+  std::vector<double> labels;
+  context.comm().collectively([&] {
+    for (auto& block : blocks) {
+      all.values.insert(all.values.end(), block.values.begin(), block.values.end());
+      all.weights.insert(all.weights.end(), block.weights.begin(), block.weights.end());
+      labels.insert(labels.end(), block.labels.begin(), block.labels.end());
+      all.rows += block.rows;
+      block = {};
+    }
+    // Blocks that disagree leave a number of labels that pack_rows refuses.
+  });
+  return pack_rows(
+      context,
+      {.values = all.values, .columns = columns, .labels = std::move(labels), .weights = all.weights},
+      single_precision);
+}
+
+}  // namespace detail
 
 }  // namespace firesteel
