@@ -17,10 +17,4 @@ find_package(MPI REQUIRED COMPONENTS C CXX)
 # HDF5 built for this MPI.
 set(HDF5_PREFER_PARALLEL TRUE)
 find_package(HDF5 REQUIRED COMPONENTS C)
-if(NOT HDF5_IS_PARALLEL)
-  message(FATAL_ERROR "HDF5 was found without MPI support (${HDF5_C_LIBRARIES}). Install libhdf5-openmpi-dev, or set "
-                      "HDF5_ROOT to a parallel build.")
-endif()
-add_library(firesteel_hdf5 INTERFACE)
-target_include_directories(firesteel_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
-target_link_libraries(firesteel_hdf5 INTERFACE ${HDF5_C_LIBRARIES} MPI::MPI_C)
+include(FiresteelHdf5)

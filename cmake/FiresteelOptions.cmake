@@ -22,9 +22,6 @@ add_compile_options(-ffp-contract=off -fno-fast-math)
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast
                     -Wno-missing-field-initializers) # designated initialisers leave out what has a default
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  add_compile_options(-Wno-restrict) # false alarms on "text" + std::string: GCC bug 105651
-endif()
 if(FIRESTEEL_WARNINGS_AS_ERRORS)
   add_compile_options(-Werror)
 endif()

@@ -5,6 +5,10 @@
 file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/include")
 file(CREATE_LINK "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/include/firesteel" SYMBOLIC)
 
+# The header that includes all, with the version in it.
+configure_file("${PROJECT_SOURCE_DIR}/cmake/firesteel.hpp.in" "${PROJECT_BINARY_DIR}/generated/firesteel/firesteel.hpp"
+               @ONLY)
+
 # firesteel_add_library(core SOURCES a.cpp … PUBLIC targets… PRIVATE targets…)
 function(firesteel_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
