@@ -159,11 +159,13 @@ AtomicFile::~AtomicFile() {
   forget(slot_);
 }
 
-void AtomicFile::write(std::span<const std::byte> bytes) { write_at(end_, bytes); }
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  write_at(end_, bytes);
+  end_ += static_cast<Index>(bytes.size());
+}
 
-void AtomicFile::write_at(Index offset, std::span<const std::byte> bytes) {
+void AtomicFile::write_at(Index offset, std::span<const std::byte> bytes) const {
   write_fully(file_.get(), path_, offset, bytes);
-  end_ = std::max(end_, offset + static_cast<Index>(bytes.size()));
 }
 
 void AtomicFile::sync() { sync_file(file_.get(), path_); }
@@ -194,7 +196,7 @@ SharedAtomicFile::SharedAtomicFile(Communicator& comm, const std::string& path) 
   });
 }
 
-void SharedAtomicFile::write_at(Index offset, std::span<const std::byte> bytes) {
+void SharedAtomicFile::write_at(Index offset, std::span<const std::byte> bytes) const {
   if (owned_)
     owned_->write_at(offset, bytes);
   else

@@ -51,11 +51,11 @@ class AtomicFile {
   const std::string& path() const { return path_; }
   const std::string& temporary_path() const { return temporary_; }
 
-  /// Appends. Throws io_failed (74) with path and reason, here and below.
+  /// Writes after what the last write() wrote. Throws io_failed (74) with path and reason, here and below.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
-  /// Writes at a byte offset.
-  void write_at(Index offset, std::span<const std::byte> bytes);
+  /// Writes at a byte offset. Safe to call from several threads.
+  void write_at(Index offset, std::span<const std::byte> bytes) const;
   /// Brings what was written to the disk.
   void sync();
   /// Makes the file appear. Call once, last.
@@ -77,8 +77,9 @@ class SharedAtomicFile {
   /// Rank 0 creates the temporary file, the others open it. Collective; throws cannot_create (73).
   SharedAtomicFile(Communicator& comm, const std::string& path);
 
-  /// Writes this rank's bytes at an offset. Local: call inside collectively(). Throws io_failed (74).
-  void write_at(Index offset, std::span<const std::byte> bytes);
+  /// Writes this rank's bytes at an offset. Local: call inside collectively(). Safe to call from several
+  /// threads. Throws io_failed (74).
+  void write_at(Index offset, std::span<const std::byte> bytes) const;
   /// The temporary file's name, the same on all ranks, for libraries that open files by name.
   const std::string& temporary_path() const { return temporary_; }
   /// Every rank syncs, then rank 0 makes the file appear. Collective; throws io_failed (74) on all ranks if

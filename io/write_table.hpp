@@ -8,9 +8,9 @@
 
 namespace firesteel {
 
-/// Throws cannot_create (73) unless a file can be created at `path` (directory exists, writable, not a
-/// directory; a known extension: .csv, .tsv, .h5, .hdf5, or "-" for CSV on stdout). Creates nothing that
-/// stays. Collective.
+/// Throws bad_parameter (64) for an extension that no table has (.csv, .tsv, .h5, .hdf5, or "-" for CSV on
+/// stdout) and cannot_create (73) unless a file can be created at `path` (directory exists, writable, not a
+/// directory). Creates nothing that stays. Collective.
 void probe_output(const Context& context, const std::string& path);
 
 /// Writes the ranks' rows, in rank order, as one file by extension. Whole or not at all: a temporary name in
