@@ -22,10 +22,21 @@ add_compile_options(-ffp-contract=off -fno-fast-math)
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast
                     -Wno-missing-field-initializers) # designated initialisers leave out what has a default
+add_compile_options($<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>) # clang counts it as conversion
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  add_compile_options(-Wno-restrict) # false alarms on "text" + std::string: GCC bug 105651
+endif()
 if(FIRESTEEL_WARNINGS_AS_ERRORS)
   add_compile_options(-Werror)
 endif()
 if(FIRESTEEL_SANITIZE)
   add_compile_options(-fsanitize=${FIRESTEEL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${FIRESTEEL_SANITIZE})
+  if(FIRESTEEL_SANITIZE MATCHES "address")
+    # Open MPI unloads its plugins before leaks are looked for, and unloaded frames have no name that could be
+    # suppressed: plugins stay loaded.
+    add_library(firesteel_no_dlclose SHARED "${PROJECT_SOURCE_DIR}/scripts/sanitizers/no_dlclose.cpp")
+    add_link_options(-Wl,--no-as-needed)
+    link_libraries("$<BUILD_INTERFACE:firesteel_no_dlclose>")
+  endif()
 endif()

@@ -16,7 +16,7 @@
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
-#include "scratch.hpp"
+#include "firesteel/tests/io/scratch.hpp"
 
 namespace firesteel {
 namespace {
