@@ -13,7 +13,7 @@
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/text_output.hpp"
-#include "scratch.hpp"
+#include "firesteel/tests/io/scratch.hpp"
 
 namespace firesteel {
 namespace {
