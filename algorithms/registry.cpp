@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "firesteel/algorithms/als.hpp"
 #include "firesteel/algorithms/learner.hpp"
 
 namespace firesteel {
 
 const std::vector<LearnerEntry>& learners() {
-  static const std::vector<LearnerEntry> table{};
+  static const std::vector<LearnerEntry> table{
+      learner_entry<Als>("als", Task::recommendation, "Alternating least squares, explicit or implicit"),
+  };
   return table;
 }
 

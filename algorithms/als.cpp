@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/algorithms/als.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "firesteel/algorithms/als_blocks.hpp"
+#include "firesteel/algorithms/als_solver.hpp"
+#include "firesteel/core/philox.hpp"
+
+namespace firesteel {
+
+namespace {
+
+// Purposes of random draws: the side in the upper half, the coordinate in the lower.
+constexpr std::uint64_t kUserDraws = std::uint64_t{0x75736572} << 32;
+constexpr std::uint64_t kItemDraws = std::uint64_t{0x6974656D} << 32;
+
+constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+/// Everything that the next iteration depends on: this rank's rows of the factors.
+struct AlsState {
+  Index rank = 0;
+  std::vector<double> user_factors;
+  std::vector<double> item_factors;
+
+  void describe(StateVisitor& visitor) {
+    visitor.partitioned("user_factors", user_factors, rank);
+    visitor.partitioned("item_factors", item_factors, rank);
+  }
+};
+
+/// A number that is normal enough for a direction: four 32-bit uniforms added up and centred, exactly.
+double nearly_normal(std::uint64_t seed, std::uint64_t purpose, std::uint64_t key) {
+  std::int64_t sum = 0;
+  for (const std::uint32_t word : philox(seed, purpose, key)) sum += word;
+  return static_cast<double>(sum - 2 * std::int64_t{0xFFFFFFFF}) * 0x1p-32;
+}
+
+/// A unit vector of about uniform direction, keyed by the id alone; of the positive orthant if nonnegative.
+void draw_factors(const Als& als, std::uint64_t draws, std::uint64_t key, std::span<double> factors) {
+  double square = 0;
+  for (std::size_t j = 0; j < factors.size(); ++j) {
+    const double value = nearly_normal(als.seed, draws + j, key);
+    factors[j] = als.nonnegative ? std::fabs(value) : value;
+    square += factors[j] * factors[j];
+  }
+  if (square == 0) factors[0] = square = 1;
+  const double scale = 1 / std::sqrt(square);
+  for (double& factor : factors) factor *= scale;
+}
+
+std::vector<double> initial_factors(const Als& als, std::uint64_t draws, const IdList& ids,
+                                    const RatingSide& side) {
+  std::vector<double> factors(at(side.count * als.rank));
+  for (Index e = 0; e < side.count; ++e)
+    draw_factors(als, draws, id_key(ids, side.first + e),
+                 std::span(factors).subspan(at(e * als.rank), at(als.rank)));
+  return factors;
+}
+
+/// The ratings to fit: as given, or 1 for each row where implicit feedback comes without a rating column.
+std::vector<double> checked_ratings(const Als& als, const Ratings& data) {
+  if (data.rows == 0) throw bad_input("als: the data have no ratings");
+  if (!data.has_ratings) {
+    if (!als.implicit_prefs)
+      throw bad_input(
+          "als: the data have no rating column; name it with --rating, or use --implicit-prefs, which takes "
+          "every row as 1");
+    return std::vector<double>(at(column_size(data.users)), 1.0);
+  }
+  for (std::size_t r = 0; r < data.ratings.size(); ++r)
+    if (!std::isfinite(data.ratings[r])) {
+      const Index row = data.first_row + static_cast<Index>(r);
+      throw bad_input("als: row " + std::to_string(row) + ": expected a finite rating, got " +
+                          number_text(data.ratings[r]),
+                      {0, row});
+    }
+  return data.ratings;
+}
+
+/// The two half-steps and the objective.
+class AlsFit {
+ public:
+  AlsFit(const Context& context, const Als& als, const RatingSides& sides)
+      : context_(context),
+        implicit_(als.implicit_prefs),
+        rank_(als.rank),
+        sides_(sides),
+        users_(context, objective_of(als), sides.by_user),
+        items_(context, objective_of(als), sides.by_item) {}
+
+  double initial_objective(const AlsState& state) {
+    return objective(gather_factors(context_, sides_.by_user, state.item_factors, rank_), state);
+  }
+
+  Step step(AlsState& state) {
+    items_.solve(gather_factors(context_, sides_.by_item, state.user_factors, rank_),
+                 implicit_ ? users_.gram(state.user_factors) : std::span<const double>{}, state.item_factors);
+    const auto gathered = gather_factors(context_, sides_.by_user, state.item_factors, rank_);
+    users_.solve(gathered, implicit_ ? items_.gram(state.item_factors) : std::span<const double>{},
+                 state.user_factors);
+    return {.objective = objective(gathered, state)};
+  }
+
+ private:
+  static FactorObjective objective_of(const Als& als) {
+    return {als.rank, als.reg_param, als.implicit_prefs, als.alpha, als.nonnegative};
+  }
+
+  /// gathered: item factors by user, as of `state`.
+  double objective(const AlignedVector<double>& gathered, const AlsState& state) {
+    const auto gram = implicit_ ? items_.gram(state.item_factors) : std::span<const double>{};
+    const double item_penalty = items_.penalty(state.item_factors);
+    return users_.loss_and_penalty(gathered, gram, state.user_factors) + item_penalty;
+  }
+
+  Context context_;
+  bool implicit_;
+  Index rank_;
+  const RatingSides& sides_;
+  FactorSolver users_;
+  FactorSolver items_;
+};
+
+void check_finite(Communicator& comm, const FitSummary& summary, const AlsState& state) {
+  const auto finite = [](const std::vector<double>& values) {
+    return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+  };
+  comm.collectively([&] {
+    if (!std::isfinite(summary.objective) || !finite(state.user_factors) || !finite(state.item_factors))
+      throw bad_input("als: the factors are not finite: the ratings are too large; scale them");
+  });
+}
+
+}  // namespace
+
+void Als::describe(ParameterVisitor& visitor) {
+  visitor.integer("rank", rank, at_least(1), "number of factors of a user or item");
+  visitor.integer("max_iter", max_iter, at_least(0), "iterations: item factors, then user factors");
+  visitor.real("reg_param", reg_param, at_least(0), "penalty, scaled by the ratings of each user and item");
+  visitor.boolean("implicit_prefs", implicit_prefs,
+                  "ratings are strengths of observation (clicks, plays), not scores");
+  visitor.real("alpha", alpha, at_least(0), "implicit: confidence is 1 + alpha * |rating|");
+  visitor.boolean("nonnegative", nonnegative, "factors >= 0");
+  visitor.choice("cold_start_strategy", cold_start_strategy, {"nan", "drop"},
+                 "prediction for an unknown user or item: NaN, or leave the row out");
+  visitor.seed("seed", seed, "of the initial factors, drawn by id");
+}
+
+AlsModel Als::fit(const Ratings& data) const {
+  const Context& context = data.context;
+  Communicator& comm = context.comm();
+  AlsModel model;
+  model.parameters = *this;
+  comm.collectively([&] { validate_parameters(model.parameters); });
+  auto values = comm.collectively([&] { return checked_ratings(*this, data); });
+  auto users = index_ids(context, data.users, data.user_name);
+  auto items = index_ids(context, data.items, data.item_name);
+  const RatingSides sides = deal_ratings(
+      context, {users.index, items.index, values, id_count(users.ids), id_count(items.ids)}, rank);
+  values = {};
+  users.index = {};
+  items.index = {};
+
+  AlsState state{rank, {}, {}};
+  comm.collectively([&] {
+    state.user_factors = initial_factors(*this, kUserDraws, users.ids, sides.by_user);
+    state.item_factors = initial_factors(*this, kItemDraws, items.ids, sides.by_item);
+  });
+  AlsFit fit(context, *this, sides);
+  model.summary = run_fit_loop(context, "als", max_iter, fit.initial_objective(state), state,
+                               [&](AlsState& s, Index) { return fit.step(s); });
+  check_finite(comm, model.summary, state);
+
+  model.user_factors = comm.allgatherv(std::span<const double>(state.user_factors));
+  model.item_factors = comm.allgatherv(std::span<const double>(state.item_factors));
+  model.user_ids = std::move(users.ids);
+  model.item_ids = std::move(items.ids);
+  model.user_name = data.user_name;
+  model.item_name = data.item_name;
+  model.num_ratings = data.rows;
+  model.summary.converged = std::nullopt;  // ALS runs its iterations; it has no test of convergence
+  model.summary.rows = data.rows;
+  model.summary.extra = {{"num_users", model.num_users()},
+                         {"num_items", model.num_items()},
+                         {"num_ratings", model.num_ratings},
+                         {"rank", rank}};
+  return model;
+}
+
+}  // namespace firesteel

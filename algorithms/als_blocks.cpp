@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/algorithms/als_blocks.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "firesteel/linalg/factor_kernels.hpp"
+
+namespace firesteel {
+
+namespace {
+
+constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+/// A rating on its way to the rank that owns `own`.
+struct Rating {
+  std::int32_t own;
+  std::int32_t other;
+  double value;
+};
+
+/// Contiguous ranges of blocks with about equal work.
+BlockPartition balance(const std::vector<std::int64_t>& ratings_of, Index rank, int ranks) {
+  const auto entities = static_cast<Index>(ratings_of.size());
+  const Index blocks = (entities + kEntityBlockRows - 1) / kEntityBlockRows;
+  std::vector<Index> work(at(blocks) + 1, 0);  // before each block
+  for (Index e = 0; e < entities; ++e) work[at(e / kEntityBlockRows) + 1] += ratings_of[at(e)] + rank / 3;
+  std::partial_sum(work.begin(), work.end(), work.begin());
+  std::vector<Index> cuts{0};
+  for (int r = 1; r <= ranks; ++r) {
+    const Index target = work.back() / ranks * r + work.back() % ranks * r / ranks;
+    const Index cut = std::lower_bound(work.begin(), work.end(), target) - work.begin();
+    cuts.push_back(std::max(cuts.back(), r == ranks ? blocks : cut));
+  }
+  return {entities, kEntityBlockRows, std::move(cuts)};
+}
+
+/// Ratings of each entity over all ranks. Replicated.
+std::vector<std::int64_t> count_ratings(const Context& context, std::span<const std::int32_t> entity_of,
+                                        Index entities) {
+  auto counts = context.comm().collectively([&] {
+    std::vector<std::int64_t> local(at(entities), 0);
+    for (const std::int32_t e : entity_of) ++local[at(e)];
+    return local;
+  });
+  context.comm().allreduce_sum(counts);
+  return counts;
+}
+
+struct Parcel {
+  std::vector<Rating> ratings;  ///< by destination, in row order
+  std::vector<Index> counts;
+};
+
+Parcel pack(const BlockPartition& partition, std::span<const std::int32_t> own,
+            std::span<const std::int32_t> other, std::span<const double> values) {
+  std::vector<std::int32_t> owner_of_block;
+  for (int r = 0; r < partition.ranks(); ++r)
+    owner_of_block.insert(owner_of_block.end(), at(partition.end_block(r) - partition.first_block(r)), r);
+  const auto owner = [&](std::int32_t e) { return at(owner_of_block[at(e / kEntityBlockRows)]); };
+  Parcel parcel{std::vector<Rating>(own.size()), std::vector<Index>(at(partition.ranks()), 0)};
+  for (const std::int32_t e : own) ++parcel.counts[owner(e)];
+  std::vector<Index> next(parcel.counts.size() + 1, 0);
+  std::partial_sum(parcel.counts.begin(), parcel.counts.end(), next.begin() + 1);
+  for (std::size_t i = 0; i < own.size(); ++i)
+    parcel.ratings[at(next[owner(own[i])]++)] = {own[i], other[i], values[i]};
+  return parcel;
+}
+
+/// Stable counting sort by key(rating) in [0, keys).
+template <class KeyOf>
+std::vector<Rating> sort_by(const std::vector<Rating>& ratings, Index keys, KeyOf&& key) {
+  std::vector<Index> next(at(keys) + 1, 0);
+  for (const Rating& rating : ratings) ++next[at(key(rating)) + 1];
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  std::vector<Rating> sorted(ratings.size());
+  for (const Rating& rating : ratings) sorted[at(next[at(key(rating))]++)] = rating;
+  return sorted;
+}
+
+/// What this rank asks of the others: positions in their parts of the other side.
+struct Wanted {
+  std::vector<std::int32_t> rows;
+  std::vector<Index> counts;
+};
+
+/// Fills the CSR of the side from ratings that arrived in global row order.
+Wanted fill_side(RatingSide& side, std::vector<Rating> ratings, const BlockPartition& other, int rank) {
+  side.first = side.partition.first_row(rank);
+  side.count = side.partition.local_rows(rank);
+  ratings = sort_by(ratings, other.rows(), [](const Rating& r) { return r.other; });
+  ratings = sort_by(ratings, side.count, [&](const Rating& r) { return r.own - side.first; });
+  side.row_begin.assign(at(side.count) + 1, 0);
+  std::vector<std::int32_t> position(at(other.rows()), -1);  // of other entities among those needed
+  for (const Rating& rating : ratings) {
+    ++side.row_begin[at(rating.own - side.first) + 1];
+    position[at(rating.other)] = 0;
+  }
+  std::partial_sum(side.row_begin.begin(), side.row_begin.end(), side.row_begin.begin());
+  Wanted wanted{{}, std::vector<Index>(at(other.ranks()), 0)};
+  for (int owner = 0; owner < other.ranks(); ++owner)
+    for (Index e = other.first_row(owner); e < other.end_row(owner); ++e) {
+      if (position[at(e)] < 0) continue;
+      position[at(e)] = static_cast<std::int32_t>(wanted.rows.size());
+      wanted.rows.push_back(static_cast<std::int32_t>(e - other.first_row(owner)));
+      ++wanted.counts[at(owner)];
+    }
+  side.gathered = static_cast<Index>(wanted.rows.size());
+  side.others.reserve(ratings.size());
+  side.values.reserve(ratings.size());
+  for (const Rating& rating : ratings) {
+    side.others.push_back(position[at(rating.other)]);
+    side.values.push_back(rating.value);
+  }
+  return wanted;
+}
+
+RatingSide deal_side(const Context& context, const BlockPartition& own_partition,
+                     const BlockPartition& other_partition, std::span<const std::int32_t> own,
+                     std::span<const std::int32_t> other, std::span<const double> values) {
+  Communicator& comm = context.comm();
+  Parcel parcel = comm.collectively([&] { return pack(own_partition, own, other, values); });
+  auto received = comm.alltoallv(std::span<const Rating>(parcel.ratings), parcel.counts);
+  parcel = {};
+  RatingSide side;
+  side.partition = own_partition;
+  const Wanted wanted =
+      comm.collectively([&] { return fill_side(side, std::move(received), other_partition, comm.rank()); });
+  side.send_own =
+      comm.alltoallv(std::span<const std::int32_t>(wanted.rows), wanted.counts, &side.send_counts);
+  return side;
+}
+
+}  // namespace
+
+RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, Index rank) {
+  Communicator& comm = context.comm();
+  const auto of_user = count_ratings(context, ratings.users, ratings.num_users);
+  const auto of_item = count_ratings(context, ratings.items, ratings.num_items);
+  const auto users = comm.collectively([&] { return balance(of_user, rank, comm.size()); });
+  const auto items = comm.collectively([&] { return balance(of_item, rank, comm.size()); });
+  RatingSides sides;
+  sides.by_user = deal_side(context, users, items, ratings.users, ratings.items, ratings.values);
+  sides.by_item = deal_side(context, items, users, ratings.items, ratings.users, ratings.values);
+  return sides;
+}
+
+AlignedVector<double> gather_factors(const Context& context, const RatingSide& side,
+                                     const std::vector<double>& other_factors, Index rank) {
+  Communicator& comm = context.comm();
+  std::vector<double> sent;
+  std::vector<Index> counts;
+  comm.collectively([&] {
+    sent.reserve(side.send_own.size() * at(rank));
+    for (const std::int32_t row : side.send_own) {
+      const auto begin = other_factors.begin() + row * rank;
+      sent.insert(sent.end(), begin, begin + rank);
+    }
+    for (const Index count : side.send_counts) counts.push_back(count * rank);
+  });
+  const auto received = comm.alltoallv(std::span<const double>(sent), counts);
+  return comm.collectively([&] {
+    const Index stride = padded_rank(rank);
+    AlignedVector<double> gathered(at(side.gathered * stride));
+    for (Index row = 0; row < side.gathered; ++row)
+      std::copy_n(received.begin() + row * rank, rank, gathered.begin() + row * stride);
+    return gathered;
+  });
+}
+
+}  // namespace firesteel

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "firesteel/core/aligned_vector.hpp"
+#include "firesteel/core/block_partition.hpp"
+#include "firesteel/core/context.hpp"
+
+namespace firesteel {
+
+/// Entities (users or items) a block of the canonical sums over them: the smallest there is, because ranges
+/// of blocks are what is dealt to ranks.
+inline constexpr Index kEntityBlockRows = kTileRows;
+
+/// Ratings of this rank's rows, by position of user and item among the sorted ids. Partitioned, in row order.
+struct IndexedRatings {
+  std::span<const std::int32_t> users;
+  std::span<const std::int32_t> items;
+  std::span<const double> values;
+  Index num_users = 0;  ///< global
+  Index num_items = 0;  ///< global
+};
+
+/// One of the two copies of the ratings: by user (own = users, other = items) or by item. A rank owns a
+/// contiguous range of entities and all their ratings, ordered by (entity, other entity, global row).
+struct RatingSide {
+  BlockPartition partition;  ///< of the own entities, blocks of kEntityBlockRows
+  Index first = 0;           ///< own entities of this rank: [first, first + count)
+  Index count = 0;
+  std::vector<Index> row_begin;      ///< count + 1: the ratings of own entity e
+  std::vector<std::int32_t> others;  ///< one a rating: row of the gathered factors
+  std::vector<double> values;        ///< one a rating
+
+  // The exchange of a half-step: which factor rows of the other side go where.
+  Index gathered = 0;                  ///< factor rows of the other side that this rank needs, each once
+  std::vector<std::int32_t> send_own;  ///< rows of this rank's part of the other side, by destination
+  std::vector<Index> send_counts;      ///< how many to each rank
+
+  std::span<const std::int32_t> others_of(Index e) const {
+    return std::span(others).subspan(begin(e), begin(e + 1) - begin(e));
+  }
+  std::span<const double> values_of(Index e) const {
+    return std::span(values).subspan(begin(e), begin(e + 1) - begin(e));
+  }
+
+ private:
+  std::size_t begin(Index e) const {
+    return static_cast<std::size_t>(row_begin[static_cast<std::size_t>(e)]);
+  }
+};
+
+struct RatingSides {
+  RatingSide by_user;
+  RatingSide by_item;
+};
+
+/// Deals the ratings twice, by user and by item, in ranges of entities with about equal work (ratings, plus
+/// rank/3 for an entity's solve), and plans the exchange of factor rows. Collective. Cost a rank: its ratings
+/// (16 bytes each) sent twice, counts of all entities summed once. Memory: 12 bytes a rating and side, after
+/// a peak of 32.
+RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, Index rank);
+
+/// Collects the factor rows of the other side that `side` needs, from their owners: `other_factors` are this
+/// rank's rows of the other side (x rank); result: side.gathered rows of padded_rank(rank) doubles, zeros
+/// behind. Each factor row is sent once to each rank that needs it: sum of side.send_counts (without the own)
+/// x rank x 8 bytes. Collective.
+AlignedVector<double> gather_factors(const Context& context, const RatingSide& side,
+                                     const std::vector<double>& other_factors, Index rank);
+
+}  // namespace firesteel

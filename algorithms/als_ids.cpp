@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/algorithms/als_ids.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <unordered_map>
+
+#include "firesteel/core/parallel.hpp"
+#include "firesteel/core/parameters.hpp"
+
+namespace firesteel {
+
+namespace {
+
+constexpr std::size_t kSamplesPerRank = 64;
+constexpr Index kLookupRows = 16384;  // rows a task
+
+constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+std::vector<std::int64_t> gather_all(Communicator& comm, const std::vector<std::int64_t>& ids) {
+  return comm.allgatherv(std::span<const std::int64_t>(ids));
+}
+std::vector<std::string> gather_all(Communicator& comm, const std::vector<std::string>& ids) {
+  return comm.allgather_texts(ids);
+}
+
+std::vector<std::int64_t> exchange_ids(Communicator& comm, const std::vector<std::int64_t>& ids,
+                                       const std::vector<Index>& counts) {
+  return comm.alltoallv(std::span<const std::int64_t>(ids), counts);
+}
+std::vector<std::string> exchange_ids(Communicator& comm, const std::vector<std::string>& ids,
+                                      const std::vector<Index>& counts) {
+  std::vector<Index> lengths;
+  std::string joined;
+  std::vector<Index> byte_counts;
+  comm.collectively([&] {
+    for (const auto& id : ids) {
+      lengths.push_back(static_cast<Index>(id.size()));
+      joined += id;
+    }
+    std::size_t next = 0;
+    for (const Index count : counts) {
+      byte_counts.push_back(std::accumulate(lengths.begin() + static_cast<Index>(next),
+                                            lengths.begin() + static_cast<Index>(next) + count, Index{0}));
+      next += at(count);
+    }
+  });
+  lengths = comm.alltoallv(std::span<const Index>(lengths), counts);
+  const auto bytes = comm.alltoallv(std::span<const char>(joined.data(), joined.size()), byte_counts);
+  return comm.collectively([&] {
+    std::vector<std::string> received;
+    std::size_t offset = 0;
+    for (const Index length : lengths) {
+      received.emplace_back(bytes.data() + offset, at(length));
+      offset += at(length);
+    }
+    return received;
+  });
+}
+
+template <class Id>
+using Key = std::conditional_t<std::is_same_v<Id, std::string>, std::string_view, Id>;
+
+/// The distinct ids of one rank, ascending, and each row's position among them.
+template <class Id>
+struct LocalIds {
+  std::vector<Id> distinct;
+  std::vector<std::int32_t> index;
+};
+
+void check_count(Index count, std::string_view what) {
+  if (count > std::numeric_limits<std::int32_t>::max())
+    throw bad_input(std::string(what) + ": " + std::to_string(count) +
+                    " distinct ids, more than the 2147483647 that ALS takes");
+}
+
+template <class Id>
+LocalIds<Id> distinct_ids(const std::vector<Id>& column, std::string_view what) {
+  LocalIds<Id> local;
+  local.index.reserve(column.size());
+  std::unordered_map<Key<Id>, std::int32_t> seen;
+  std::vector<Key<Id>> order;
+  for (const Id& id : column) {
+    const auto [entry, added] = seen.try_emplace(id, static_cast<std::int32_t>(order.size()));
+    if (added) {
+      order.push_back(entry->first);
+      check_count(static_cast<Index>(order.size()), what);
+    }
+    local.index.push_back(entry->second);
+  }
+  // From order of appearance to ascending order.
+  std::vector<std::int32_t> sorted(order.size());
+  std::iota(sorted.begin(), sorted.end(), 0);
+  std::sort(sorted.begin(), sorted.end(),
+            [&](std::int32_t a, std::int32_t b) { return order[at(a)] < order[at(b)]; });
+  std::vector<std::int32_t> position(order.size());
+  for (std::size_t p = 0; p < sorted.size(); ++p) position[at(sorted[p])] = static_cast<std::int32_t>(p);
+  for (const std::int32_t s : sorted) local.distinct.emplace_back(order[at(s)]);
+  for (auto& index : local.index) index = position[at(index)];
+  return local;
+}
+
+/// How many of the ascending `ids` go to each rank, by value.
+template <class Id>
+std::vector<Index> deal_by_value(const std::vector<Id>& ids, std::vector<Id> samples, std::size_t ranks) {
+  std::sort(samples.begin(), samples.end());
+  std::vector<Index> counts(ranks, 0);
+  auto begin = ids.begin();
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    const bool last = rank + 1 == ranks || samples.empty();
+    const auto end =
+        last ? ids.end() : std::lower_bound(begin, ids.end(), samples[(rank + 1) * samples.size() / ranks]);
+    counts[rank] = end - begin;
+    begin = end;
+  }
+  return counts;
+}
+
+template <class Id>
+IndexedIds index_typed(const Context& context, const std::vector<Id>& column, std::string_view what) {
+  Communicator& comm = context.comm();
+  auto local = comm.collectively([&] { return distinct_ids(column, what); });
+  std::vector<Id> all = local.distinct;
+  if (comm.size() > 1) {
+    std::vector<Id> samples;
+    const std::size_t count = std::min(kSamplesPerRank, local.distinct.size());
+    for (std::size_t s = 0; s < count; ++s)
+      samples.push_back(local.distinct[s * local.distinct.size() / count]);
+    samples = gather_all(comm, samples);
+    const auto counts = comm.collectively(
+        [&] { return deal_by_value(local.distinct, samples, static_cast<std::size_t>(comm.size())); });
+    all = exchange_ids(comm, local.distinct, counts);
+    comm.collectively([&] {
+      std::sort(all.begin(), all.end());
+      all.erase(std::unique(all.begin(), all.end()), all.end());
+    });
+    all = gather_all(comm, all);
+  }
+  return comm.collectively([&] {
+    check_count(static_cast<Index>(all.size()), what);
+    std::vector<std::int32_t> position;
+    for (const Id& id : local.distinct)
+      position.push_back(
+          static_cast<std::int32_t>(std::lower_bound(all.begin(), all.end(), id) - all.begin()));
+    for (auto& index : local.index) index = position[at(index)];
+    return IndexedIds{std::move(all), std::move(local.index)};
+  });
+}
+
+template <class Id>
+std::int32_t find_sorted(const std::vector<Id>& ids, const Id& id) {
+  const auto entry = std::lower_bound(ids.begin(), ids.end(), id);
+  return entry != ids.end() && *entry == id ? static_cast<std::int32_t>(entry - ids.begin()) : -1;
+}
+
+std::int32_t find_one(const std::vector<std::int64_t>& ids, std::int64_t id) { return find_sorted(ids, id); }
+std::int32_t find_one(const std::vector<std::string>& ids, const std::string& id) {
+  return find_sorted(ids, id);
+}
+std::int32_t find_one(const std::vector<std::string>& ids, std::int64_t id) {
+  return find_sorted(ids, std::to_string(id));
+}
+std::int32_t find_one(const std::vector<std::int64_t>& ids, const std::string& id) {
+  const std::optional<std::int64_t> number = parse_integer(id);
+  return number && std::to_string(*number) == id ? find_sorted(ids, *number) : -1;
+}
+
+}  // namespace
+
+Index id_count(const IdList& ids) {
+  return std::visit([](const auto& list) { return static_cast<Index>(list.size()); }, ids);
+}
+
+ColumnValues ids_at(const IdList& ids, const std::vector<std::int32_t>& which) {
+  return std::visit(
+      [&](const auto& list) -> ColumnValues {
+        std::remove_cvref_t<decltype(list)> values;
+        values.reserve(which.size());
+        for (const std::int32_t position : which) values.push_back(list[at(position)]);
+        return values;
+      },
+      ids);
+}
+
+IndexedIds index_ids(const Context& context, const ColumnValues& column, std::string_view what) {
+  Communicator& comm = context.comm();
+  // A rank without rows may hold an empty column of another kind.
+  constexpr std::int64_t kNumbers = 1;
+  constexpr std::int64_t kTexts = 2;
+  std::int64_t kind = column_size(column) > 0 ? static_cast<std::int64_t>(column.index()) : kNumbers;
+  std::array<std::int64_t, 2> kinds{kind, column_size(column) > 0 ? -kind : -kTexts};
+  comm.allreduce_max(kinds);
+  comm.collectively([&] {
+    if (kinds[0] == 0 || kinds[1] == 0 || (column_size(column) > 0 && kinds[0] != kind))
+      throw bad_input(std::string(what) + ": expected ids that are all 64-bit whole numbers or all texts");
+  });
+  if (kinds[0] == kTexts) {
+    const auto* texts = std::get_if<std::vector<std::string>>(&column);
+    return index_typed(context, texts != nullptr ? *texts : std::vector<std::string>{}, what);
+  }
+  const auto* numbers = std::get_if<std::vector<std::int64_t>>(&column);
+  return index_typed(context, numbers != nullptr ? *numbers : std::vector<std::int64_t>{}, what);
+}
+
+std::vector<std::int32_t> find_ids(const IdList& ids, const ColumnValues& column, int threads) {
+  std::vector<std::int32_t> found(at(column_size(column)), -1);
+  std::visit(
+      [&](const auto& list, const auto& values) {
+        using Id = typename std::remove_cvref_t<decltype(values)>::value_type;
+        if constexpr (!std::is_same_v<Id, double>) {
+          const Index rows = static_cast<Index>(values.size());
+          parallel_for(threads, (rows + kLookupRows - 1) / kLookupRows, [&](Index task, int) {
+            for (Index r = task * kLookupRows; r < std::min(rows, (task + 1) * kLookupRows); ++r)
+              found[at(r)] = find_one(list, values[at(r)]);
+          });
+        }
+      },
+      ids, column);
+  return found;
+}
+
+std::uint64_t id_key(const IdList& ids, Index position) {
+  if (const auto* numbers = std::get_if<std::vector<std::int64_t>>(&ids))
+    return static_cast<std::uint64_t>((*numbers)[at(position)]);
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : std::get<std::vector<std::string>>(ids)[at(position)])
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+}  // namespace firesteel

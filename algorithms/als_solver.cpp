@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/algorithms/als_solver.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "firesteel/core/parallel.hpp"
+#include "firesteel/linalg/factor_kernels.hpp"
+#include "firesteel/linalg/lane_cholesky.hpp"
+#include "firesteel/linalg/nonnegative_solve.hpp"
+
+namespace firesteel {
+
+namespace {
+
+constexpr Index kTaskRatings = 8192;
+constexpr Index kChunksAtATime = 64;        // a power of two: whole nodes of the tree
+constexpr double kSingularPivot = 0x1p-40;  // of the diagonal entry: below it a pivot is rounding
+constexpr double kRidge = 0x1p-30;          // of the largest diagonal entry
+
+constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+void add_to(AlignedVector<double>& left, const AlignedVector<double>& right) {
+  for (std::size_t i = 0; i < left.size(); ++i) left[i] += right[i];
+}
+
+/// sums[0] ← the sum of the first `count` by the fixed pairwise tree.
+void fold_tree(std::vector<AlignedVector<double>>& sums, std::size_t count) {
+  for (std::size_t step = 1; step < count; step *= 2)
+    for (std::size_t i = 0; i + step < count; i += 2 * step) add_to(sums[i], sums[i + step]);
+}
+
+}  // namespace
+
+FactorSolver::Workspace::Workspace(Index rank)
+    : equations(rank),
+      sums(at((rank + 1) * padded_rank(rank))),
+      matrices(at(packed_size(rank) * kSystemLanes)),
+      rhs(at(rank * kSystemLanes)),
+      x(at(padded_rank(rank))),
+      weights(at(kRatingChunk)),
+      coefficients(at(kRatingChunk)),
+      products(at(kRatingChunk)),
+      dense(at(rank * rank)),
+      dense_rhs(at(rank)) {}
+
+FactorSolver::FactorSolver(const Context& context, const FactorObjective& objective, const RatingSide& side)
+    : context_(context),
+      objective_(objective),
+      side_(side),
+      scalar_sum_(context.comm(), side.partition, 1, context.threads()),
+      gram_sum_(context.comm(), side.partition, objective.implicit_prefs ? packed_size(objective.rank) : 1,
+                context.threads()) {
+  context_.comm().collectively([&] { plan(); });
+}
+
+/// Splits the own entities into long rows, whose chunks are spread over threads, and tasks of short ones.
+void FactorSolver::plan() {
+  for (Index e = 0; e < side_.count; ++e) {
+    const auto values = side_.values_of(e);
+    const auto counted = objective_.implicit_prefs
+                             ? std::count_if(values.begin(), values.end(), [](double r) { return r > 0; })
+                             : static_cast<std::ptrdiff_t>(values.size());
+    penalty_factor_.push_back(objective_.reg_param * static_cast<double>(counted));
+    auto& rows = values.size() > at(kRatingChunk) ? long_rows_ : short_rows_;
+    rows.push_back(static_cast<std::int32_t>(e));
+  }
+  Index ratings = 0;
+  std::size_t begin = 0;
+  for (std::size_t end = 0; end < short_rows_.size();) {
+    const std::size_t batch_end = std::min(end + at(kSystemLanes), short_rows_.size());
+    for (; end < batch_end; ++end)
+      ratings += static_cast<Index>(side_.values_of(short_rows_[end]).size()) + objective_.rank;
+    if (ratings < kTaskRatings && end < short_rows_.size()) continue;
+    tasks_.push_back({begin, end});
+    begin = end;
+    ratings = 0;
+  }
+  for (int thread = 0; thread < context_.threads(); ++thread) workspaces_.emplace_back(objective_.rank);
+  if (!long_rows_.empty())
+    chunk_sums_.assign(at(kChunksAtATime), AlignedVector<double>(workspaces_.front().sums.size()));
+}
+
+/// sums += the normal equations of at most kRatingChunk ratings.
+void FactorSolver::add_ratings(const AlignedVector<double>& gathered, std::span<const std::int32_t> others,
+                               std::span<const double> values, Workspace& work, double* sums) const {
+  NormalEquations& equations = work.equations;
+  if (!objective_.implicit_prefs) {
+    equations.add(gathered.data(), others, {}, values, sums);
+    return;
+  }
+  // w = c − 1 = α|r|, right-hand side c·p.
+  for (std::size_t q = 0; q < values.size(); ++q) {
+    work.weights[q] = objective_.alpha * std::fabs(values[q]);
+    work.coefficients[q] = values[q] > 0 ? 1.0 + work.weights[q] : 0.0;
+  }
+  equations.add(gathered.data(), others, std::span(work.weights).first(values.size()),
+                std::span(work.coefficients).first(values.size()), sums);
+}
+
+/// sums ← the normal equations of a row of several chunks. Chunk sums are joined kChunksAtATime at a time,
+/// which are whole nodes of the tree, so that memory is bounded.
+void FactorSolver::add_long_row(const AlignedVector<double>& gathered, Index e, double* sums) {
+  const auto others = side_.others_of(e);
+  const auto values = side_.values_of(e);
+  const Index chunks = (static_cast<Index>(values.size()) + kRatingChunk - 1) / kRatingChunk;
+  std::vector<AlignedVector<double>> nodes;
+  for (Index first = 0; first < chunks; first += kChunksAtATime) {
+    const Index count = std::min(kChunksAtATime, chunks - first);
+    parallel_for(context_.threads(), count, [&](Index chunk, int thread) {
+      const std::size_t begin = at((first + chunk) * kRatingChunk);
+      const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
+      auto& chunk_sum = chunk_sums_[at(chunk)];
+      std::fill(chunk_sum.begin(), chunk_sum.end(), 0.0);
+      add_ratings(gathered, others.subspan(begin, length), values.subspan(begin, length),
+                  workspaces_[at(thread)], chunk_sum.data());
+    });
+    fold_tree(chunk_sums_, at(count));
+    nodes.push_back(chunk_sums_.front());
+  }
+  fold_tree(nodes, nodes.size());
+  std::copy(nodes.front().begin(), nodes.front().end(), sums);
+}
+
+/// One system into a lane: (sums + YᵀY) + λ n on the diagonal.
+void FactorSolver::load_lane(const double* sums, std::span<const double> gram, double penalty, Index lane,
+                             Workspace& work) const {
+  const Index rank = objective_.rank;
+  const Index stride = padded_rank(rank);
+  double* matrix = work.matrices.data() + lane;
+  for (Index i = 0, entry = 0; i < rank; ++i) {
+    for (Index j = 0; j <= i; ++j, ++entry) {
+      double value = sums[i * stride + j];
+      if (!gram.empty()) value += gram[at(entry)];
+      if (i == j) value += penalty;
+      matrix[entry * kSystemLanes] = value;
+    }
+    work.rhs[at(i * kSystemLanes + lane)] = sums[rank * stride + i];
+  }
+}
+
+/// Unit matrices and zero right-hand sides into the lanes from `first` on.
+void FactorSolver::clear_lanes(Index first, Workspace& work) const {
+  for (Index lane = first; lane < kSystemLanes; ++lane)
+    for (Index i = 0, entry = 0; i < objective_.rank; ++i) {
+      for (Index j = 0; j <= i; ++j, ++entry) work.matrices[at(entry * kSystemLanes + lane)] = i == j ? 1 : 0;
+      work.rhs[at(i * kSystemLanes + lane)] = 0;
+    }
+}
+
+/// Solves the systems loaded for `entities` and stores their factors.
+void FactorSolver::solve_batch(std::span<const std::int32_t> entities, Workspace& work,
+                               std::vector<double>& own) const {
+  clear_lanes(static_cast<Index>(entities.size()), work);
+  work.kept_matrices = work.matrices;
+  work.kept_rhs = work.rhs;
+  std::array<double, static_cast<std::size_t>(kSystemLanes)> pivots{};
+  solve_lanes(work.matrices, work.rhs, objective_.rank, pivots);
+  const Index count = static_cast<Index>(entities.size());
+  for (Index lane = 0; lane < count; ++lane)
+    for (Index i = 0; i < objective_.rank; ++i)
+      own[at(entities[at(lane)] * objective_.rank + i)] = work.rhs[at(i * kSystemLanes + lane)];
+  for (Index lane = 0; lane < count; ++lane) {
+    const auto x = std::span(own).subspan(at(entities[at(lane)] * objective_.rank), at(objective_.rank));
+    double ridge = 0;
+    if (!(pivots[at(lane)] > kSingularPivot)) solve_singular(lane, work, x, ridge);
+    if (objective_.nonnegative && std::any_of(x.begin(), x.end(), [](double v) { return v < 0; }))
+      make_nonnegative(lane, ridge, work, x);
+  }
+}
+
+/// The lane's system again with a ridge.
+void FactorSolver::solve_singular(Index lane, Workspace& work, std::span<double> x, double& ridge) const {
+  const Index rank = objective_.rank;
+  double largest = 0;
+  for (Index i = 0; i < rank; ++i)
+    largest = std::max(largest, work.kept_matrices[at((packed_size(i) + i) * kSystemLanes + lane)]);
+  if (!(largest > 0)) {
+    std::fill(x.begin(), x.end(), 0.0);
+    return;
+  }
+  ridge = kRidge * largest;
+  clear_lanes(1, work);
+  for (Index i = 0, entry = 0; i < rank; ++i) {
+    for (Index j = 0; j <= i; ++j, ++entry)
+      work.matrices[at(entry * kSystemLanes)] =
+          work.kept_matrices[at(entry * kSystemLanes + lane)] + (i == j ? ridge : 0.0);
+    work.rhs[at(i * kSystemLanes)] = work.kept_rhs[at(i * kSystemLanes + lane)];
+  }
+  std::array<double, static_cast<std::size_t>(kSystemLanes)> pivots{};
+  solve_lanes(work.matrices, work.rhs, rank, pivots);
+  for (Index i = 0; i < rank; ++i) x[at(i)] = work.rhs[at(i * kSystemLanes)];
+}
+
+void FactorSolver::make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const {
+  const Index rank = objective_.rank;
+  for (Index i = 0, entry = 0; i < rank; ++i) {
+    for (Index j = 0; j <= i; ++j, ++entry)
+      work.dense[at(i * rank + j)] =
+          work.kept_matrices[at(entry * kSystemLanes + lane)] + (i == j ? ridge : 0.0);
+    work.dense_rhs[at(i)] = work.kept_rhs[at(i * kSystemLanes + lane)];
+  }
+  solve_nonnegative(work.dense, work.dense_rhs, rank, x);
+}
+
+void FactorSolver::solve(const AlignedVector<double>& gathered, std::span<const double> gram,
+                         std::vector<double>& own) {
+  context_.comm().collectively([&] {
+    parallel_for(context_.threads(), static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
+      Workspace& work = workspaces_[at(thread)];
+      for (std::size_t begin = tasks_[at(task)].begin; begin < tasks_[at(task)].end;
+           begin += at(kSystemLanes)) {
+        const std::size_t end = std::min(begin + at(kSystemLanes), tasks_[at(task)].end);
+        for (std::size_t s = begin; s < end; ++s) {
+          const Index e = short_rows_[s];
+          std::fill(work.sums.begin(), work.sums.end(), 0.0);
+          add_ratings(gathered, side_.others_of(e), side_.values_of(e), work, work.sums.data());
+          load_lane(work.sums.data(), gram, penalty_factor_[at(e)], static_cast<Index>(s - begin), work);
+        }
+        solve_batch(std::span(short_rows_).subspan(begin, end - begin), work, own);
+      }
+    });
+    const FloatEnvironment environment;
+    Workspace& work = workspaces_.front();
+    for (std::size_t s = 0; s < long_rows_.size(); ++s) {
+      add_long_row(gathered, long_rows_[s], work.sums.data());
+      load_lane(work.sums.data(), gram, penalty_factor_[at(long_rows_[s])], 0, work);
+      solve_batch(std::span(long_rows_).subspan(s, 1), work, own);
+    }
+  });
+}
+
+double FactorSolver::entity_loss(const AlignedVector<double>& gathered, std::span<const double> gram,
+                                 std::span<const double> x, Index e, Workspace& work) const {
+  const Index rank = objective_.rank;
+  std::copy(x.begin(), x.end(), work.x.begin());
+  double loss = 0;
+  // xᵀ(YᵀY)x: every pair once with c = 1, p = 0; the loop below puts the rated ones right.
+  for (Index i = 0, entry = 0; !gram.empty() && i < rank; ++i)
+    for (Index j = 0; j <= i; ++j, ++entry)
+      loss += (i == j ? 1.0 : 2.0) * gram[at(entry)] * x[at(i)] * x[at(j)];
+  const auto others = side_.others_of(e);
+  const auto values = side_.values_of(e);
+  for (std::size_t begin = 0; begin < values.size(); begin += at(kRatingChunk)) {
+    const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
+    gathered_products(gathered.data(), rank, others.subspan(begin, length), work.x.data(),
+                      work.products.data());
+    for (std::size_t q = 0; q < length; ++q) {
+      const double value = values[begin + q];
+      const double product = work.products[q];
+      if (objective_.implicit_prefs) {
+        const double difference = (value > 0 ? 1.0 : 0.0) - product;
+        loss += (1.0 + objective_.alpha * std::fabs(value)) * difference * difference - product * product;
+      } else {
+        loss += (value - product) * (value - product);
+      }
+    }
+  }
+  return loss;
+}
+
+namespace {
+
+double square_norm(std::span<const double> x) {
+  double sum = 0;
+  for (const double value : x) sum += value * value;
+  return sum;
+}
+
+/// The own entities of a block, counted from this rank's first.
+struct EntityRange {
+  Index begin;
+  Index end;
+};
+EntityRange entities_of(const RatingSide& side, Index block) {
+  return {side.partition.row_of_block(block) - side.first,
+          side.partition.row_of_block(block + 1) - side.first};
+}
+
+}  // namespace
+
+double FactorSolver::loss_and_penalty(const AlignedVector<double>& gathered, std::span<const double> gram,
+                                      const std::vector<double>& own) {
+  Communicator& comm = context_.comm();
+  std::vector<double> loss = comm.collectively([&] { return std::vector<double>(at(side_.count)); });
+  comm.collectively([&] {
+    const Index rank = objective_.rank;
+    parallel_for(context_.threads(), (side_.count + kTileRows - 1) / kTileRows, [&](Index task, int thread) {
+      for (Index e = task * kTileRows; e < std::min(side_.count, (task + 1) * kTileRows); ++e) {
+        const auto x = std::span(own).subspan(at(e * rank), at(rank));
+        loss[at(e)] = entity_loss(gathered, gram, x, e, workspaces_[at(thread)]) +
+                      penalty_factor_[at(e)] * square_norm(x);
+      }
+    });
+  });
+  return scalar_sum_([&](Index block, std::span<double> out) {
+    out[0] = 0;
+    for (auto [e, end] = entities_of(side_, block); e < end; ++e) out[0] += loss[at(e)];
+  })[0];
+}
+
+double FactorSolver::penalty(const std::vector<double>& own) {
+  const Index rank = objective_.rank;
+  return scalar_sum_([&](Index block, std::span<double> out) {
+    out[0] = 0;
+    for (auto [e, end] = entities_of(side_, block); e < end; ++e)
+      out[0] += penalty_factor_[at(e)] * square_norm(std::span(own).subspan(at(e * rank), at(rank)));
+  })[0];
+}
+
+std::span<const double> FactorSolver::gram(const std::vector<double>& own) {
+  const Index rank = objective_.rank;
+  const Index stride = padded_rank(rank);
+  return gram_sum_([&](Index block, std::span<double> out) {
+    const auto [begin, end] = entities_of(side_, block);
+    AlignedVector<double> rows(at((end - begin) * stride));
+    std::vector<std::int32_t> which(at(end - begin));
+    std::iota(which.begin(), which.end(), 0);
+    for (Index e = begin; e < end; ++e)
+      std::copy_n(own.begin() + e * rank, rank, rows.begin() + (e - begin) * stride);
+    NormalEquations equations(rank);
+    AlignedVector<double> sums(at(equations.size()));
+    equations.add(rows.data(), which, {}, {}, sums.data());
+    for (Index i = 0, entry = 0; i < rank; ++i)
+      for (Index j = 0; j <= i; ++j, ++entry) out[at(entry)] = sums[at(i * stride + j)];
+  });
+}
+
+}  // namespace firesteel

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "firesteel/algorithms/als_blocks.hpp"
+#include "firesteel/core/aligned_vector.hpp"
+#include "firesteel/core/canonical_sum.hpp"
+#include "firesteel/core/context.hpp"
+#include "firesteel/linalg/factor_kernels.hpp"
+
+namespace firesteel {
+
+/// What the normal equations of ALS are made of.
+struct FactorObjective {
+  Index rank = 10;
+  double reg_param = 0.1;
+  bool implicit_prefs = false;
+  double alpha = 1.0;
+  bool nonnegative = false;
+};
+
+/// Ratings of one entity that are summed in one chain; longer rows are cut by position and their sums joined
+/// by the fixed tree.
+inline constexpr Index kRatingChunk = 4096;
+
+/// Solves for all factor rows of one side, the other side's being fixed:
+///   explicit  x = argmin Σ_q (r_q − xᵀy_q)² + λ n ‖x‖²,                     n = ratings of the entity
+///   implicit  x = argmin Σ_all c (p − xᵀy)² + λ n ‖x‖², c = 1 + α|r|, p = [r > 0],  n = positive ratings
+/// by Cholesky on (YᵀY + Σ w y yᵀ + λ n I) x = Σ c y, 8 entities side by side. A singular matrix (λ = 0, too
+/// few ratings) is solved with 2⁻³⁰ of its largest diagonal entry added to the diagonal: nearly the solution
+/// of least norm. Notation: X own factors count x rank, partitioned | Y gathered x padded_rank(rank), local.
+/// Source: Zhou et al. 2008, doi:10.1007/978-3-540-68880-8_32; Hu, Koren & Volinsky 2008,
+/// doi:10.1109/ICDM.2008.22. Cost: ratings·rank² + entities·rank³/3 flops.
+class FactorSolver {
+ public:
+  FactorSolver(const Context& context, const FactorObjective& objective, const RatingSide& side);
+
+  /// own ← the minimisers. gram: packed YᵀY over all entities of the other side, implicit only. Collective.
+  void solve(const AlignedVector<double>& gathered, std::span<const double> gram, std::vector<double>& own);
+
+  /// Σ over all own-side entities of loss + penalty of the own side, in canonical order; the part of the
+  /// objective that this side's ratings and factors make up. Same on all ranks. Collective.
+  double loss_and_penalty(const AlignedVector<double>& gathered, std::span<const double> gram,
+                          const std::vector<double>& own);
+  /// Σ λ n ‖x‖² over all own-side entities. Collective.
+  double penalty(const std::vector<double>& own);
+  /// Packed XᵀX over all own-side entities, canonical; valid until the next call. Collective.
+  std::span<const double> gram(const std::vector<double>& own);
+
+ private:
+  struct Workspace {
+    explicit Workspace(Index rank);
+    NormalEquations equations;
+    AlignedVector<double> sums;
+    AlignedVector<double> matrices;  ///< kSystemLanes packed lower triangles, lane by lane
+    AlignedVector<double> rhs;
+    AlignedVector<double> kept_matrices;  ///< before factorisation
+    AlignedVector<double> kept_rhs;
+    AlignedVector<double> x;  ///< padded
+    std::vector<double> weights;
+    std::vector<double> coefficients;
+    std::vector<double> products;
+    std::vector<double> dense;
+    std::vector<double> dense_rhs;
+  };
+  struct Task {
+    std::size_t begin;
+    std::size_t end;
+  };
+
+  void plan();
+  void add_ratings(const AlignedVector<double>& gathered, std::span<const std::int32_t> others,
+                   std::span<const double> values, Workspace& work, double* sums) const;
+  void add_long_row(const AlignedVector<double>& gathered, Index e, double* sums);
+  void load_lane(const double* sums, std::span<const double> gram, double penalty, Index lane,
+                 Workspace& work) const;
+  void solve_batch(std::span<const std::int32_t> entities, Workspace& work, std::vector<double>& own) const;
+  void solve_singular(Index lane, Workspace& work, std::span<double> x, double& ridge) const;
+  void make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const;
+  void clear_lanes(Index first, Workspace& work) const;
+  double entity_loss(const AlignedVector<double>& gathered, std::span<const double> gram,
+                     std::span<const double> x, Index e, Workspace& work) const;
+
+  Context context_;
+  FactorObjective objective_;
+  const RatingSide& side_;
+  std::vector<double> penalty_factor_;    ///< λ·n, one an own entity
+  std::vector<std::int32_t> short_rows_;  ///< own entities of one chunk
+  std::vector<std::int32_t> long_rows_;
+  std::vector<Task> tasks_;            ///< runs of short_rows_
+  std::vector<Workspace> workspaces_;  ///< one a thread
+  std::vector<AlignedVector<double>> chunk_sums_;
+  CanonicalSum scalar_sum_;
+  CanonicalSum gram_sum_;
+};
+
+}  // namespace firesteel
