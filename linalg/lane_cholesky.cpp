@@ -109,7 +109,7 @@ HWY_EXPORT(solve_lanes_kernel);
 
 void solve_lanes(std::span<double> matrices, std::span<double> rhs, Index rank, std::span<double> pivots) {
   select_simd();
-  HWY_ALIGN double smallest[static_cast<std::size_t>(kSystemLanes)];
+  alignas(64) double smallest[static_cast<std::size_t>(kSystemLanes)];
   HWY_DYNAMIC_DISPATCH(solve_lanes_kernel)
   (matrices.data(), rhs.data(), static_cast<std::size_t>(rank), smallest);
   std::copy_n(smallest, kSystemLanes, pivots.begin());

@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 firesteel_add_test(metrics SOURCES algorithms/metrics_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
+firesteel_add_test(als SOURCES algorithms/als_test.cpp LIBRARIES firesteel::algorithms firesteel::linalg RANKS 1 2 3 4)
+firesteel_add_test(als_conformance SOURCES algorithms/als_conformance_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
+# The stored digests again with AVX2 kernels, where the tests above run AVX-512 ones.
+add_test(NAME als.avx2 COMMAND als_test --gtest_filter=*bytes_it_always_had)
+set_tests_properties(als.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+                                         TIMEOUT 60)
