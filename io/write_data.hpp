@@ -8,9 +8,15 @@
 namespace firesteel {
 
 /// `convert`: writes rows (features, label, weight) or ratings in the format that the extension of `path`
-/// names: .csv, .libsvm/.svm, .h5/.hdf5 in the layout of docs/data-formats.md. Sparse stays sparse in LIBSVM
-/// and HDF5. Whole or not at all. Collective; throws 73, 74.
+/// names: .csv/.tsv, .libsvm/.svm/.svmlight, .h5/.hdf5, in the layouts of docs/data-formats.md. Sparse stays
+/// sparse in LIBSVM and HDF5; rows that were dropped are left out. Reading back gives the same numbers. Whole
+/// or not at all; every rank writes its own rows. Collective; throws 64 (extension), 65 (what the format
+/// cannot hold), 73, 74.
 void write_rows(const RowBlocks& rows, const std::string& path);
 void write_ratings(const Ratings& ratings, const std::string& path);
+
+/// Throws 64 for an extension that `convert` does not write, 73 unless a file can be created at `path`.
+/// Collective.
+void probe_data_output(const Context& context, const std::string& path);
 
 }  // namespace firesteel
