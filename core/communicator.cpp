@@ -11,7 +11,7 @@ namespace firesteel {
 
 namespace {
 
-constexpr std::size_t kMaxMessageBytes = std::size_t{1} << 30;
+constexpr std::size_t kMaxErrorText = 4000;
 constexpr int kExchangeTag = 0x4000;
 
 void check(int code, std::string_view call) {
@@ -21,13 +21,6 @@ void check(int code, std::string_view call) {
   MPI_Error_string(code, text.data(), &length);
   throw internal_error(std::string(call) +
                        " failed: " + std::string(text.data(), static_cast<std::size_t>(length)));
-}
-
-/// Calls body(offset, count) for consecutive pieces of at most 1 GiB.
-template <class Body>
-void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) {
-  const std::size_t piece = kMaxMessageBytes / unit * unit;
-  for (std::size_t offset = 0; offset < bytes; offset += piece) body(offset, std::min(piece, bytes - offset));
 }
 
 /// The order in which several faults are reported: words, absent input, output, data, the rest.
@@ -52,7 +45,37 @@ struct FailureKey {
   Index file = 0;
   Index offset = 0;
   Index code = 0;
+  Index text_bytes = 0;
 };
+
+FailureKey key_of(const Error& error, std::span<char> text) {
+  std::string_view what = error.what();
+  if (what.size() > text.size()) {
+    what = what.substr(0, text.size());
+    // Not inside a UTF-8 character.
+    while (!what.empty() && (static_cast<unsigned char>(what.back()) & 0x80) != 0) what.remove_suffix(1);
+  }
+  std::copy(what.begin(), what.end(), text.begin());
+  return {1,
+          precedence(error.code()),
+          error.place().file,
+          error.place().offset,
+          static_cast<Index>(error.code()),
+          static_cast<Index>(what.size())};
+}
+
+/// The key of a failure; its text goes to `text`.
+FailureKey describe(const std::exception_ptr& failure, std::span<char> text) noexcept {
+  try {
+    return key_of(to_error(failure), text);
+  } catch (...) {
+    // to_error itself found no memory.
+    constexpr std::string_view kText = "out of memory";
+    std::copy(kText.begin(), kText.end(), text.begin());
+    constexpr auto kCode = ErrorCode::out_of_memory;
+    return {1, precedence(kCode), 0, 0, static_cast<Index>(kCode), static_cast<Index>(kText.size())};
+  }
+}
 
 bool before(const FailureKey& a, const FailureKey& b) {
   return std::tuple(-a.failed, a.precedence, a.file, a.offset) <
@@ -66,6 +89,10 @@ struct Communicator::Handle {
   int rank = 0;
   int size = 1;
   int node_size = 1;
+  std::size_t max_message_bytes = 0;
+  // Reserved for agree(), which may have to report that memory is exhausted.
+  std::vector<FailureKey> failure_keys;
+  std::array<char, kMaxErrorText> failure_text{};
   std::map<std::string, Traffic, std::less<>> traffic;
 
   Handle() = default;
@@ -78,7 +105,14 @@ struct Communicator::Handle {
   }
 };
 
-Communicator::Communicator(MPI_Comm parent) : handle_(std::make_shared<Handle>()) {
+Communicator::Communicator(MPI_Comm parent, Index max_message_bytes) : handle_(std::make_shared<Handle>()) {
+  if (parent == MPI_COMM_NULL)
+    throw bad_parameter("expected a communicator, got MPI_COMM_NULL: this rank is not part of it");
+  int between_groups = 0;
+  check(MPI_Comm_test_inter(parent, &between_groups), "MPI_Comm_test_inter");
+  if (between_groups != 0) throw bad_parameter("expected one group of ranks, got an inter-communicator");
+  handle_->max_message_bytes =
+      static_cast<std::size_t>(std::clamp<Index>(max_message_bytes, 8, Index{1} << 30));
   check(MPI_Comm_dup(parent, &handle_->comm), "MPI_Comm_dup");
   check(MPI_Comm_set_errhandler(handle_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   check(MPI_Comm_rank(handle_->comm, &handle_->rank), "MPI_Comm_rank");
@@ -88,6 +122,14 @@ Communicator::Communicator(MPI_Comm parent) : handle_(std::make_shared<Handle>()
         "MPI_Comm_split_type");
   check(MPI_Comm_size(node, &handle_->node_size), "MPI_Comm_size");
   MPI_Comm_free(&node);
+  handle_->failure_keys.resize(static_cast<std::size_t>(handle_->size));
+}
+
+/// Calls body(offset, count) for consecutive pieces no longer than a message may be.
+template <class Body>
+void Communicator::in_pieces(std::size_t bytes, std::size_t unit, Body&& body) const {
+  const std::size_t piece = handle_->max_message_bytes / unit * unit;
+  for (std::size_t offset = 0; offset < bytes; offset += piece) body(offset, std::min(piece, bytes - offset));
 }
 
 int Communicator::rank() const { return handle_->rank; }
@@ -118,17 +160,15 @@ void Communicator::agree(const std::exception_ptr& failure) {
   if (failed == 0) return;
 
   FailureKey mine;
-  std::string text;
-  if (failure) {
-    const Error error = to_error(failure);
-    mine = {1, precedence(error.code()), error.place().file, error.place().offset,
-            static_cast<Index>(error.code())};
-    text = error.what();
-  }
-  const auto keys = allgather(mine);
+  auto& text = handle_->failure_text;
+  if (failure) mine = describe(failure, text);
+  auto& keys = handle_->failure_keys;
+  allgather_bytes(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(keys)));
   const auto first = std::min_element(keys.begin(), keys.end(), before);
-  text = broadcast_text(std::move(text), static_cast<int>(first - keys.begin()));
-  throw Error(static_cast<ErrorCode>(first->code), text, {first->file, first->offset}, true);
+  const auto length = static_cast<std::size_t>(first->text_bytes);
+  broadcast(std::span(text).first(length), static_cast<int>(first - keys.begin()));
+  throw Error(static_cast<ErrorCode>(first->code), std::string(text.data(), length),
+              {first->file, first->offset}, true);
 }
 
 void Communicator::barrier() { check(MPI_Barrier(handle_->comm), "MPI_Barrier"); }
@@ -154,41 +194,31 @@ std::string Communicator::broadcast_text(std::string text, int root) {
   return text;
 }
 
-namespace {
-template <class T>
-void allreduce(std::span<T> values, MPI_Datatype type, MPI_Op operation, MPI_Comm comm) {
+template <class T, class Datatype, class Operation>
+void Communicator::allreduce(std::span<T> values, Datatype type, Operation operation, std::string_view name) {
+  if (size() == 1) return;
   in_pieces(values.size_bytes(), sizeof(T), [&](std::size_t offset, std::size_t length) {
     check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T),
-                        static_cast<int>(length / sizeof(T)), type, operation, comm),
+                        static_cast<int>(length / sizeof(T)), type, operation, handle_->comm),
           "MPI_Allreduce");
   });
+  count(name, 1, static_cast<Index>(values.size_bytes()));
 }
-}  // namespace
 
 void Communicator::allreduce_sum(std::span<std::int64_t> values) {
-  if (size() == 1) return;
-  allreduce(values, MPI_INT64_T, MPI_SUM, handle_->comm);
-  count("allreduce_sum", 1, static_cast<Index>(values.size_bytes()));
+  allreduce(values, MPI_INT64_T, MPI_SUM, "allreduce_sum");
 }
 void Communicator::allreduce_min(std::span<std::int64_t> values) {
-  if (size() == 1) return;
-  allreduce(values, MPI_INT64_T, MPI_MIN, handle_->comm);
-  count("allreduce_min", 1, static_cast<Index>(values.size_bytes()));
+  allreduce(values, MPI_INT64_T, MPI_MIN, "allreduce_min");
 }
 void Communicator::allreduce_max(std::span<std::int64_t> values) {
-  if (size() == 1) return;
-  allreduce(values, MPI_INT64_T, MPI_MAX, handle_->comm);
-  count("allreduce_max", 1, static_cast<Index>(values.size_bytes()));
+  allreduce(values, MPI_INT64_T, MPI_MAX, "allreduce_max");
 }
 void Communicator::allreduce_min(std::span<double> values) {
-  if (size() == 1) return;
-  allreduce(values, MPI_DOUBLE, MPI_MIN, handle_->comm);
-  count("allreduce_min", 1, static_cast<Index>(values.size_bytes()));
+  allreduce(values, MPI_DOUBLE, MPI_MIN, "allreduce_min");
 }
 void Communicator::allreduce_max(std::span<double> values) {
-  if (size() == 1) return;
-  allreduce(values, MPI_DOUBLE, MPI_MAX, handle_->comm);
-  count("allreduce_max", 1, static_cast<Index>(values.size_bytes()));
+  allreduce(values, MPI_DOUBLE, MPI_MAX, "allreduce_max");
 }
 
 bool Communicator::any(bool value) {
@@ -255,10 +285,15 @@ void Communicator::exchange(std::span<const std::byte> send, std::span<const Ind
   count(name, messages, bytes);
 }
 
+/// Memory for what the other ranks will send: had by all of them before anything is sent.
+std::vector<std::byte> Communicator::receive_buffer(Index bytes) {
+  return collectively([&] { return std::vector<std::byte>(static_cast<std::size_t>(bytes)); });
+}
+
 std::vector<std::byte> Communicator::allgatherv_bytes(std::span<const std::byte> mine) {
   const auto counts = allgather(static_cast<Index>(mine.size()));
   const auto offsets = offsets_of(counts);
-  std::vector<std::byte> all(static_cast<std::size_t>(offsets.back()));
+  auto all = receive_buffer(offsets.back());
   const std::vector<Index> send_counts(counts.size(), static_cast<Index>(mine.size()));
   const std::vector<Index> send_offsets(counts.size(), 0);
   exchange(mine, send_counts, send_offsets, all, counts, offsets, "allgatherv");
@@ -272,7 +307,7 @@ std::vector<std::byte> Communicator::gatherv_bytes(std::span<const std::byte> mi
   const std::vector<Index> send_offsets(counts.size(), 0);
   if (rank() != root) std::fill(counts.begin(), counts.end(), 0);
   const auto offsets = offsets_of(counts);
-  std::vector<std::byte> all(static_cast<std::size_t>(offsets.back()));
+  auto all = receive_buffer(offsets.back());
   exchange(mine, send_counts, send_offsets, all, counts, offsets, "gatherv");
   return all;
 }
@@ -301,12 +336,21 @@ std::vector<std::byte> Communicator::alltoallv_bytes(std::span<const std::byte> 
                                                      std::vector<Index>* receive_counts) {
   std::vector<Index> send_bytes(send_counts.begin(), send_counts.end());
   for (auto& bytes : send_bytes) bytes *= static_cast<Index>(value_bytes);
+  collectively([&] {
+    const Index total = std::accumulate(send_bytes.begin(), send_bytes.end(), Index{0});
+    const bool negative = std::any_of(send_bytes.begin(), send_bytes.end(), [](Index b) { return b < 0; });
+    if (send_bytes.size() != static_cast<std::size_t>(size()) || negative ||
+        total > static_cast<Index>(mine.size()))
+      throw internal_error("alltoallv: " + std::to_string(send_bytes.size()) + " counts of " +
+                           std::to_string(total) + " bytes do not fit " + std::to_string(size()) +
+                           " ranks and a buffer of " + std::to_string(mine.size()));
+  });
   std::vector<Index> receive_bytes(send_bytes.size());
   check(MPI_Alltoall(send_bytes.data(), 1, MPI_INT64_T, receive_bytes.data(), 1, MPI_INT64_T, handle_->comm),
         "MPI_Alltoall");
   const auto send_offsets = offsets_of(send_bytes);
   const auto receive_offsets = offsets_of(receive_bytes);
-  std::vector<std::byte> received(static_cast<std::size_t>(receive_offsets.back()));
+  auto received = receive_buffer(receive_offsets.back());
   exchange(mine, send_bytes, send_offsets, received, receive_bytes, receive_offsets, "alltoallv");
   if (receive_counts != nullptr) {
     *receive_counts = receive_bytes;
@@ -315,30 +359,31 @@ std::vector<std::byte> Communicator::alltoallv_bytes(std::span<const std::byte> 
   return received;
 }
 
+// A message is pieces of the greatest length and then one shorter piece, which may be empty.
 void Communicator::send(std::span<const std::byte> buffer, int destination, int tag) {
-  in_pieces(std::max<std::size_t>(1, buffer.size()), 1, [&](std::size_t offset, std::size_t length) {
-    check(MPI_Send(buffer.data() + offset, static_cast<int>(std::min(length, buffer.size() - offset)),
-                   MPI_BYTE, destination, tag, handle_->comm),
-          "MPI_Send");
-  });
+  const std::size_t piece = handle_->max_message_bytes;
+  for (std::size_t offset = 0; offset <= buffer.size(); offset += piece) {
+    const std::size_t length = std::min(piece, buffer.size() - offset);
+    check(
+        MPI_Send(buffer.data() + offset, static_cast<int>(length), MPI_BYTE, destination, tag, handle_->comm),
+        "MPI_Send");
+  }
   count("send", 1, static_cast<Index>(buffer.size()));
 }
 
 std::size_t Communicator::receive(std::span<std::byte> buffer, int source, int tag) {
-  std::size_t received = 0;
-  // A sender with less to say sends one short piece: stop there.
-  for (std::size_t offset = 0; offset == 0 || offset < buffer.size(); offset += kMaxMessageBytes) {
-    const std::size_t length = std::min(kMaxMessageBytes, buffer.size() - offset);
+  const std::size_t piece = handle_->max_message_bytes;
+  for (std::size_t received = 0;;) {
+    const std::size_t room = std::min(piece, buffer.size() - received);
     MPI_Status status;
-    check(MPI_Recv(buffer.data() + offset, static_cast<int>(length), MPI_BYTE, source, tag, handle_->comm,
+    check(MPI_Recv(buffer.data() + received, static_cast<int>(room), MPI_BYTE, source, tag, handle_->comm,
                    &status),
           "MPI_Recv");
     int bytes = 0;
     check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
     received += static_cast<std::size_t>(bytes);
-    if (static_cast<std::size_t>(bytes) < length) break;
+    if (static_cast<std::size_t>(bytes) < piece) return received;
   }
-  return received;
 }
 
 }  // namespace firesteel

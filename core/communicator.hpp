@@ -39,8 +39,10 @@ struct Traffic {
 /// on all.
 class Communicator {
  public:
-  /// Duplicates `parent`. MPI must be initialised.
-  explicit Communicator(MPI_Comm parent);
+  /// Duplicates `parent`. MPI must be initialised. Throws bad_parameter for MPI_COMM_NULL (a rank that a
+  /// split left out) and for an inter-communicator. `max_message_bytes` is for tests: longer buffers go in
+  /// pieces of that size.
+  explicit Communicator(MPI_Comm parent, Index max_message_bytes = Index{1} << 30);
 
   int rank() const;         ///< local
   int size() const;         ///< local
@@ -73,7 +75,8 @@ class Communicator {
     }
   }
 
-  /// All ranks throw the smallest error if any rank passes one; otherwise returns.
+  /// All ranks throw the smallest error if any rank passes one; otherwise returns. Allocates nothing before
+  /// the ranks have met, so that a rank out of memory can still say so. Texts above 4,000 bytes are cut.
   void agree(const std::exception_ptr& failure);
 
   void barrier();
@@ -143,7 +146,7 @@ class Communicator {
 
   // Point to point, for CanonicalSum and neighbour exchange. Tags below 2^15. Not collective.
   void send(std::span<const std::byte> buffer, int destination, int tag);
-  /// Receives at most buffer.size() bytes; returns how many arrived.
+  /// Receives at most buffer.size() bytes; returns how many arrived. The message may be shorter, not longer.
   std::size_t receive(std::span<std::byte> buffer, int source, int tag);
 
   /// Cost by operation name since construction. Local.
@@ -162,6 +165,7 @@ class Communicator {
   }
   void broadcast_bytes(std::span<std::byte> bytes, int root);
   void allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all);
+  std::vector<std::byte> receive_buffer(Index bytes);
   std::vector<std::byte> allgatherv_bytes(std::span<const std::byte> mine);
   std::vector<std::byte> gatherv_bytes(std::span<const std::byte> mine, int root);
   std::vector<std::byte> alltoallv_bytes(std::span<const std::byte> mine, std::span<const Index> send_counts,
@@ -170,6 +174,10 @@ class Communicator {
                 std::span<const Index> send_offsets, std::span<std::byte> receive,
                 std::span<const Index> receive_counts, std::span<const Index> receive_offsets,
                 std::string_view name);
+  template <class Body>
+  void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) const;
+  template <class T, class Datatype, class Operation>
+  void allreduce(std::span<T> values, Datatype type, Operation operation, std::string_view name);
   void count(std::string_view name, Index messages, Index bytes);
 
   std::shared_ptr<Handle> handle_;

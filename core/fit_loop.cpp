@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "firesteel/core/parallel.hpp"
+
 namespace firesteel {
 
 namespace {
@@ -52,6 +54,7 @@ std::uint64_t hash_bytes(std::uint64_t hash, const void* bytes, std::size_t coun
 FitSummary run_fit_loop_erased(const Context& context, std::string_view learner, Index max_iterations,
                                double initial_objective, FunctionRef<std::uint64_t()> state_hash,
                                FunctionRef<Step(Index iteration)> step) {
+  const FloatEnvironment environment;  // the caller's program may flush denormals
   FitSummary summary;
   summary.converged = false;
   summary.stop_reason = "max_iter";

@@ -1,3 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 firesteel_add_test(canonical_sum SOURCES core/canonical_sum_test.cpp RANKS 1 2 3 4 5)
 firesteel_add_test(dataset SOURCES core/dataset_test.cpp RANKS 1 2 3 4)
+firesteel_add_test(
+  core
+  SOURCES
+    core/block_partition_test.cpp
+    core/communicator_test.cpp
+    core/parallel_test.cpp
+    core/parameters_test.cpp
+    core/philox_test.cpp
+    core/placement_test.cpp
+    core/row_blocks_test.cpp
+  RANKS 1 2 3 4)
