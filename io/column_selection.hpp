@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "firesteel/core/index.hpp"
+#include "firesteel/io/read_options.hpp"
+
+namespace firesteel {
+
+/// The columns of an input, as options refer to them. Everything here is local and replicated.
+struct InputColumns {
+  std::string source;              ///< what messages call the input
+  std::vector<std::string> names;  ///< empty: columns have numbers only
+  Index count = 0;
+
+  bool named() const { return !names.empty(); }
+  /// The name, or the number where there are no names.
+  std::string name(Index column) const;
+};
+
+/// The column of that name, else of that 0-based number (−1: the last); nullopt where there is neither.
+std::optional<Index> find_column(const InputColumns& columns, const std::string& reference);
+
+/// As find_column; throws 65 that names what there is, the nearest name, and the option to set.
+Index require_column(const InputColumns& columns, const std::string& reference, const std::string& option);
+
+/// Columns of a list of names, numbers and ranges `0-12`, in the order given. Throws 65 where one is absent
+/// or given twice.
+std::vector<Index> expand_columns(const InputColumns& columns, const std::vector<std::string>& references,
+                                  const std::string& option);
+
+/// Which columns of a table play which part.
+struct ColumnPlan {
+  std::vector<Index> features;  ///< columns, in the order of the features
+  std::optional<Index> label;
+  std::optional<Index> weight;
+  std::vector<Index> keep;
+  std::vector<std::string> feature_names;  ///< empty where the input has no names
+  std::vector<std::string> left_out;       ///< text columns that nobody asked for
+  std::vector<std::string> reserved;  ///< numeric columns left out because of their name (user, item …)
+};
+
+/// Applies the options to the columns. `is_text` says which columns hold text. Throws 65.
+ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is_text,
+                        const ReadOptions& options);
+
+/// Names as a sentence shows them, shortened after the first twenty.
+std::string list_names(const std::vector<std::string>& names);
+
+}  // namespace firesteel

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <cmath>
+
+#include "firesteel/core/parameters.hpp"
+#include "firesteel/io/csv_fields.hpp"
+#include "firesteel/io/csv_table.hpp"
+#include "firesteel/io/read_text.hpp"
+
+namespace firesteel {
+
+namespace {
+
+std::size_t size(Index i) { return static_cast<std::size_t>(i); }
+
+struct RatingPlan {
+  Index user = 0;
+  Index item = 0;
+  std::optional<Index> rating;
+  std::vector<Index> keep;
+};
+
+RatingPlan plan_ratings(const CsvTable& table, const ReadOptions& options) {
+  const InputColumns& columns = table.columns;
+  RatingPlan plan{require_column(columns, options.user, "--user"),
+                  require_column(columns, options.item, "--item"), find_column(columns, options.rating),
+                  expand_columns(columns, options.keep, "--keep")};
+  const bool asked = options.rating != ReadOptions{}.rating;
+  const bool scoring = options.label_use == ReadOptions::Label::ignored;
+  if (!plan.rating && asked && !scoring) require_column(columns, options.rating, "--rating");
+  if (plan.user == plan.item)
+    throw bad_input("--user and --item are both column '" + columns.name(plan.user) + "' of " +
+                    columns.source);
+  if (plan.rating == plan.user || plan.rating == plan.item)
+    throw bad_input("--rating is column '" + columns.name(*plan.rating) + "' of " + columns.source +
+                    ", which holds the users or items");
+  return plan;
+}
+
+/// Ids of one column: whole numbers until one is none.
+struct Ids {
+  bool as_text = false;
+  std::vector<std::int64_t> numbers;
+  std::vector<std::string> texts;
+  std::atomic<bool> failed{false};
+
+  Ids(bool text, Index rows) : as_text(text), numbers(text ? 0 : size(rows)), texts(text ? size(rows) : 0) {}
+  void put(Index row, std::string_view text) {
+    if (as_text) {
+      texts[size(row)] = text;
+    } else if (const auto number = parse_integer(text)) {
+      numbers[size(row)] = *number;
+    } else {
+      failed.store(true, std::memory_order_relaxed);
+    }
+  }
+  ColumnValues values() {
+    if (as_text) return std::move(texts);
+    return std::move(numbers);
+  }
+};
+
+/// One pass over this rank's ratings.
+class RatingPass {
+ public:
+  RatingPass(const CsvTable& table, const RatingPlan& plan, bool text_users, bool text_items, Index rows)
+      : users(text_users, rows),
+        items(text_items, rows),
+        ratings(plan.rating ? size(rows) : 0),
+        kept(plan.keep.size(), std::vector<std::string>(size(rows))),
+        table_(table),
+        plan_(plan) {}
+
+  const char* record(const TextExtent& extent, const char* text, const char* p, const char* text_end,
+                     Index row) {
+    const TextDialect& dialect = table_.index.dialect;
+    const char* const begin = p;
+    while (dialect.blank_runs && (*p == ' ' || *p == '\t')) ++p;
+    std::string scratch;
+    Index column = 0;
+    do {
+      const CsvField field = read_csv_field(p, text_end, dialect, scratch);
+      const Index offset = extent.begin + (p - text);
+      if (field.fault != nullptr) throw table_.field_error(extent.file, offset, column, field.fault);
+      if (column == plan_.user) users.put(row, id(extent, offset, column, field.text));
+      if (column == plan_.item) items.put(row, id(extent, offset, column, field.text));
+      if (column == plan_.rating) ratings[size(row)] = rating(extent, offset, column, field.text);
+      for (std::size_t i = 0; i < plan_.keep.size(); ++i)
+        if (plan_.keep[i] == column) kept[i][size(row)] = field.text;
+      ++column;
+      p = field.end;
+    } while (next_csv_field(p, dialect));
+    if (column != table_.columns.count)
+      throw table_.error(
+          extent.file, extent.begin + (begin - text), -1,
+          "expected " + std::to_string(table_.columns.count) + " columns, got " + std::to_string(column));
+    return p;
+  }
+
+  Ids users;
+  Ids items;
+  std::vector<double> ratings;
+  std::vector<std::vector<std::string>> kept;
+
+ private:
+  std::string_view id(const TextExtent& extent, Index offset, Index column, std::string_view text) const {
+    if (text.empty()) throw table_.field_error(extent.file, offset, column, "expected an id, got nothing");
+    return text;
+  }
+  double rating(const TextExtent& extent, Index offset, Index column, std::string_view text) const {
+    double value = 0;
+    if (!field_to_number(text, value) || !std::isfinite(value))
+      throw table_.field_error(extent.file, offset, column,
+                               "expected a finite number as rating, got " +
+                                   (text.empty() ? "nothing" : "'" + std::string(text) + "'"));
+    return value;
+  }
+
+  const CsvTable& table_;
+  const RatingPlan& plan_;
+};
+
+}  // namespace
+
+RatingInput read_ratings_csv(const Context& context, const ReadOptions& options,
+                             const std::vector<std::string>& files) {
+  Communicator& comm = context.comm();
+  const CsvTable table = open_csv(context, files, options);
+  const RatingPlan plan = comm.collectively([&] { return plan_ratings(table, options); });
+  const Index first_row = table.index.rows * comm.rank() / comm.size();
+  const Index end_row = table.index.rows * (comm.rank() + 1) / comm.size();
+  RatingInput input{.ratings = {.context = context, .rows = table.index.rows, .first_row = first_row}};
+  input.ratings.user_name = table.columns.name(plan.user);
+  input.ratings.item_name = table.columns.name(plan.item);
+  input.ratings.has_ratings = plan.rating.has_value();
+
+  // Ids are read as whole numbers; only where some rank meets another id are they read again, as texts.
+  bool text_users = table.is_text[size(plan.user)];
+  bool text_items = table.is_text[size(plan.item)];
+  for (;;) {
+    const auto pass = comm.collectively([&] {
+      auto made = std::make_unique<RatingPass>(table, plan, text_users, text_items, end_row - first_row);
+      ReadProgress progress(context, true, bytes_of_rows(table.index, first_row, end_row));
+      parse_records(context, table.files, table.index, first_row, end_row, progress,
+                    [&](int, const TextExtent& extent, const char* text, const char* p, const char* text_end,
+                        Index row) { return made->record(extent, text, p, text_end, row - first_row); });
+      return made;
+    });
+    const bool users_failed = comm.any(pass->users.failed);
+    const bool items_failed = comm.any(pass->items.failed);
+    if (users_failed || items_failed) {
+      text_users = text_users || users_failed;
+      text_items = text_items || items_failed;
+      continue;
+    }
+    input.ratings.users = pass->users.values();
+    input.ratings.items = pass->items.values();
+    input.ratings.ratings = std::move(pass->ratings);
+    for (std::size_t i = 0; i < plan.keep.size(); ++i)
+      input.kept.columns.push_back({table.columns.name(plan.keep[i]), std::move(pass->kept[i])});
+    return input;
+  }
+}
+
+}  // namespace firesteel

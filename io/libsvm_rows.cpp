@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "firesteel/core/parallel.hpp"
+#include "firesteel/core/parameters.hpp"
+#include "firesteel/io/csv_fields.hpp"
+#include "firesteel/io/finish_rows.hpp"
+#include "firesteel/io/number_reading.hpp"
+#include "firesteel/io/read_text.hpp"
+#include "firesteel/io/text_index.hpp"
+
+namespace firesteel {
+
+namespace {
+
+constexpr Index kMaxFeatures = std::numeric_limits<std::int32_t>::max();
+constexpr Index kExtentsPerWave = 4;  // a thread
+
+std::size_t size(Index i) { return static_cast<std::size_t>(i); }
+
+bool ends_word(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '#'; }
+
+const char* skip_blanks(const char* p) {
+  while (*p == ' ' || *p == '\t' || *p == '\r') ++p;
+  return p;
+}
+
+std::string_view word_at(const char* p) {
+  const char* end = p;
+  while (!ends_word(*end)) ++end;
+  return {p, static_cast<std::size_t>(end - p)};
+}
+
+bool is_entry(std::string_view word) { return word.find(':') != std::string_view::npos; }
+
+/// LIBSVM files after the first sweep.
+struct LibsvmText {
+  TextFiles files;
+  TextIndex index;
+  bool has_labels = false;
+  bool text_labels = false;
+
+  Error error(const TextExtent& extent, Index offset, const std::string& message) const {
+    const Index place = extent.begin + offset;
+    return bad_input(files.path(extent.file) + ":" +
+                         std::to_string(line_of(files, index, extent.file, place)) + ": " + message,
+                     {extent.file, place});
+  }
+};
+
+/// What one extent's rows hold.
+template <class Scalar>
+struct SparsePart {
+  Index first_row = 0;  ///< of this rank
+  std::vector<Index> lengths;
+  std::vector<std::int32_t> indices;
+  std::vector<Scalar> values;
+};
+
+template <class Scalar>
+class LibsvmParser {
+ public:
+  LibsvmParser(const LibsvmText& text, const ReadOptions& options, Index columns, Index rows)
+      : text_(text),
+        first_index_(options.zero_based ? 0 : 1),
+        columns_(columns),
+        scoring_(options.expected != nullptr),
+        may_drop_(options.missing == "drop"),
+        keep_labels_(text.has_labels && options.label_use != ReadOptions::Label::ignored),
+        dropped(may_drop_ ? size(rows) : 0),
+        label_numbers(keep_labels_ && !text.text_labels ? size(rows) : 0),
+        label_texts(keep_labels_ && text.text_labels ? size(rows) : 0) {}
+
+  /// Appends the record at p, row `row` of this rank; returns the byte past its line.
+  const char* record(const TextExtent& extent, const char* text, const char* p, const char* text_end,
+                     Index row, SparsePart<Scalar>& part) {
+    const std::size_t before = part.indices.size();
+    p = skip_blanks(p);
+    if (text_.has_labels) p = label(extent, text, p, row);
+    Index last = -1;
+    for (p = skip_blanks(p); *p != '\n' && *p != '#'; p = skip_blanks(p)) {
+      Index index = 0;
+      const auto number = std::from_chars(p, text_end, index);
+      if (number.ec == std::errc::invalid_argument || *number.ptr != ':') {
+        const auto word = word_at(p);
+        if (!word.starts_with("qid:")) throw not_an_entry(extent, text, p);
+        p += word.size();
+        continue;
+      }
+      if (number.ec != std::errc()) index = kMaxFeatures + first_index_;
+      index -= first_index_;
+      if (index < 0 || index <= last || index >= columns_) throw bad_index(extent, text, p, index, last);
+      double value = 0;
+      const char* end = read_number(number.ptr + 1, text_end, value);
+      if (end == nullptr || !ends_word(*end)) throw not_an_entry(extent, text, p);
+      const auto stored = static_cast<Scalar>(value);
+      if (!std::isfinite(stored)) {
+        not_finite(extent, text, p, value, row);
+      } else {
+        part.indices.push_back(static_cast<std::int32_t>(index));
+        part.values.push_back(stored);
+      }
+      last = index;
+      p = end;
+    }
+    part.lengths.push_back(static_cast<Index>(part.indices.size() - before));
+    while (*p != '\n') ++p;
+    return p + 1;
+  }
+
+ private:
+  const char* label(const TextExtent& extent, const char* text, const char* p, Index row) {
+    const auto word = word_at(p);
+    if (is_entry(word))
+      throw text_.error(extent, p - text, "expected a label, got '" + std::string(word) + "'");
+    if (keep_labels_) {
+      double value = 0;
+      if (text_.text_labels)
+        label_texts[size(row)] = word;
+      else if (!field_to_number(word, value) || !std::isfinite(value))
+        throw text_.error(extent, p - text,
+                          "expected a finite number as label, got '" + std::string(word) + "'");
+      else
+        label_numbers[size(row)] = value;
+    }
+    return p + word.size();
+  }
+
+  Error not_an_entry(const TextExtent& extent, const char* text, const char* p) const {
+    return text_.error(extent, p - text, "expected index:value, got '" + std::string(word_at(p)) + "'");
+  }
+
+  Error bad_index(const TextExtent& extent, const char* text, const char* p, Index index, Index last) const {
+    const std::string got = "index " + std::string(word_at(p).substr(0, word_at(p).find(':')));
+    if (index < 0)
+      return text_.error(extent, p - text,
+                         first_index_ == 1
+                             ? got + ", but indices count from 1: if these count from 0, say --zero-based"
+                             : got + ", expected an index >= 0");
+    if (index <= last)
+      return text_.error(extent, p - text,
+                         got + " after index " + std::to_string(last + first_index_) +
+                             ": indices must ascend; sort the entries of the line");
+    return text_.error(extent, p - text,
+                       got + " is beyond " +
+                           (scoring_ ? "the model's " + std::to_string(columns_) + " features"
+                                     : std::to_string(columns_) + " features (--num-features)"));
+  }
+
+  void not_finite(const TextExtent& extent, const char* text, const char* p, double value, Index row) {
+    const std::string word(word_at(p));
+    if (std::isinf(value))
+      throw text_.error(extent, p - text, "expected a finite number, got '" + word + "'");
+    if (!std::isnan(value)) throw text_.error(extent, p - text, "'" + word + "' is beyond single precision");
+    if (!may_drop_)
+      throw text_.error(extent, p - text, "the value is missing ('" + word + "'); say --missing drop");
+    dropped[size(row)] = 1;
+  }
+
+  const LibsvmText& text_;
+  Index first_index_;
+  Index columns_;
+  bool scoring_;
+  bool may_drop_;
+  bool keep_labels_;
+
+ public:
+  std::vector<std::uint8_t> dropped;
+  std::vector<double> label_numbers;
+  std::vector<std::string> label_texts;
+};
+
+/// The kind of the labels is that of the first one.
+void find_label_kind(Communicator& comm, LibsvmText& text) {
+  std::string first;
+  comm.collectively([&] {
+    if (comm.rank() != 0) return;
+    TextReader reader(text.files);
+    for (const auto& extent : text.index.extents) {
+      if (extent.rows == 0) continue;
+      const auto bytes = reader.read(extent.file, extent.begin, extent.end);
+      first =
+          word_at(skip_blanks(next_record(bytes.data(), bytes.data() + bytes.size(), text.index.dialect)));
+      return;
+    }
+  });
+  first = comm.broadcast_text(first, 0);
+  double value = 0;
+  text.has_labels = !is_entry(first);
+  text.text_labels = text.has_labels && !field_to_number(first, value);
+}
+
+LibsvmText open_libsvm(const Context& context, const ReadOptions& options,
+                       const std::vector<std::string>& files) {
+  Communicator& comm = context.comm();
+  comm.collectively([&] {
+    const std::string what = files.front() + " is LIBSVM text, which has no named columns: ";
+    if (!options.weight.empty())
+      throw bad_input(what + "--weight " + options.weight + " cannot be read from it");
+    if (!options.keep.empty())
+      throw bad_input(what + "--keep " + options.keep.front() + " cannot be read from it");
+    if (!options.features.empty() || !options.exclude.empty())
+      throw bad_input(what + "--features and --exclude do not apply to it");
+  });
+  LibsvmText text;
+  text.files = open_text_files(comm, files);
+  text.index = index_text(context, text.files,
+                          {.delimiter = ' ', .blank_runs = true, .quotes = false, .comments = true});
+  comm.collectively([&] {
+    for (Index file = 0; file < text.files.count(); ++file)
+      if (text.index.file_rows[size(file)] == 0)
+        throw bad_input(text.files.path(file) + " is empty", {file, 0});
+  });
+  find_label_kind(comm, text);
+  comm.collectively([&] {
+    if (!text.has_labels && options.label_use == ReadOptions::Label::required)
+      throw bad_input(text.files.path(0) + " has no labels: its first line begins with an index:value pair");
+  });
+  return text;
+}
+
+Index count_features(const LibsvmText& text, const ReadOptions& options) {
+  if (options.expected != nullptr) return options.expected_features;
+  const Index found = text.index.largest_index + (options.zero_based ? 1 : 0);
+  const Index columns = options.num_features.value_or(std::min(found, kMaxFeatures));
+  if (columns < 1)
+    throw bad_input(text.files.path(0) + " has no feature columns: no line holds an index:value pair");
+  if (columns > kMaxFeatures)
+    throw bad_input("--num-features: expected at most " + std::to_string(kMaxFeatures) + ", got " +
+                    std::to_string(columns));
+  return columns;
+}
+
+/// Appends the parts, in order, to the rows.
+template <class Scalar>
+void append(SparseRows<Scalar>& rows, const std::vector<SparsePart<Scalar>>& parts, int threads) {
+  std::vector<std::size_t> begins;
+  std::size_t end = rows.indices.size();
+  for (const auto& part : parts) {
+    begins.push_back(end);
+    end += part.indices.size();
+    for (const Index length : part.lengths) rows.row_begin.push_back(rows.row_begin.back() + length);
+  }
+  rows.indices.resize(end);
+  rows.values.resize(end);
+  parallel_for(threads, static_cast<Index>(parts.size()), [&](Index i, int) {
+    const auto& part = parts[size(i)];
+    const auto begin = static_cast<std::ptrdiff_t>(begins[size(i)]);
+    std::copy(part.indices.begin(), part.indices.end(), rows.indices.begin() + begin);
+    std::copy(part.values.begin(), part.values.end(), rows.values.begin() + begin);
+  });
+}
+
+/// Parses the global rows [first_row, end_row) a few extents at a time, so that little more is held than the
+/// rows themselves.
+template <class Scalar>
+SparseRows<Scalar> parse_in_waves(const Context& context, const LibsvmText& text,
+                                  LibsvmParser<Scalar>& parser, Index first_row, Index end_row) {
+  const auto [begin, end] = extents_of_rows(text.index, first_row, end_row);
+  SparseRows<Scalar> rows;
+  Index entries = 0;
+  for (std::size_t i = begin; i < end; ++i) entries += text.index.extent_entries[i];
+  rows.row_begin.reserve(size(end_row - first_row) + 1);
+  rows.indices.reserve(size(entries));
+  rows.values.reserve(size(entries));
+  ReadProgress progress(context, true, bytes_of_rows(text.index, first_row, end_row));
+  const auto wave = size(kExtentsPerWave * context.threads());
+  std::vector<SparsePart<Scalar>> parts;
+  for (std::size_t i = begin; i < end; i += wave) {
+    const std::size_t wave_end = std::min(end, i + wave);
+    const TextExtent& last = text.index.extents[wave_end - 1];
+    parts.assign(wave_end - i, {});
+    const Index wave_first = std::max(first_row, text.index.extents[i].first_row);
+    const Index wave_stop = std::min(end_row, last.first_row + last.rows);
+    parse_records(context, text.files, text.index, wave_first, wave_stop, progress,
+                  [&](int, const TextExtent& extent, const char* bytes, const char* p, const char* text_end,
+                      Index row) {
+                    auto& part = parts[static_cast<std::size_t>(&extent - &text.index.extents[i])];
+                    return parser.record(extent, bytes, p, text_end, row - first_row, part);
+                  });
+    append(rows, parts, context.threads());
+  }
+  return rows;
+}
+
+template <class Scalar>
+RowInput parse_rows(const Context& context, const ReadOptions& options, const LibsvmText& text,
+                    Index columns) {
+  Communicator& comm = context.comm();
+  RowInput input{.rows = {.context = context}};
+  RowBlocks& rows = input.rows;
+  rows.partition =
+      BlockPartition::even(text.index.rows, choose_block_rows(columns, sizeof(Scalar), true), comm.size());
+  comm.collectively([&] {
+    LibsvmParser<Scalar> parser(text, options, columns, rows.local_rows());
+    const Index first_row = rows.partition.first_row(comm.rank());
+    auto sparse = parse_in_waves(context, text, parser, first_row, first_row + rows.local_rows());
+    sparse.columns_count = columns;
+    rows.features = std::move(sparse);
+    rows.dropped = std::move(parser.dropped);
+    if (text.text_labels && options.label_use != ReadOptions::Label::ignored)
+      rows.labels = std::move(parser.label_texts);
+    else
+      rows.labels = std::move(parser.label_numbers);
+  });
+  rows.has_labels = text.has_labels && options.label_use != ReadOptions::Label::ignored;
+  finish_rows(rows, options, text.files.path(0));
+  return input;
+}
+
+}  // namespace
+
+RowInput read_rows_libsvm(const Context& context, const ReadOptions& options,
+                          const std::vector<std::string>& files) {
+  const LibsvmText text = open_libsvm(context, options, files);
+  const Index columns = context.comm().collectively([&] { return count_features(text, options); });
+  return options.single_precision ? parse_rows<float>(context, options, text, columns)
+                                  : parse_rows<double>(context, options, text, columns);
+}
+
+}  // namespace firesteel

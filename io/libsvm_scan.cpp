@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/io/libsvm_scan.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace firesteel {
+
+namespace {
+
+constexpr Index kBeyondAnyIndex = Index{1} << 40;  // the second sweep refuses it, with its place
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// The whole number that ends before `end`, not looking before `begin`; −1 where there is none.
+Index number_before(const char* begin, const char* end) {
+  Index value = 0;
+  Index unit = 1;
+  const char* p = end;
+  for (; p > begin && is_digit(p[-1]); --p) {
+    if (unit < kBeyondAnyIndex) value += (p[-1] - '0') * unit;
+    if (unit < kBeyondAnyIndex) unit *= 10;
+  }
+  const bool word_begins = p == begin || p[-1] == ' ' || p[-1] == '\t' || p[-1] == '\n';
+  return p < end && word_begins ? value : -1;
+}
+
+const char* find(const char* begin, const char* end, char wanted) {
+  const void* hit = std::memchr(begin, wanted, static_cast<std::size_t>(end - begin));
+  return hit == nullptr ? end : static_cast<const char*>(hit);
+}
+
+}  // namespace
+
+LibsvmCount count_libsvm(std::span<const char> text, std::size_t lead) {
+  const char* const begin = text.data() + lead;
+  const char* const end = text.data() + text.size();
+  const bool has_comments = find(begin, end, '#') < end;
+  LibsvmCount count;
+  count.entries = std::count(begin, end, ':');
+  for (const char* line = begin; line < end;) {
+    const char* line_end = find(line, end, '\n');
+    const char* content_end = has_comments ? find(line, line_end, '#') : line_end;
+    const char* colon = content_end;
+    while (colon > line && colon[-1] != ':') --colon;
+    if (colon > line) {
+      const Index index = number_before(text.data(), colon - 1);
+      Index& largest = line == begin ? count.first_line_index : count.largest_index;
+      largest = std::max(largest, index);
+    }
+    line = line_end + 1;
+  }
+  return count;
+}
+
+}  // namespace firesteel

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "firesteel/io/read_options.hpp"
+
+namespace firesteel {
+
+// The text formats behind read_rows and read_ratings. `files` are resolved; collective; throw 65, 66, 74.
+RowInput read_rows_csv(const Context& context, const ReadOptions& options,
+                       const std::vector<std::string>& files);
+RowInput read_rows_libsvm(const Context& context, const ReadOptions& options,
+                          const std::vector<std::string>& files);
+RatingInput read_ratings_csv(const Context& context, const ReadOptions& options,
+                             const std::vector<std::string>& files);
+
+}  // namespace firesteel

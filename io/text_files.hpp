@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "firesteel/core/communicator.hpp"
+#include "firesteel/core/index.hpp"
+
+namespace firesteel {
+
+/// Input files with the sizes they had when reading began. Replicated.
+struct TextFiles {
+  std::vector<std::string> paths;
+  std::vector<Index> sizes;
+
+  Index count() const { return static_cast<Index>(paths.size()); }
+  const std::string& path(Index file) const { return paths[static_cast<std::size_t>(file)]; }
+  Index size(Index file) const { return sizes[static_cast<std::size_t>(file)]; }
+  Index total_bytes() const;
+};
+
+/// Sizes are taken on rank 0. Collective; throws 66.
+TextFiles open_text_files(Communicator& comm, std::vector<std::string> paths);
+
+/// Reads byte ranges of text files by pread: a file that shrinks meanwhile is an error, not a signal. Keeps
+/// one file open; one reader a thread. Local.
+class TextReader {
+ public:
+  explicit TextReader(const TextFiles& files) : files_(&files) {}
+  ~TextReader();
+  TextReader(TextReader&& other) noexcept;
+  TextReader(const TextReader&) = delete;
+  TextReader& operator=(const TextReader&) = delete;
+
+  /// Bytes [begin, end) of a file, followed by a line break and padding (see read_number). Valid until the
+  /// next call. Throws 66, 74.
+  std::span<const char> read(Index file, Index begin, Index end);
+
+ private:
+  void open(Index file);
+  void close();
+
+  const TextFiles* files_;
+  Index file_ = -1;
+  int descriptor_ = -1;
+  std::vector<char> buffer_;
+};
+
+/// Number of line breaks in a text.
+Index count_line_breaks(std::span<const char> text);
+
+}  // namespace firesteel

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/io/text_index.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "firesteel/core/parallel.hpp"
+#include "firesteel/io/libsvm_scan.hpp"
+
+namespace firesteel {
+
+namespace {
+
+constexpr Index kMinPieceBytes = 64;
+constexpr Index kMaxPieceBytes = Index{1} << 20;
+constexpr Index kPiecesPerRank = 64;
+constexpr Index kMaxPieces = Index{1} << 18;
+
+std::size_t size(Index i) { return static_cast<std::size_t>(i); }
+
+/// What a piece holds once the state it is entered in is known.
+struct Piece {
+  Index line_start = -1;  ///< offset in the file of the first line that starts here, −1: none
+  Index records_before = 0;
+  Index records = 0;
+  Index line_breaks = 0;
+  Index entries = 0;
+  Index largest_index = -1;
+};
+
+struct PieceCandidates {
+  std::array<PieceScan, kLineStates> scans;
+  Index base = 0;  ///< offset in the file where the scanned text begins
+  Index line_breaks = 0;
+  LibsvmCount libsvm;
+};
+
+/// Cuts files into pieces and deals pieces to ranks.
+class Pieces {
+ public:
+  Pieces(const TextFiles& files, int ranks) : files_(files) {
+    const Index total = files.total_bytes();
+    piece_bytes = std::clamp(total / (ranks * kPiecesPerRank), kMinPieceBytes, kMaxPieceBytes);
+    piece_bytes = std::max(piece_bytes, total / kMaxPieces);
+    first.push_back(0);
+    for (const Index bytes : files.sizes)
+      first.push_back(first.back() + (bytes + piece_bytes - 1) / piece_bytes);
+  }
+  Index count() const { return first.back(); }
+  Index file_of(Index piece) const {
+    return std::upper_bound(first.begin(), first.end(), piece) - first.begin() - 1;
+  }
+  Index begin(Index piece) const { return (piece - first[size(file_of(piece))]) * piece_bytes; }
+  Index end(Index piece) const { return std::min(begin(piece) + piece_bytes, files_.size(file_of(piece))); }
+
+  Index piece_bytes;
+  std::vector<Index> first;
+
+ private:
+  const TextFiles& files_;
+};
+
+PieceCandidates scan_one(const Pieces& pieces, Index number, TextReader& reader, const TextDialect& dialect) {
+  const Index file = pieces.file_of(number);
+  const Index begin = pieces.begin(number);
+  // An index may be cut by the piece's begin, so its digits are looked for before it.
+  const Index lead = dialect.comments ? std::min<Index>(begin, kLibsvmLeadBytes) : 0;
+  auto text = reader.read(file, begin - lead, pieces.end(number));
+  PieceCandidates result;
+  if (dialect.comments) result.libsvm = count_libsvm(text, static_cast<std::size_t>(lead));
+  text = text.subspan(size(lead));
+  result.line_breaks = count_line_breaks(text);
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  const bool marked = begin == 0 && std::string_view(text.data(), text.size()).starts_with(kByteOrderMark);
+  if (marked) text = text.subspan(kByteOrderMark.size());
+  result.base = begin + (marked ? static_cast<Index>(kByteOrderMark.size()) : 0);
+  result.scans = scan_piece(text, dialect);
+  return result;
+}
+
+/// The state in which this rank's first piece is entered: the ranks' transitions, composed.
+LineState entry_state(Communicator& comm, const Pieces& pieces, Index begin,
+                      const std::vector<PieceCandidates>& own) {
+  std::array<LineState, kLineStates> transition{};
+  for (std::size_t s = 0; s < transition.size(); ++s) {
+    auto state = static_cast<LineState>(s);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      if (pieces.begin(begin + static_cast<Index>(i)) == 0) state = LineState::line_start;
+      state = own[i].scans[static_cast<std::size_t>(state)].end;
+    }
+    transition[s] = state;
+  }
+  const auto all = comm.allgather(transition);
+  LineState state = LineState::line_start;
+  for (int rank = 0; rank < comm.rank(); ++rank) state = all[size(rank)][static_cast<std::size_t>(state)];
+  return state;
+}
+
+std::vector<Piece> settle(const Pieces& pieces, Index begin, const std::vector<PieceCandidates>& own,
+                          LineState state) {
+  std::vector<Piece> settled;
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    if (pieces.begin(begin + static_cast<Index>(i)) == 0) state = LineState::line_start;
+    const PieceScan& scan = own[i].scans[static_cast<std::size_t>(state)];
+    const LibsvmCount& libsvm = own[i].libsvm;
+    settled.push_back({.line_start = scan.line_start < 0 ? -1 : own[i].base + scan.line_start,
+                       .records_before = scan.record_before ? 1 : 0,
+                       .records = scan.records,
+                       .line_breaks = own[i].line_breaks,
+                       .entries = libsvm.entries,
+                       .largest_index = std::max(libsvm.largest_index,
+                                                 state == LineState::quoted ? -1 : libsvm.first_line_index)});
+    state = scan.end;
+  }
+  return settled;
+}
+
+/// Joins pieces to extents that begin at line starts.
+TextIndex join(const TextFiles& files, const TextDialect& dialect, const Pieces& pieces,
+               const std::vector<Piece>& all) {
+  TextIndex index{.dialect = dialect, .piece_bytes = pieces.piece_bytes, .first_piece = pieces.first};
+  index.file_rows.resize(files.sizes.size());
+  index.line_breaks.resize(all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Piece& piece = all[i];
+    const Index file = pieces.file_of(static_cast<Index>(i));
+    index.line_breaks[i] = piece.line_breaks;
+    index.largest_index = std::max(index.largest_index, piece.largest_index);
+    const bool continues = !index.extents.empty() && index.extents.back().file == file;
+    if (continues) {
+      index.extents.back().rows += piece.records_before;
+      index.extent_entries.back() += piece.entries;
+      index.extents.back().end = piece.line_start < 0 ? pieces.end(static_cast<Index>(i)) : piece.line_start;
+    }
+    if (piece.line_start >= 0) {
+      index.extents.push_back({file, piece.line_start, pieces.end(static_cast<Index>(i)), 0, piece.records});
+      index.extent_entries.push_back(piece.entries);
+    }
+  }
+  for (auto& extent : index.extents) {
+    extent.first_row = index.rows;
+    index.rows += extent.rows;
+    index.file_rows[size(extent.file)] += extent.rows;
+  }
+  return index;
+}
+
+}  // namespace
+
+TextIndex index_text(const Context& context, const TextFiles& files, const TextDialect& dialect) {
+  Communicator& comm = context.comm();
+  const Pieces pieces(files, comm.size());
+  const Index begin = pieces.count() * comm.rank() / comm.size();
+  const Index end = pieces.count() * (comm.rank() + 1) / comm.size();
+  std::vector<PieceCandidates> own;
+  comm.collectively([&] {
+    own.resize(size(end - begin));
+    std::vector<TextReader> readers;
+    for (int thread = 0; thread < context.threads(); ++thread) readers.emplace_back(files);
+    ReadProgress progress(context, false, (end - begin) * pieces.piece_bytes);
+    parallel_for(context.threads(), end - begin, [&](Index i, int thread) {
+      own[size(i)] = scan_one(pieces, begin + i, readers[size(thread)], dialect);
+      progress.add(pieces.piece_bytes, thread);
+    });
+  });
+  const LineState state = entry_state(comm, pieces, begin, own);
+  const auto settled = settle(pieces, begin, own, state);
+  const auto all = comm.allgatherv(std::span<const Piece>(settled));
+  return join(files, dialect, pieces, all);
+}
+
+void drop_headers(TextIndex& index, const std::vector<Index>& header_ends) {
+  index.rows = 0;
+  std::fill(index.file_rows.begin(), index.file_rows.end(), 0);
+  for (auto& extent : index.extents) {
+    const Index header_end = header_ends[size(extent.file)];
+    if (extent.begin < header_end) {
+      extent.rows = std::max<Index>(0, extent.rows - 1);
+      extent.begin = std::min(header_end, extent.end);
+    }
+    extent.first_row = index.rows;
+    index.rows += extent.rows;
+    index.file_rows[size(extent.file)] += extent.rows;
+  }
+}
+
+std::pair<std::size_t, std::size_t> extents_of_rows(const TextIndex& index, Index first_row, Index end_row) {
+  const auto& extents = index.extents;
+  if (first_row >= end_row) return {0, 0};
+  const auto begin = std::partition_point(extents.begin(), extents.end(), [&](const TextExtent& extent) {
+    return extent.first_row + extent.rows <= first_row;
+  });
+  const auto end = std::partition_point(begin, extents.end(),
+                                        [&](const TextExtent& extent) { return extent.first_row < end_row; });
+  return {static_cast<std::size_t>(begin - extents.begin()), static_cast<std::size_t>(end - extents.begin())};
+}
+
+Index line_of(const TextFiles& files, const TextIndex& index, Index file, Index offset) {
+  const Index first = index.first_piece[size(file)];
+  const Index piece = first + offset / index.piece_bytes;
+  Index line = 1;
+  for (Index i = first; i < piece; ++i) line += index.line_breaks[size(i)];
+  TextReader reader(files);
+  return line + count_line_breaks(reader.read(file, offset / index.piece_bytes * index.piece_bytes, offset));
+}
+
+void ReadProgress::add(Index bytes, int thread) {
+  const Index done = done_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  if (thread == 0) context_->monitor().progress("reading", std::min(done, total_), total_);
+}
+
+}  // namespace firesteel

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "firesteel/core/error.hpp"
+#include "firesteel/core/parallel.hpp"
+#include "firesteel/io/csv_fields.hpp"
+#include "firesteel/io/text_index.hpp"
+
+namespace firesteel {
+
+namespace {
+
+constexpr Index kMaxExtentBytes = Index{1} << 30;
+
+std::size_t size(Index i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+Index bytes_of_rows(const TextIndex& index, Index first_row, Index end_row) {
+  const auto [begin, end] = extents_of_rows(index, first_row, end_row);
+  Index bytes = 0;
+  for (std::size_t i = begin; i < end; ++i) bytes += index.extents[i].end - index.extents[i].begin;
+  return bytes;
+}
+
+void parse_records(const Context& context, const TextFiles& files, const TextIndex& index, Index first_row,
+                   Index end_row, ReadProgress& progress, RecordParser parse) {
+  const auto [first_extent, end_extent] = extents_of_rows(index, first_row, end_row);
+  std::vector<TextReader> readers;
+  for (int thread = 0; thread < context.threads(); ++thread) readers.emplace_back(files);
+  const auto begin_extent = static_cast<Index>(first_extent);
+  parallel_for(context.threads(), static_cast<Index>(end_extent) - begin_extent, [&](Index i, int thread) {
+    const TextExtent& extent = index.extents[size(begin_extent + i)];
+    if (extent.rows == 0) return;
+    if (extent.end - extent.begin > kMaxExtentBytes + index.piece_bytes)
+      throw bad_input(files.path(extent.file) + ":" +
+                          std::to_string(line_of(files, index, extent.file, extent.begin)) +
+                          ": a record after this line is longer than 1 GiB: is a quote not closed?",
+                      {extent.file, extent.begin});
+    const auto text = readers[size(thread)].read(extent.file, extent.begin, extent.end);
+    const char* const text_end = text.data() + text.size();
+    Index row = std::max(first_row, extent.first_row);
+    const char* p = skip_records(text.data(), text_end, row - extent.first_row, index.dialect);
+    for (const Index stop = std::min(end_row, extent.first_row + extent.rows); row < stop; ++row) {
+      p = next_record(p, text_end, index.dialect);
+      if (p >= text_end)
+        throw Error(ErrorCode::io_failed, files.path(extent.file) + " changed while it was read",
+                    {extent.file, extent.begin});
+      p = parse(thread, extent, text.data(), p, text_end, row);
+    }
+    progress.add(extent.end - extent.begin, thread);
+  });
+}
+
+}  // namespace firesteel
