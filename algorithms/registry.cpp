@@ -3,12 +3,15 @@
 
 #include "firesteel/algorithms/als.hpp"
 #include "firesteel/algorithms/learner.hpp"
+#include "firesteel/algorithms/logistic_regression.hpp"
 
 namespace firesteel {
 
 const std::vector<LearnerEntry>& learners() {
   static const std::vector<LearnerEntry> table{
       learner_entry<Als>("als", Task::recommendation, "Alternating least squares, explicit or implicit"),
+      learner_entry<LogisticRegression>("logistic", Task::classification,
+                                        "logistic regression, binary and multinomial, with elastic net"),
   };
   return table;
 }

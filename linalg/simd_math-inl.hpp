@@ -32,22 +32,39 @@ HWY_INLINE V exp_nonpositive(D d, V x) {
   return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<52>(hn::BitCast(di, shifted))));
 }
 
-/// log(1 + u) for u in [0, 1].
+/// log(1 + f) + k·ln 2 for 1 + f in [√½, √2].
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V log1p_unit(D d, V u) {
-  const auto one = hn::Set(d, 1.0);
-  const auto half = hn::Set(d, 0.5);
-  // Above √2 − 1: log(1 + u) = ln 2 + log(1 + (u − 1)/2).
-  const auto upper = hn::Gt(u, hn::Set(d, 0.41421356237309503));
-  const auto f = hn::IfThenElse(upper, hn::Mul(hn::Sub(u, one), half), u);
-  const auto k = hn::IfThenElseZero(upper, one);
+HWY_INLINE V log_near_one_lanes(D d, V f, V k) {
   const auto s = hn::Div(f, hn::Add(hn::Set(d, 2.0), f));
   const auto z = hn::Mul(s, s);
   auto p = hn::Set(d, math::kLogSeries[10]);
   for (int i = 9; i >= 0; --i) p = hn::MulAdd(p, z, hn::Set(d, math::kLogSeries[i]));
-  const auto half_square = hn::Mul(hn::Mul(half, f), f);
+  const auto half_square = hn::Mul(hn::Mul(hn::Set(d, 0.5), f), f);
   const auto tail = hn::MulAdd(s, hn::MulAdd(z, p, half_square), hn::Mul(k, hn::Set(d, math::kLn2Low)));
   return hn::MulAdd(k, hn::Set(d, math::kLn2High), hn::Sub(f, hn::Sub(half_square, tail)));
+}
+
+/// log(1 + u) for u in [0, 1].
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V log1p_unit(D d, V u) {
+  const auto one = hn::Set(d, 1.0);
+  // Above √2 − 1: log(1 + u) = ln 2 + log(1 + (u − 1)/2).
+  const auto upper = hn::Gt(u, hn::Set(d, 0.41421356237309503));
+  const auto f = hn::IfThenElse(upper, hn::Mul(hn::Sub(u, one), hn::Set(d, 0.5)), u);
+  return log_near_one_lanes(d, f, hn::IfThenElseZero(upper, one));
+}
+
+/// log(x) for 1 ≤ x < 2^1000.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V log_above_one(D d, V x) {
+  const hn::RebindToUnsigned<D> du;
+  const auto bits = hn::BitCast(du, x);
+  const auto e = hn::ShiftRight<52>(hn::Sub(bits, hn::Set(du, std::uint64_t{0x3FE6A09E667F3BCD})));
+  // A whole number below 2⁵² as a double: set the exponent of 2⁵², subtract 2⁵².
+  const auto k =
+      hn::Sub(hn::BitCast(d, hn::Or(e, hn::Set(du, std::uint64_t{0x4330000000000000}))), hn::Set(d, 0x1p52));
+  const auto m = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<52>(e)));
+  return log_near_one_lanes(d, hn::Sub(m, hn::Set(d, 1.0)), k);
 }
 
 }  // namespace firesteel::HWY_NAMESPACE

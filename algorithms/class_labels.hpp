@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "firesteel/core/record.hpp"
+#include "firesteel/core/row_blocks.hpp"
+
+namespace firesteel {
+
+/// The classes of a classifier, by their original labels: whole numbers in numeric order, or texts in byte
+/// order. Replicated.
+class ClassLabels {
+ public:
+  using Values = std::variant<std::vector<std::int64_t>, std::vector<std::string>>;
+
+  ClassLabels() = default;
+  explicit ClassLabels(Values values) : values_(std::move(values)) {}
+  /// The distinct labels of rows that count (not dropped, positive weight). Throws bad_input where there are
+  /// no labels, a number is not whole, or classes are more than 10,000. Collective.
+  static ClassLabels gather(const RowBlocks& data);
+  static ClassLabels from_record(const Record& record);
+  void to_record(Record& record) const;
+
+  Index count() const;
+  std::string name(Index index) const;
+  /// Class number of each local row. A label that is not among the classes throws bad_input naming it; rows
+  /// of weight 0 and dropped rows then count as class 0. Collective.
+  std::vector<Index> of_rows(const RowBlocks& data) const;
+  /// The original labels of class numbers.
+  ColumnValues labels_of(std::span<const Index> classes) const;
+
+ private:
+  Values values_;
+};
+
+}  // namespace firesteel

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Hessian of LogisticObjective, by blocks: for outputs a, b it is Σ_i h_i·u_i·u_iᵀ with u the
+// standardised row (and 1 for the intercept), h = w·p(1 − p) for one output, w·p_a([a = b] − p_b) for
+// classes.
+#include <algorithm>
+#include <cmath>
+
+#include "firesteel/algorithms/logistic_objective.hpp"
+#include "firesteel/linalg/moment_kernels.hpp"
+
+namespace firesteel {
+
+namespace {
+
+std::size_t size_of(Index i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+/// √|h| of the rows of a block. h is never negative where a = b and never positive elsewhere.
+void LogisticObjective::roots_of_pair(Index a, Index b, TileRange range, std::span<double> roots) {
+  const Index outputs = options_.outputs;
+  static thread_local std::vector<double> unused;
+  unused.resize(size_of(1 + outputs));
+  block_residuals(targets_, outputs, range, margins_.data(), residuals_.data(), unused);
+  for (std::size_t row = size_of(range.first * kTileRows); row < size_of(range.end * kTileRows); ++row) {
+    const double w = targets_.weight[row];
+    roots[row] = 0;
+    if (!(w > 0)) continue;
+    const std::size_t first =
+        row / size_of(kTileRows) * size_of(kTileRows * outputs) + row % size_of(kTileRows);
+    const auto probability = [&](Index k) {
+      const double r = residuals_[first + size_of(k * kTileRows)];
+      if (outputs == 1) return std::abs(r) / w;
+      return std::max(0.0, r / w + (targets_.target[row] == static_cast<double>(k) ? 1.0 : 0.0));
+    };
+    const double p = probability(a);
+    roots[row] = std::sqrt(w * p * (a == b ? std::max(0.0, 1 - p) : probability(b)));
+  }
+}
+
+void LogisticObjective::hessian_of_pair(Index a, Index b, std::span<double> matrix) {
+  const Index d = data_.columns();
+  const Index width = d + (options_.fit_intercept ? 1 : 0);
+  std::vector<double> roots(targets_.weight.size());
+  const auto gram = (*hessian_sum_)([&](Index block, std::span<double> out) {
+    static thread_local AlignedVector<double> columns;
+    const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
+    roots_of_pair(a, b, range, roots);
+    std::visit(
+        [&](const auto& features) {
+          fill_columns(features, roots, centre_, inverse_deviation_, options_.fit_intercept, range, columns);
+        },
+        data_.features);
+    gram_of_columns(columns.data(), (range.end - range.first) * kTileRows, width, out);
+  });
+  const double factor = (a == b ? 1.0 : -1.0) / moments_.weight_sum;
+  const auto place = [&](Index output, Index j) {
+    return size_of(j < d ? output * d + j : coefficients() + output);
+  };
+  const auto n = size_of(size());
+  for (Index j = 0; j < width; ++j) {
+    for (Index k = 0; k <= j; ++k) {
+      const double value = factor * gram[size_of(j * (j + 1) / 2 + k)];
+      matrix[place(a, j) * n + place(b, k)] = matrix[place(b, k) * n + place(a, j)] = value;
+      matrix[place(a, k) * n + place(b, j)] = matrix[place(b, j) * n + place(a, k)] = value;
+    }
+  }
+}
+
+/// Directions in which the loss does not change get curvature: a constant column, and classes shifted
+/// together where no penalty holds them. Gradients have no part along them, so steps do not either.
+void LogisticObjective::add_gauge(std::span<double> matrix) const {
+  const auto n = size_of(size());
+  const auto d = size_of(data_.columns());
+  const auto outputs = size_of(options_.outputs);
+  const auto shift_together = [&](std::size_t first, std::size_t stride) {
+    const double amount = matrix[first * n + first];
+    for (std::size_t a = 0; a < outputs; ++a)
+      for (std::size_t b = 0; b < outputs; ++b)
+        matrix[(first + a * stride) * n + first + b * stride] += amount;
+  };
+  for (std::size_t j = 0; j < d; ++j) {
+    if (inverse_deviation_[j] == 0)
+      for (std::size_t k = 0; k < outputs; ++k) matrix[(k * d + j) * (n + 1)] = 1;
+    else if (outputs > 1 && options_.l2[j] == 0)
+      shift_together(j, d);
+  }
+  if (outputs > 1 && options_.fit_intercept) shift_together(outputs * d, 1);
+}
+
+void LogisticObjective::hessian(std::span<double> matrix) {
+  const Index outputs = options_.outputs;
+  const Index width = data_.columns() + (options_.fit_intercept ? 1 : 0);
+  if (!hessian_sum_)
+    hessian_sum_ = std::make_unique<CanonicalSum>(data_.context.comm(), data_.partition,
+                                                  width * (width + 1) / 2, data_.context.threads());
+  data_.context.comm().collectively([&] { residuals_.resize(margins_.size()); });
+  for (Index a = 0; a < outputs; ++a)
+    for (Index b = 0; b <= a; ++b) hessian_of_pair(a, b, matrix);
+  const auto n = size_of(size());
+  for (std::size_t i = 0; i < options_.l2.size(); ++i) matrix[i * (n + 1)] += options_.l2[i];
+  add_gauge(matrix);
+}
+
+}  // namespace firesteel

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/algorithms/logistic_regression.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "firesteel/algorithms/logistic_objective.hpp"
+#include "firesteel/core/canonical_sum.hpp"
+#include "firesteel/linalg/math.hpp"
+#include "firesteel/linalg/optimizer.hpp"
+
+namespace firesteel {
+
+namespace {
+
+/// Newton up to so many parameters (docs/decisions: measured); its Hessian then costs less than the passes
+/// that it saves.
+constexpr Index kNewtonParameters = 300;
+/// Above, its Hessian does not belong into one rank's memory.
+constexpr Index kNewtonLimit = 20000;
+
+std::size_t size_of(Index i) { return static_cast<std::size_t>(i); }
+
+Error agreed_input(const std::string& message) { return {ErrorCode::bad_input, message, {}, true}; }
+Error agreed_parameter(const std::string& message) { return {ErrorCode::bad_parameter, message, {}, true}; }
+
+struct Problem {
+  ClassLabels classes;
+  LogisticTargets targets;
+  ColumnMoments moments;
+  std::vector<double> class_weights;  ///< Σ w of each class
+  Index outputs = 1;
+};
+
+void check_classes(const LogisticRegression& learner, const ClassLabels& classes) {
+  if (classes.count() == 0)
+    throw agreed_input("there is no row to fit: none was read, or all are left out or of weight 0");
+  if (classes.count() == 1)
+    throw agreed_input("the label column has one class only, " + classes.name(0) +
+                       ": a classifier needs at least two");
+  if (learner.family == "binomial" && classes.count() > 2)
+    throw agreed_input("--family binomial: the label column has " + std::to_string(classes.count()) +
+                       " classes; use --family multinomial or auto");
+  if (!learner.thresholds.empty() && static_cast<Index>(learner.thresholds.size()) != classes.count())
+    throw agreed_input("--thresholds: expected one for each of the " + std::to_string(classes.count()) +
+                       " classes, got " + std::to_string(learner.thresholds.size()));
+}
+
+std::vector<double> sum_class_weights(const RowBlocks& data, const LogisticTargets& targets,
+                                      std::span<const Index> classes, Index count) {
+  CanonicalSum sum(data.context.comm(), data.partition, count, data.context.threads());
+  const auto total = sum([&](Index block, std::span<double> out) {
+    std::fill(out.begin(), out.end(), 0.0);
+    const TileRange range = tiles_of_block(data.partition, data.context.rank(), block);
+    const Index end = std::min(range.end * kTileRows, data.local_rows());
+    for (Index row = range.first * kTileRows; row < end; ++row)
+      out[size_of(classes[size_of(row)])] += targets.weight[size_of(row)];
+  });
+  return {total.begin(), total.end()};
+}
+
+std::string column_name(const FeatureSchema& schema, std::size_t j) {
+  return schema.names.empty() ? "column " + std::to_string(j) : "column '" + schema.names[j] + "'";
+}
+
+void check_moments(const RowBlocks& data, const ColumnMoments& moments) {
+  for (std::size_t j = 0; j < moments.deviation.size(); ++j) {
+    const double deviation = moments.deviation[j];
+    if (!std::isfinite(moments.mean[j]) || !std::isfinite(deviation) ||
+        (deviation > 0 && !std::isfinite(1 / deviation)))
+      throw agreed_input(
+          column_name(data.schema, j) + ": its standard deviation, " + number_text(deviation) +
+          ", or mean is beyond what double precision can scale; multiply the column by a constant");
+  }
+}
+
+Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
+  Problem problem;
+  problem.classes = ClassLabels::gather(data);
+  check_classes(learner, problem.classes);
+  const auto classes = problem.classes.of_rows(data);
+  problem.outputs =
+      learner.family == "multinomial" || problem.classes.count() > 2 ? problem.classes.count() : 1;
+  data.context.comm().collectively([&] {
+    problem.targets.weight = padded_weights(data);
+    problem.targets.target.assign(problem.targets.weight.size(), 0.0);
+    for (std::size_t row = 0; row < classes.size(); ++row)
+      problem.targets.target[row] =
+          problem.outputs > 1 ? static_cast<double>(classes[row]) : (classes[row] == 1 ? 1.0 : -1.0);
+  });
+  problem.class_weights = sum_class_weights(data, problem.targets, classes, problem.classes.count());
+  problem.moments = column_moments(data, problem.targets.weight);
+  check_moments(data, problem.moments);
+  return problem;
+}
+
+/// Coefficients 0, intercepts those of the best model without features.
+std::vector<double> start_point(const Problem& problem, Index size, bool fit_intercept) {
+  std::vector<double> point(size_of(size), 0.0);
+  if (!fit_intercept) return point;
+  const auto& weights = problem.class_weights;
+  if (problem.outputs == 1) {
+    point.back() = math::log(weights[1] / weights[0]);
+    return point;
+  }
+  double mean = 0;
+  for (const double weight : weights) mean += math::log(weight) / static_cast<double>(weights.size());
+  const std::size_t first = point.size() - weights.size();
+  for (std::size_t k = 0; k < weights.size(); ++k) point[first + k] = math::log(weights[k]) - mean;
+  return point;
+}
+
+/// The weight of a penalty of `amount` on coefficients^power, on standardised coefficients.
+std::vector<double> penalty_weights(const LogisticRegression& learner, const Problem& problem, double amount,
+                                    bool squared) {
+  const auto& deviation = problem.moments.deviation;
+  std::vector<double> weights(deviation.size() * size_of(problem.outputs), 0.0);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const double sigma = deviation[i % deviation.size()];
+    if (sigma == 0) continue;
+    const double divisor = learner.standardization ? 1.0 : (squared ? sigma * sigma : sigma);
+    weights[i] = amount / divisor;
+    if (amount > 0 && !std::isfinite(weights[i]))
+      throw agreed_input("a column of standard deviation " + number_text(sigma) +
+                         " cannot be penalised with --no-standardization: multiply it by a constant");
+  }
+  return weights;
+}
+
+std::string choose_solver(const LogisticRegression& learner, Index parameters, bool absolute) {
+  std::string solver = learner.solver;
+  if (solver == "auto") solver = parameters <= kNewtonParameters ? "newton" : (absolute ? "owlqn" : "lbfgs");
+  if (solver == "lbfgs" && absolute)
+    throw agreed_parameter(
+        "--solver lbfgs cannot minimise an L1 penalty (--elastic-net-param above 0): use owlqn, newton or "
+        "auto");
+  if (solver == "newton" && parameters > kNewtonLimit)
+    throw agreed_parameter("--solver newton: " + std::to_string(parameters) + " parameters are more than " +
+                           std::to_string(kNewtonLimit) + ": use " + (absolute ? "owlqn" : "lbfgs"));
+  return solver;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const std::string& solver, Objective& objective,
+                                          std::vector<double> l1, double tol) {
+  if (solver == "newton") return std::make_unique<NewtonOptimizer>(objective, std::move(l1), tol);
+  return std::make_unique<LbfgsOptimizer>(objective, std::move(l1), tol);
+}
+
+/// Subtracts the mean over the classes.
+void centre_classes(double* values, std::size_t classes, std::size_t stride) {
+  double mean = 0;
+  for (std::size_t k = 0; k < classes; ++k) mean += values[k * stride];
+  mean /= static_cast<double>(classes);
+  for (std::size_t k = 0; k < classes; ++k) values[k * stride] -= mean;
+}
+
+LogisticRegressionModel make_model(const LogisticRegression& learner, const RowBlocks& data, Problem& problem,
+                                   const LogisticObjective& objective, std::span<const double> point) {
+  LogisticRegressionModel model;
+  model.parameters = learner;
+  model.schema = data.schema;
+  model.coefficients.rows = problem.outputs;
+  model.coefficients.columns = data.columns();
+  auto& values = model.coefficients.values;
+  objective.on_original_scale(point, values, model.intercept);
+  const auto outputs = size_of(problem.outputs);
+  const auto d = size_of(data.columns());
+  if (outputs > 1) {
+    if (learner.reg_param == 0)
+      for (std::size_t j = 0; j < d; ++j) centre_classes(values.data() + j, outputs, d);
+    if (learner.fit_intercept) centre_classes(model.intercept.data(), outputs, 1);
+  }
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i]))
+      throw agreed_input(column_name(data.schema, i % d) +
+                         ": its coefficient is not finite; multiply the column by a constant");
+    values[i] += 0.0;  // −0.0 becomes 0.0
+  }
+  for (double& value : model.intercept) {
+    if (!std::isfinite(value)) throw agreed_input("the intercept is not finite: scale the features");
+    value += 0.0;
+  }
+  model.classes = problem.classes;
+  return model;
+}
+
+}  // namespace
+
+void LogisticRegression::describe(ParameterVisitor& visitor) {
+  visitor.real("reg_param", reg_param, at_least(0), "weight of the penalty");
+  visitor.real("elastic_net_param", elastic_net_param, between(0, 1),
+               "share of L1 in the penalty; 0: all L2");
+  visitor.integer("max_iter", max_iter, at_least(0), "most iterations");
+  visitor.real("tol", tol, at_least(0), "ends at a gradient of tol times the objective");
+  visitor.boolean("fit_intercept", fit_intercept, "fit an intercept, which is not penalised");
+  visitor.choice("family", family, {"auto", "binomial", "multinomial"},
+                 "auto: binomial for two classes, else multinomial (softmax)");
+  visitor.boolean("standardization", standardization,
+                  "penalise coefficients times the standard deviations of their columns");
+  visitor.choice("solver", solver, {"auto", "lbfgs", "owlqn", "newton"},
+                 "auto: newton for few parameters, else owlqn with L1 and lbfgs without");
+  visitor.real("threshold", threshold, between(0, 1), "positive if the probability is greater; two classes");
+  visitor.reals("thresholds", thresholds, at_least(0),
+                "one a class: predicts the class of the largest probability / threshold");
+}
+
+LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
+  LogisticRegression learner = *this;
+  data.context.comm().collectively([&] { validate_parameters(learner); });
+  Problem problem = prepare(learner, data);
+  const bool absolute = reg_param * elastic_net_param > 0;
+  std::vector<double> l1;
+  if (absolute) l1 = penalty_weights(learner, problem, reg_param * elastic_net_param, false);
+  LogisticObjective objective(
+      data, problem.moments, std::move(problem.targets),
+      {.outputs = problem.outputs,
+       .fit_intercept = fit_intercept,
+       .l2 = penalty_weights(learner, problem, reg_param * (1 - elastic_net_param), true)});
+  if (absolute) l1.resize(size_of(objective.size()), 0.0);
+  const std::string chosen = choose_solver(learner, objective.size(), absolute);
+  const auto optimizer = make_optimizer(chosen, objective, std::move(l1), tol);
+
+  OptimizerState state = optimizer->start(start_point(problem, objective.size(), fit_intercept));
+  FitSummary summary = run_fit_loop(data.context, "logistic", max_iter, state.value, state,
+                                    [&](OptimizerState& s, Index) { return optimizer->step(s); });
+  LogisticRegressionModel model = make_model(learner, data, problem, objective, state.point);
+  summary.gradient_norm = optimizer->gradient_norm(state);
+  summary.rows = data.rows_used;
+  summary.features = data.columns();
+  model.separable = reg_param == 0 && objective.smallest_margin() > 0;
+  if (model.separable)
+    data.context.monitor().warning(
+        "logistic: a plane separates the classes, so that without a penalty the coefficients have no finite "
+        "optimum; they were stopped at " +
+        std::to_string(summary.iterations) + " iterations. Use --reg-param");
+  summary.extra = {{"solver", chosen}, {"classes", problem.classes.count()}, {"separable", model.separable}};
+  model.summary = std::move(summary);
+  return model;
+}
+
+}  // namespace firesteel

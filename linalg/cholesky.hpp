@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+
+#include "firesteel/core/index.hpp"
+
+namespace firesteel {
+
+/// Factors a symmetric positive definite matrix (n x n, row-major, lower triangle read) as L·Lᵀ, L in the
+/// lower triangle. False, with the matrix spoilt, where a pivot falls below 1e−13 of its diagonal entry: the
+/// matrix is singular to working precision. Plain loops over dot(): the same bits everywhere. Local; n³/3
+/// flops.
+bool cholesky_factor(std::span<double> matrix, Index n);
+
+/// Solves L·Lᵀ·x = b in place.
+void cholesky_solve(std::span<const double> factor, Index n, std::span<double> x);
+
+}  // namespace firesteel

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "firesteel/core/row_blocks.hpp"
+#include "firesteel/linalg/logistic_kernels.hpp"
+
+namespace firesteel {
+
+/// Tiles of a block, counted from this rank's first.
+TileRange tiles_of_block(const BlockPartition& partition, int rank, Index block);
+
+/// One weight a local row, padded with zeros to whole tiles: 1 where the data have none.
+AlignedVector<double> padded_weights(const RowBlocks& data);
+
+/// True where a dense partial sum a block of `length` doubles is too much for these data: above an eighth of
+/// a block's bytes, sparse. Sums are then exact 64-bit integers, one partial a thread and rank.
+bool needs_fixed_point(const RowBlocks& data, Index length);
+
+/// What is known of columns over rows of positive weight. Replicated.
+struct ColumnMoments {
+  double weight_sum = 0;     ///< W = Σ w
+  std::vector<double> mean;  ///< Σ w x / W
+  std::vector<double> deviation;  ///< √(Σ w (x − mean)² / (W − Σ w²/W)), MLlib's; exactly 0 for a constant
+  // Sparse data only: for fixed point.
+  std::vector<double> largest;      ///< max |x|
+  std::vector<std::int64_t> count;  ///< non-zeros
+  double largest_weight = 0;
+};
+
+/// Robust against shifted and badly scaled columns: deviations come from differences to a value of the column
+/// itself, and where that loses digits from a second look with the column scaled and centred. Dense data are
+/// read once (three times where a column is extreme), sparse data three times. Collective.
+ColumnMoments column_moments(const RowBlocks& data, std::span<const double> weights);
+
+}  // namespace firesteel

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <limits>
+
+#include "firesteel/linalg/logistic_kernels.hpp"
+#include "firesteel/linalg/simd.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "firesteel/linalg/logistic_dense.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+#include <hwy/highway.h>
+
+#include "firesteel/linalg/logistic_loss-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace firesteel::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+HWY_INLINE Vector load(Tag d, const double* p) { return hn::Load(d, p); }
+HWY_INLINE Vector load(Tag d, const float* p) {
+  return hn::PromoteTo(d, hn::Load(hn::Rebind<float, Tag>(), p));
+}
+
+/// z ← b + Σ_j w_j x_j for the 32 rows of a tile.
+template <class Scalar>
+HWY_INLINE void tile_margins(const Scalar* x, std::size_t columns, const double* w, double b, double* z) {
+  const Tag d;
+  Vector sum[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) sum[v] = hn::Set(d, b);
+  for (std::size_t j = 0; j < columns; ++j) {
+    const auto factor = hn::Set(d, w[j]);
+    for (std::size_t v = 0; v < kVectors; ++v)
+      sum[v] = hn::MulAdd(factor, load(d, x + j * kTile + v * kWidth), sum[v]);
+  }
+  for (std::size_t v = 0; v < kVectors; ++v) hn::Store(sum[v], d, z + v * kWidth);
+}
+
+/// sums[j·8 + lane] += Σ over the tile's four groups of eight rows of r·x_j, group after group.
+template <class Scalar>
+HWY_INLINE void tile_gradient(const Scalar* x, std::size_t columns, const double* r, double* sums) {
+  const Tag d;
+  Vector residual[kVectors];
+  for (std::size_t v = 0; v < kVectors; ++v) residual[v] = hn::Load(d, r + v * kWidth);
+  constexpr std::size_t kParts = 8 / kWidth;
+  for (std::size_t j = 0; j < columns; ++j) {
+    for (std::size_t part = 0; part < kParts; ++part) {
+      double* lanes = sums + j * 8 + part * kWidth;
+      auto sum = hn::Load(d, lanes);
+      for (std::size_t v = part; v < kVectors; v += kParts)
+        sum = hn::MulAdd(residual[v], load(d, x + j * kTile + v * kWidth), sum);
+      hn::Store(sum, d, lanes);
+    }
+  }
+}
+
+template <class Scalar>
+void margins_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
+                    const double* b, std::size_t first, std::size_t end, double* z) {
+  for (std::size_t t = first; t < end; ++t)
+    for (std::size_t k = 0; k < outputs; ++k)
+      tile_margins(x + t * kTile * columns, columns, w + k * columns, b[k], z + (t * outputs + k) * kTile);
+}
+
+/// scratch: 8 lanes of loss, then of each residual, then of each gradient entry; then one tile of residuals
+/// and of losses.
+template <class Scalar>
+void gradient_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
+                     const double* b, Rows rows, double* z, double* scratch, double* statistic) {
+  const std::size_t sums = 1 + outputs + outputs * columns;
+  std::fill_n(scratch, 8 * sums, 0.0);
+  double* residual = scratch + 8 * sums;
+  double* loss = residual + outputs * kTile;
+  for (std::size_t t = rows.first; t < rows.end; ++t) {
+    const Scalar* tile = x + t * kTile * columns;
+    double* margins = z + t * outputs * kTile;
+    for (std::size_t k = 0; k < outputs; ++k)
+      tile_margins(tile, columns, w + k * columns, b[k], margins + k * kTile);
+    loss_tile(rows.target + t * kTile, rows.weight + t * kTile, outputs, margins, residual, loss);
+    add_tile(loss, scratch);
+    for (std::size_t k = 0; k < outputs; ++k) {
+      add_tile(residual + k * kTile, scratch + 8 * (1 + k));
+      tile_gradient(tile, columns, residual + k * kTile, scratch + 8 * (1 + outputs + k * columns));
+    }
+  }
+  for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
+}
+
+void gradient_float(const float* x, std::size_t columns, std::size_t outputs, const double* w,
+                    const double* b, const double* target, const double* weight, std::size_t first,
+                    std::size_t end, double* z, double* scratch, double* statistic) {
+  gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, z, scratch, statistic);
+}
+void gradient_double(const double* x, std::size_t columns, std::size_t outputs, const double* w,
+                     const double* b, const double* target, const double* weight, std::size_t first,
+                     std::size_t end, double* z, double* scratch, double* statistic) {
+  gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, z, scratch, statistic);
+}
+void margins_float(const float* x, std::size_t columns, std::size_t outputs, const double* w, const double* b,
+                   std::size_t first, std::size_t end, double* z) {
+  margins_kernel(x, columns, outputs, w, b, first, end, z);
+}
+void margins_double(const double* x, std::size_t columns, std::size_t outputs, const double* w,
+                    const double* b, std::size_t first, std::size_t end, double* z) {
+  margins_kernel(x, columns, outputs, w, b, first, end, z);
+}
+
+}  // namespace firesteel::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace firesteel {
+
+namespace {
+
+std::size_t count(Index i) { return static_cast<std::size_t>(i); }
+
+HWY_EXPORT(gradient_float);
+HWY_EXPORT(gradient_double);
+HWY_EXPORT(margins_float);
+HWY_EXPORT(margins_double);
+
+auto margins_of(const float*) { return HWY_DYNAMIC_DISPATCH(margins_float); }
+auto margins_of(const double*) { return HWY_DYNAMIC_DISPATCH(margins_double); }
+auto gradient_of(const float*) { return HWY_DYNAMIC_DISPATCH(gradient_float); }
+auto gradient_of(const double*) { return HWY_DYNAMIC_DISPATCH(gradient_double); }
+
+}  // namespace
+
+template <class Scalar>
+void block_margins(const DenseTiles<Scalar>& features, const LinearOutputs& model, TileRange range,
+                   double* z) {
+  select_simd();
+  const Scalar* x = features.tile(0);
+  margins_of(x)(x, count(features.columns()), count(model.outputs), model.coefficients.data(),
+                model.offsets.data(), count(range.first), count(range.end), z);
+}
+
+template <class Scalar>
+void block_loss_and_gradient(const DenseTiles<Scalar>& features, const LogisticTargets& targets,
+                             const LinearOutputs& model, TileRange range, double* z,
+                             std::span<double> statistic, AlignedVector<double>& scratch) {
+  select_simd();
+  const std::size_t outputs = count(model.outputs);
+  scratch.resize(8 * statistic.size() + (outputs + 1) * count(kTileRows));
+  const Scalar* x = features.tile(0);
+  gradient_of(x)(x, count(features.columns()), outputs, model.coefficients.data(), model.offsets.data(),
+                 targets.target.data(), targets.weight.data(), count(range.first), count(range.end), z,
+                 scratch.data(), statistic.data());
+}
+
+template void block_margins(const DenseTiles<float>&, const LinearOutputs&, TileRange, double*);
+template void block_margins(const DenseTiles<double>&, const LinearOutputs&, TileRange, double*);
+template void block_loss_and_gradient(const DenseTiles<float>&, const LogisticTargets&, const LinearOutputs&,
+                                      TileRange, double*, std::span<double>, AlignedVector<double>&);
+template void block_loss_and_gradient(const DenseTiles<double>&, const LogisticTargets&, const LinearOutputs&,
+                                      TileRange, double*, std::span<double>, AlignedVector<double>&);
+
+}  // namespace firesteel
+#endif

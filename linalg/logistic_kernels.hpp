@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "firesteel/core/aligned_vector.hpp"
+#include "firesteel/core/index.hpp"
+#include "firesteel/core/row_blocks.hpp"
+
+/// Kernels of logistic loss over one block of rows: local, one thread, fixed order, the same bits on AVX2 and
+/// AVX-512. Float values are converted to double when loaded (exactly), so that single precision halves the
+/// memory traffic and nothing else changes.
+///
+/// Notation: n rows of the block (tiles padded to 32), d columns, K outputs (1: binary by sigmoid; ≥ 2:
+/// classes by softmax) | w K × d coefficients | b K offsets | z margins, for row i and output k: z = b_k +
+/// Σ_j w_kj x_ij, stored tile by tile, within a tile output by output: z[(t·K + k)·32 + lane] | weight 0 for
+/// padding rows | target: binary ±1; else the class as a number.
+namespace firesteel {
+
+/// Rows [first_tile, end_tile) of a rank's tiles.
+struct TileRange {
+  Index first = 0;
+  Index end = 0;
+};
+
+/// What is known of the rows, one value a row, padded with zeros to whole tiles.
+struct LogisticTargets {
+  AlignedVector<double> target;
+  AlignedVector<double> weight;
+};
+
+/// A linear map from a row to K margins.
+struct LinearOutputs {
+  Index outputs = 1;
+  std::span<const double> coefficients;  ///< K x d
+  std::span<const double> offsets;       ///< K
+};
+
+/// Margins of the rows of `range`, into z.
+template <class Scalar>
+void block_margins(const DenseTiles<Scalar>& features, const LinearOutputs& model, TileRange range,
+                   double* z);
+template <class Scalar>
+void block_margins(const SparseRows<Scalar>& features, const LinearOutputs& model, TileRange range,
+                   double* z);
+
+/// One fused pass over the rows of `range`: z, and into statistic: Σ loss, Σ residual (K values), Σ
+/// residual·x (K x d), residual = weight·∂loss/∂z. `scratch` is the thread's own, grown as needed. Reads the
+/// block from memory once. `statistic` has 1 + K + K·d values.
+template <class Scalar>
+void block_loss_and_gradient(const DenseTiles<Scalar>& features, const LogisticTargets& targets,
+                             const LinearOutputs& model, TileRange range, double* z,
+                             std::span<double> statistic, AlignedVector<double>& scratch);
+template <class Scalar>
+void block_loss_and_gradient(const SparseRows<Scalar>& features, const LogisticTargets& targets,
+                             const LinearOutputs& model, TileRange range, double* z,
+                             std::span<double> statistic, AlignedVector<double>& scratch);
+
+/// sums[k·d + j] += round(residual_ik·x_ij·scale_j): order-free, for columns too many for a partial sum a
+/// block. Residuals as from block_residuals.
+template <class Scalar>
+void block_fixed_point_gradient(const SparseRows<Scalar>& features, Index outputs, TileRange range,
+                                const double* residuals, std::span<const double> scale,
+                                std::span<std::int64_t> sums);
+
+/// Residuals and loss from margins; `residuals` is laid out as z and does not alias it. statistic: Σ loss, Σ
+/// residual.
+void block_residuals(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,
+                     double* residuals, std::span<double> statistic);
+
+/// Loss and slope at z + t·(z_trial − z): statistic: Σ loss, Σ_ik residual_ik·(z_trial − z)_ik. O(n·K).
+void block_loss_on_line(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,
+                        const double* z_trial, double t, std::span<double> statistic,
+                        AlignedVector<double>& scratch);
+
+/// Smallest z_y − max_{k≠y} z_k (binary: target·z) over rows of positive weight; +inf where there are none.
+double block_smallest_margin(const LogisticTargets& targets, Index outputs, TileRange range, const double* z);
+
+}  // namespace firesteel

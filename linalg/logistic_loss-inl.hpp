@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Logistic loss of one tile of 32 rows, for the kernels of logistic_dense.cpp and logistic_loss.cpp. Include
+// after <hwy/highway.h> inside a translation unit driven by foreach_target; guarded per target.
+#if defined(FIRESTEEL_LINALG_LOGISTIC_LOSS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef FIRESTEEL_LINALG_LOGISTIC_LOSS_INL
+#undef FIRESTEEL_LINALG_LOGISTIC_LOSS_INL
+#else
+#define FIRESTEEL_LINALG_LOGISTIC_LOSS_INL
+#endif
+
+#include <hwy/highway.h>
+
+#include "firesteel/core/index.hpp"
+#include "firesteel/linalg/simd_math-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace firesteel::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Tag = hn::CappedTag<double, 8>;
+using Vector = hn::Vec<Tag>;
+constexpr std::size_t kTile = kTileRows;
+constexpr std::size_t kWidth = hn::MaxLanes(Tag());
+constexpr std::size_t kVectors = kTile / kWidth;
+
+/// Rows of a rank as tiles [first, end).
+struct Rows {
+  const double* target;
+  const double* weight;
+  std::size_t first;
+  std::size_t end;
+};
+
+/// The one order in which eight lanes become a number.
+HWY_INLINE double fold(const double* lane) {
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/// Adds 32 values to eight lanes, group after group.
+HWY_INLINE void add_tile(const double* values, double* lanes) {
+  const Tag d;
+  for (std::size_t part = 0; part < 8; part += kWidth) {
+    auto sum = hn::Load(d, lanes + part);
+    for (std::size_t row = part; row < kTile; row += 8) sum = hn::Add(sum, hn::Load(d, values + row));
+    hn::Store(sum, d, lanes + part);
+  }
+}
+
+/// Binary: loss = log(1 + exp(−s·z)), residual = −s/(1 + exp(s·z)), both times the weight.
+HWY_INLINE void binary_tile(const double* target, const double* weight, const double* z, double* residual,
+                            double* loss) {
+  const Tag d;
+  const auto zero = hn::Zero(d);
+  const auto one = hn::Set(d, 1.0);
+  for (std::size_t row = 0; row < kTile; row += kWidth) {
+    const auto s = hn::Load(d, target + row);
+    const auto w = hn::Load(d, weight + row);
+    const auto m = hn::Mul(s, hn::Load(d, z + row));
+    const auto e = exp_nonpositive(d, hn::Neg(hn::Abs(m)));
+    hn::Store(hn::Mul(w, hn::Add(hn::Max(hn::Neg(m), zero), log1p_unit(d, e))), d, loss + row);
+    const auto p_wrong = hn::Div(hn::IfThenElse(hn::Ge(m, zero), e, one), hn::Add(one, e));
+    hn::Store(hn::Neg(hn::Mul(hn::Mul(w, s), p_wrong)), d, residual + row);
+  }
+}
+
+/// Softmax: loss = log Σ exp(z_k) − z_y, residual_k = p_k − [k = y], both times the weight.
+HWY_INLINE void softmax_tile(const double* target, const double* weight, std::size_t outputs, const double* z,
+                             double* residual, double* loss) {
+  const Tag d;
+  const auto one = hn::Set(d, 1.0);
+  for (std::size_t row = 0; row < kTile; row += kWidth) {
+    auto top = hn::Load(d, z + row);
+    for (std::size_t k = 1; k < outputs; ++k) top = hn::Max(top, hn::Load(d, z + k * kTile + row));
+    const auto y = hn::Load(d, target + row);
+    auto sum = hn::Zero(d);
+    auto own = hn::Zero(d);
+    for (std::size_t k = 0; k < outputs; ++k) {
+      const auto shifted = hn::Sub(hn::Load(d, z + k * kTile + row), top);
+      const auto e = exp_nonpositive(d, shifted);
+      sum = hn::Add(sum, e);
+      own = hn::IfThenElse(hn::Eq(y, hn::Set(d, static_cast<double>(k))), shifted, own);
+      hn::Store(e, d, residual + k * kTile + row);
+    }
+    const auto w = hn::Load(d, weight + row);
+    hn::Store(hn::Mul(w, hn::Sub(log_above_one(d, sum), own)), d, loss + row);
+    for (std::size_t k = 0; k < outputs; ++k) {
+      const auto p = hn::Div(hn::Load(d, residual + k * kTile + row), sum);
+      const auto hit = hn::IfThenElseZero(hn::Eq(y, hn::Set(d, static_cast<double>(k))), one);
+      hn::Store(hn::Mul(w, hn::Sub(p, hit)), d, residual + k * kTile + row);
+    }
+  }
+}
+
+HWY_INLINE void loss_tile(const double* target, const double* weight, std::size_t outputs, const double* z,
+                          double* residual, double* loss) {
+  if (outputs == 1)
+    binary_tile(target, weight, z, residual, loss);
+  else
+    softmax_tile(target, weight, outputs, z, residual, loss);
+}
+
+}  // namespace firesteel::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

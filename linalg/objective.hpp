@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+
+#include "firesteel/core/index.hpp"
+
+namespace firesteel {
+
+/// Value and slope of an objective at a point of a line.
+struct LinePoint {
+  double value = 0;
+  double slope = 0;
+};
+
+/// What an optimiser minimises: a convex function f of a replicated vector, f = smooth part + Σ l1_j·|x_j|.
+/// The optimisers below see the smooth part here and add the absolute values themselves. Members are
+/// collective and return the same bytes on every rank.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+
+  virtual Index size() const = 0;
+  /// Smooth value at x and its gradient. One pass over the data.
+  virtual double evaluate(std::span<const double> x, std::span<double> gradient) = 0;
+  /// The point evaluated last becomes the current one: lines start there.
+  virtual void accept() = 0;
+  /// Smooth value and slope (by t) at current + t·(evaluated last − current). No pass over the features.
+  virtual LinePoint along(double t) = 0;
+  /// Hessian of the smooth part at the current point, size x size, row-major, symmetric.
+  virtual void hessian(std::span<double> matrix) = 0;
+};
+
+}  // namespace firesteel

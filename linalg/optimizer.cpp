@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/linalg/optimizer.hpp"
+
+#include <cmath>
+#include <utility>
+
+#include "firesteel/linalg/line_search.hpp"
+#include "firesteel/linalg/vector_kernels.hpp"
+
+namespace firesteel {
+
+namespace {
+constexpr std::size_t kWindow = 10;
+}
+
+void OptimizerState::describe(StateVisitor& visitor) {
+  visitor.replicated("point", point);
+  visitor.replicated("gradient", gradient);
+  visitor.replicated("value", value);
+  visitor.replicated("initial_value", initial_value);
+  visitor.replicated("recent_values", recent_values);
+  visitor.replicated("steps", steps);
+  visitor.replicated("gradient_changes", gradient_changes);
+}
+
+double Optimizer::absolute_part(std::span<const double> point) const {
+  double sum = 0;
+  for (std::size_t j = 0; j < l1_.size(); ++j) sum += l1_[j] * std::abs(point[j]);
+  return sum;
+}
+
+/// The subgradient of least norm. −0.0 is 0: comparisons do not tell them apart.
+std::vector<double> Optimizer::pseudo_gradient(const OptimizerState& state) const {
+  std::vector<double> result = state.gradient;
+  for (std::size_t j = 0; j < l1_.size(); ++j) {
+    const double x = state.point[j];
+    const double g = state.gradient[j];
+    if (x > 0)
+      result[j] = g + l1_[j];
+    else if (x < 0)
+      result[j] = g - l1_[j];
+    else if (g + l1_[j] < 0)
+      result[j] = g + l1_[j];
+    else if (g - l1_[j] > 0)
+      result[j] = g - l1_[j];
+    else
+      result[j] = 0;
+  }
+  return result;
+}
+
+double Optimizer::gradient_norm(const OptimizerState& state) const { return norm(pseudo_gradient(state)); }
+
+OptimizerState Optimizer::start(std::vector<double> point) {
+  OptimizerState state;
+  state.point = std::move(point);
+  state.gradient.resize(state.point.size());
+  state.value = objective_.evaluate(state.point, state.gradient) + absolute_part(state.point);
+  objective_.accept();
+  state.initial_value = state.value;
+  state.recent_values = {state.value};
+  return state;
+}
+
+Step Optimizer::step(OptimizerState& state) {
+  Step result;
+  result.objective = state.value;
+  result.gradient_norm = gradient_norm(state);
+  // Only a start can be here already converged: later iterations are judged when they end.
+  if (state.recent_values.size() == 1 && *result.gradient_norm <= tol_ * state.value) {
+    result.converged = true;
+    result.stop_reason = "gradient";
+    result.counts = false;
+    return result;
+  }
+  Trial trial = advance(state);
+  if (!trial.found) {
+    result.stop = true;
+    result.stop_reason = "line_search";
+    result.counts = false;
+    return result;
+  }
+  objective_.accept();
+  remember(state, trial);
+  state.point = std::move(trial.point);
+  state.gradient = std::move(trial.gradient);
+  state.value = trial.value;
+  state.recent_values.push_back(state.value);
+  if (state.recent_values.size() > kWindow + 1) state.recent_values.erase(state.recent_values.begin());
+
+  result.objective = state.value;
+  result.gradient_norm = gradient_norm(state);
+  const bool no_progress = state.recent_values.size() == kWindow + 1 &&
+                           state.recent_values.front() - state.value <= tol_ * std::abs(state.value);
+  if (*result.gradient_norm <= tol_ * state.value) {
+    result.converged = true;
+    result.stop_reason = "gradient";
+  } else if (no_progress || state.value <= tol_ * state.initial_value) {
+    result.converged = true;
+    result.stop_reason = "objective";
+  }
+  return result;
+}
+
+Optimizer::Trial Optimizer::search_line(const OptimizerState& state, std::span<const double> direction,
+                                        double slope_ratio) {
+  Trial trial;
+  const LinePoint start{state.value, dot(state.gradient, direction)};
+  if (!(start.slope < 0)) return trial;
+  trial.gradient.resize(state.gradient.size());
+  const auto evaluate = [&](double t) {
+    trial.point = state.point;
+    add_scaled(t, direction, trial.point);
+    trial.value = objective_.evaluate(trial.point, trial.gradient);
+    return LinePoint{trial.value, dot(trial.gradient, direction)};
+  };
+  const LinePoint first = evaluate(1.0);
+  trial.found = satisfies_wolfe(start, 1.0, first, slope_ratio);
+  if (trial.found) return trial;
+  const double t = wolfe_step(start, first, slope_ratio, [&](double s) { return objective_.along(s); });
+  if (t == 0) return trial;
+  // The margins of the line served the search; value and gradient are computed afresh where it led.
+  const LinePoint found = evaluate(t);
+  trial.found = std::isfinite(found.value) && found.value <= state.value + 1e-15 * std::abs(state.value);
+  return trial;
+}
+
+}  // namespace firesteel

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "firesteel/core/fit_loop.hpp"
+#include "firesteel/linalg/objective.hpp"
+
+namespace firesteel {
+
+/// Where an optimiser stands between two iterations.
+struct OptimizerState {
+  std::vector<double> point;
+  std::vector<double> gradient;  ///< of the smooth part
+  double value = 0;              ///< whole objective
+  double initial_value = 0;
+  std::vector<double> recent_values;  ///< at most eleven, the newest last
+  // L-BFGS: at most kMemory pairs, the oldest first, one after another.
+  std::vector<double> steps;
+  std::vector<double> gradient_changes;
+
+  void describe(StateVisitor& visitor);
+};
+
+/// One way from a point to a better one, over and over. With f the objective, f₀ its value at the start and p
+/// the (pseudo-)gradient, it stops by
+///   "gradient"     ‖p‖₂ ≤ tol·f
+///   "objective"    f(10 iterations ago) − f ≤ tol·f, or f ≤ tol·f₀
+///   "line_search"  no better point in double precision (not counted as converged)
+/// The first two are MLlib's criteria (Breeze's), the second relative to the present f and over ten
+/// iterations, so that slow convergence is not taken for its end.
+/// All vectors are replicated; dots are in a fixed order (see dot()), so
+/// the path depends on the objective alone. Each optimiser's step() is one iteration of run_fit_loop.
+class Optimizer {
+ public:
+  /// l1: weight of |x_j|, one a coordinate; empty: none.
+  Optimizer(Objective& objective, std::vector<double> l1, double tol)
+      : objective_(objective), l1_(std::move(l1)), tol_(tol) {}
+  virtual ~Optimizer() = default;
+
+  /// Evaluates the start and makes it the current point. Collective.
+  OptimizerState start(std::vector<double> point);
+  /// Collective.
+  Step step(OptimizerState& state);
+  /// Norm of the gradient, or of the subgradient of least norm where there are absolute values.
+  double gradient_norm(const OptimizerState& state) const;
+
+ protected:
+  struct Trial {
+    std::vector<double> point;
+    std::vector<double> gradient;
+    double value = 0;
+    bool found = false;
+  };
+  /// The next point; found = false where none is better.
+  virtual Trial advance(const OptimizerState& state) = 0;
+  virtual void remember(OptimizerState&, const Trial&) {}
+
+  /// Evaluates state.point + direction; where that fails the Wolfe conditions searches the line and evaluates
+  /// where that leads: one pass over the data or two.
+  Trial search_line(const OptimizerState& state, std::span<const double> direction, double slope_ratio);
+  double absolute_part(std::span<const double> point) const;
+  std::vector<double> pseudo_gradient(const OptimizerState& state) const;
+
+  Objective& objective_;
+  std::vector<double> l1_;
+  double tol_;
+};
+
+/// Limited-memory BFGS with ten pairs; with absolute values its orthant-wise form.
+/// Sources: Liu & Nocedal 1989, doi:10.1007/BF01589116; Andrew & Gao 2007, doi:10.1145/1273496.1273501.
+class LbfgsOptimizer final : public Optimizer {
+ public:
+  using Optimizer::Optimizer;
+
+ protected:
+  Trial advance(const OptimizerState& state) override;
+  void remember(OptimizerState& state, const Trial& trial) override;
+
+ private:
+  std::vector<double> direction(const OptimizerState& state, std::span<const double> gradient) const;
+  Trial search_orthant(const OptimizerState& state, std::span<const double> pseudo,
+                       std::span<const double> direction, double first_step);
+};
+
+/// Newton's method: the quadratic model at the current point is minimised exactly by Cholesky, with absolute
+/// values by cyclic coordinate descent on the model (proximal Newton). Quadratic convergence; size² doubles a
+/// rank and the Hessian each iteration. Sources: Nocedal & Wright 2006, chapter 3; Lee, Sun, Saunders 2014,
+/// doi:10.1137/130921428; Friedman, Hastie, Tibshirani 2010, doi:10.18637/jss.v033.i01.
+class NewtonOptimizer final : public Optimizer {
+ public:
+  using Optimizer::Optimizer;
+
+ protected:
+  Trial advance(const OptimizerState& state) override;
+
+ private:
+  Trial backtrack(const OptimizerState& state, std::span<const double> direction);
+};
+
+}  // namespace firesteel
