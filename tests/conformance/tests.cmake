@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+firesteel_add_test(
+  conformance
+  SOURCES conformance/conformance_test.cpp conformance/conformance_data.cpp
+  LIBRARIES firesteel::algorithms
+  RANKS 1 2 3 4)
