@@ -1,1 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+firesteel_add_test(cli_options SOURCES cli/options_test.cpp LIBRARIES firesteel::cli RANKS 1)
+
+# Black-box tests of the program, one file a section of the contract.
+foreach(name IN ITEMS words endings launch train score files bad_input one_answer)
+  add_test(NAME cli.${name} COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_LIST_DIR}/test_${name}.py")
+  set_tests_properties(
+    cli.${name}
+    PROPERTIES PROCESSORS 2
+               TIMEOUT 300
+               LABELS cli
+               ENVIRONMENT
+               "FIRESTEEL_PROGRAM=$<TARGET_FILE:firesteel>;FIRESTEEL_MPIRUN=${MPIEXEC_EXECUTABLE};PYTHONDONTWRITEBYTECODE=1")
+endforeach()

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""score: one prediction per row, in order, the same bytes for any ranks; recommendations; evaluate."""
+
+import csv
+import io
+import math
+import unittest
+
+import support
+from support import CliTest
+
+
+def table(text):
+    if isinstance(text, bytes):
+        text = text.decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+class Classifier(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.write("a.csv", support.classification_csv(classes=("no", "yes")))
+        self.succeed("train", "logistic", "--input", "a.csv", "--output", "m.h5")
+
+    def score(self, *words, ranks=None, output="p.csv"):
+        self.succeed("score", "m.h5", "--input", "a.csv", "--output", output, *words, ranks=ranks)
+        return self.read(output)
+
+    def test_columns_and_order(self):
+        rows = table(self.score())
+        self.assertEqual(list(rows[0]), ["prediction", "probability_0", "probability_1"])
+        self.assertEqual(len(rows), 200)
+        for row in rows:
+            p = [float(row["probability_0"]), float(row["probability_1"])]
+            self.assertAlmostEqual(sum(p), 1)
+            self.assertEqual(row["prediction"], "yes" if p[1] > 0.5 else "no")
+
+    def test_same_bytes_for_any_ranks(self):
+        expected = self.score()
+        for ranks in (1, 2, 3, 4):
+            self.assertEqual(self.score(ranks=ranks), expected, ranks)
+        hdf5 = self.score(output="p.h5")
+        self.assertEqual(self.score(output="p.h5", ranks=3), hdf5)
+
+    def test_stdout(self):
+        expected = self.score().decode()
+        for ranks in (None, 2):
+            result = self.succeed("score", "m.h5", "--input", "a.csv", "--output", "-", ranks=ranks)
+            self.assertEqual(result.out, expected)
+
+    def test_json(self):
+        result = self.succeed("score", "m.h5", "--input", "a.csv", "--output", "p.csv", "--json", ranks=2)
+        self.assertEqual(result.json, {"command": "score", "rows": 200, "output": "p.csv"})
+
+    def test_keep_copies_columns_in_front(self):
+        rows = table(self.score("--keep", "label,x0", ranks=2))
+        source = table(self.read("a.csv"))
+        self.assertEqual(list(rows[0])[:3], ["label", "x0", "prediction"])
+        self.assertEqual([r["label"] for r in rows], [s["label"] for s in source])
+        self.assertEqual([float(r["x0"]) for r in rows], [float(s["x0"]) for s in source])
+
+    def test_threshold(self):
+        for row in table(self.score("--threshold", "0.8")):
+            self.assertEqual(row["prediction"], "yes" if float(row["probability_1"]) > 0.8 else "no")
+
+    def test_option_of_another_learner(self):
+        self.fail_with(64, ["score", "m.h5", "--input", "a.csv", "--output", "p.csv", "--cold-start-strategy", "drop"],
+                       "--cold-start-strategy", "logistic")
+        self.fail_with(64, ["score", "m.h5", "--top", "3", "--output", "p.csv"], "--top", "als", ranks=[None, 2])
+
+    def test_no_label_is_needed(self):
+        rows = [line.rsplit(",", 1)[0] for line in self.read("a.csv").decode().splitlines()]
+        self.write("b.csv", "\n".join(rows) + "\n")
+        expected = self.score()
+        self.succeed("score", "m.h5", "--input", "b.csv", "--output", "q.csv")
+        self.assertEqual(self.read("q.csv"), expected)
+
+    def test_columns_are_matched_by_name(self):
+        expected = self.score()
+        rows = [line.split(",") for line in self.read("a.csv").decode().splitlines()]
+        self.write("b.csv", "".join(",".join([r[3], "7" if i else "other", r[1], r[2], r[0]]) + "\n"
+                                    for i, r in enumerate(rows)))
+        self.succeed("score", "m.h5", "--input", "b.csv", "--output", "q.csv")
+        self.assertEqual(self.read("q.csv"), expected)
+
+    def test_missing_column_is_named(self):
+        rows = [line.split(",", 1)[1] for line in self.read("a.csv").decode().splitlines()]
+        self.write("b.csv", "\n".join(rows) + "\n")
+        self.fail_with(65, ["score", "m.h5", "--input", "b.csv", "--output", "q.csv"], "x0")
+
+    def test_dropped_rows_keep_their_place(self):
+        lines = self.read("a.csv").decode().splitlines()
+        lines[3] = "," + lines[3].split(",", 1)[1]
+        self.write("a.csv", "\n".join(lines) + "\n")
+        self.fail_with(65, ["score", "m.h5", "--input", "a.csv", "--output", "p.csv"], "a.csv:4")
+        for ranks in (None, 3):
+            rows = table(self.score("--missing", "drop", ranks=ranks))
+            self.assertEqual(len(rows), 200)
+            self.assertEqual((rows[2]["prediction"], rows[2]["probability_1"]), ("nan", "nan"))
+            self.assertNotEqual(rows[3]["prediction"], "nan")
+
+    def test_evaluate(self):
+        trained = self.succeed("train", "logistic", "--input", "a.csv", "--output", "m.h5", "--json").json
+        for ranks in (None, 2, 3):
+            report = self.succeed("evaluate", "m.h5", "--input", "a.csv", "--json", ranks=ranks).json
+            self.assertEqual(set(report), {"command", "learner", "rows", "metrics"})
+            self.assertEqual((report["command"], report["learner"], report["rows"]), ("evaluate", "logistic", 200))
+            self.assertEqual(report["metrics"], trained["metrics"])
+        self.assertIn("accuracy", self.succeed("evaluate", "m.h5", "--input", "a.csv").out)
+
+    def test_evaluate_with_a_label_the_model_does_not_know(self):
+        self.write("a.csv", self.read("a.csv").decode().replace(",yes", ",maybe"))
+        self.fail_with(65, ["evaluate", "m.h5", "--input", "a.csv"], "maybe")
+
+    def test_evaluate_without_label(self):
+        self.fail_with(65, ["evaluate", "m.h5", "--input", "a.csv", "--label", "class"], "class")
+
+
+class Clusters(CliTest):
+    def test_prediction_and_distance(self):
+        self.write("a.csv", support.clusters_csv())
+        trained = self.succeed("train", "kmeans", "--k", "3", "--input", "a.csv", "--output", "m.h5", "--json").json
+        self.succeed("score", "m.h5", "--input", "a.csv", "--output", "p.csv", ranks=2)
+        rows = table(self.read("p.csv"))
+        self.assertEqual(list(rows[0]), ["prediction", "distance"])
+        self.assertEqual({row["prediction"] for row in rows}, {"0", "1", "2"})
+        cost = sum(float(row["distance"]) ** 2 for row in rows)
+        self.assertTrue(math.isclose(cost, trained["training_cost"], rel_tol=1e-9))
+        metrics = self.succeed("evaluate", "m.h5", "--input", "a.csv", "--json").json["metrics"]
+        self.assertEqual(metrics, trained["metrics"])
+
+
+class Recommender(CliTest):
+    COLUMNS = ("--user", "userId", "--item", "movieId")
+
+    def setUp(self):
+        super().setUp()
+        self.write("a.csv", support.ratings_csv(user="userId", item="movieId"))
+        self.write("new.csv", "userId,movieId,rating,note\n3,104,4.5,known\n999,104,4,cold\n4,105,2,known\n")
+        self.succeed("train", "als", *self.COLUMNS, "--rank", "3", "--input", "a.csv", "--output", "m.h5")
+
+    def score(self, *words, ranks=None):
+        self.succeed("score", "m.h5", *self.COLUMNS, "--input", "new.csv", "--output", "p.csv", *words, ranks=ranks)
+        return table(self.read("p.csv"))
+
+    def test_score_writes_the_inputs_names(self):
+        for ranks in (None, 2):
+            rows = self.score(ranks=ranks)
+            self.assertEqual(list(rows[0]), ["userId", "movieId", "prediction"])
+            self.assertEqual([row["userId"] for row in rows], ["3", "999", "4"])
+            self.assertEqual(rows[1]["prediction"], "nan")
+
+    def test_cold_start_drop(self):
+        for ranks in (None, 2):
+            self.assertEqual([r["userId"] for r in self.score("--cold-start-strategy", "drop", ranks=ranks)], ["3", "4"])
+            rows = self.score("--cold-start-strategy", "drop", "--keep", "note", ranks=ranks)
+            self.assertEqual([(r["note"], r["userId"]) for r in rows], [("known", "3"), ("known", "4")])
+
+    def test_evaluate_counts_rows_scored(self):
+        report = self.succeed("evaluate", "m.h5", *self.COLUMNS, "--input", "new.csv", "--json", ranks=2).json
+        self.assertEqual(set(report), {"command", "learner", "rows", "rows_scored", "metrics"})
+        self.assertEqual((report["rows"], report["rows_scored"]), (3, 2))
+        self.assertIn("rmse", report["metrics"])
+
+    def test_top(self):
+        texts = set()
+        for ranks in (None, 2, 3):
+            self.succeed("score", "m.h5", "--top", "4", "--output", "t.csv", ranks=ranks)
+            texts.add(self.read("t.csv"))
+        self.assertEqual(len(texts), 1)
+        rows = table(texts.pop())
+        self.assertEqual(len(rows), 30 * 4)
+        users = [int(row["userId"]) for row in rows]
+        self.assertEqual(users, sorted(users))
+        for u in range(30):
+            scores = [float(row["prediction"]) for row in rows if int(row["userId"]) == u]
+            self.assertEqual(scores, sorted(scores, reverse=True))
+
+    def test_top_for_items(self):
+        report = self.succeed("score", "m.h5", "--top=2", "--for", "item", "--output", "t.csv", "--json").json
+        self.assertEqual(report["rows"], 20 * 2)
+        items = [int(row["movieId"]) for row in table(self.read("t.csv"))]
+        self.assertEqual(items, sorted(items))
+
+    def test_columns_absent(self):
+        self.fail_with(65, ["train", "als", "--input", "a.csv", "--output", "n.h5"], "user")
+
+
+if __name__ == "__main__":
+    unittest.main()
