@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "firesteel/core/context.hpp"
+#include "firesteel/core/monitor.hpp"
+
+namespace firesteel::cli {
+
+/// Shows on stderr what a job does: a bar on a terminal, a line now and then elsewhere, every iteration where
+/// verbose, nothing where quiet. Only rank 0 speaks.
+class TerminalMonitor final : public Monitor {
+ public:
+  TerminalMonitor(bool quiet, bool verbose);
+  ~TerminalMonitor() override;
+
+  /// Silent until told which rank this is.
+  void set_rank(int rank) { speaks_ = rank == 0; }
+
+  void warning(std::string_view text) override;
+  void note(std::string_view text) override;
+  void progress(std::string_view phase, Index done, Index total) override;
+  void iteration(const IterationReport& report) override;
+  bool stop_requested() override;
+
+  /// One line that is shown unless quiet.
+  void say(std::string_view text);
+  /// Takes the bar away.
+  void clear_bar();
+  /// Where verbose: what communication cost this rank, by operation.
+  void report_traffic(const Communicator& comm);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// True where it is time for the next sign of life.
+  bool due();
+  void show(std::string_view phase, double fraction, std::string_view detail);
+  void draw_bar(std::string_view phase, double fraction, std::string_view detail);
+
+  bool quiet_;
+  bool verbose_;
+  bool terminal_;
+  bool speaks_ = false;
+  bool bar_shown_ = false;
+  Clock::time_point last_;
+};
+
+}  // namespace firesteel::cli

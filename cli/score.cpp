@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <limits>
+
+#include "firesteel/cli/json.hpp"
+#include "firesteel/cli/steps.hpp"
+#include "firesteel/io/write_table.hpp"
+
+namespace firesteel::cli {
+
+namespace {
+
+constexpr double kNoPrediction = std::numeric_limits<double>::quiet_NaN();
+
+/// Rows that `--missing drop` left out stay in the output, without a prediction.
+void blank_dropped_rows(const RowBlocks& rows, ColumnTable& table) {
+  Communicator& comm = rows.context.comm();
+  if (!comm.any(!rows.dropped.empty())) return;
+  comm.collectively([&] {
+    const auto dropped = [&](std::size_t row) { return row < rows.dropped.size() && rows.dropped[row] != 0; };
+    for (auto& column : table.columns) {
+      // Whole numbers have no mark for "none": such a column becomes one of doubles, on every rank.
+      if (const auto* whole = std::get_if<std::vector<std::int64_t>>(&column.values))
+        column.values = std::vector<double>(whole->begin(), whole->end());
+      if (auto* numbers = std::get_if<std::vector<double>>(&column.values)) {
+        for (std::size_t row = 0; row < numbers->size(); ++row)
+          if (dropped(row)) (*numbers)[row] = kNoPrediction;
+      } else if (auto* texts = std::get_if<std::vector<std::string>>(&column.values)) {
+        for (std::size_t row = 0; row < texts->size(); ++row)
+          if (dropped(row)) (*texts)[row] = "nan";
+      }
+    }
+  });
+}
+
+/// The columns of `right` behind those of `left`; their rows are the same.
+ColumnTable beside(ColumnTable left, ColumnTable right) {
+  for (auto& column : right.columns) left.columns.push_back(std::move(column));
+  return left;
+}
+
+void keep_rows(ColumnTable& table, const std::vector<char>& keep) {
+  for (auto& column : table.columns)
+    std::visit(
+        [&](auto& values) {
+          std::size_t kept = 0;
+          for (std::size_t row = 0; row < values.size(); ++row)
+            if (keep[row] != 0) std::swap(values[kept++], values[row]);
+          values.resize(kept);
+        },
+        column.values);
+}
+
+/// Leaves out the rows whose prediction is not a number.
+void drop_unpredicted(ColumnTable& table) {
+  for (const auto& column : table.columns) {
+    if (column.name != "prediction") continue;
+    const auto* predictions = std::get_if<std::vector<double>>(&column.values);
+    if (predictions == nullptr) return;
+    std::vector<char> keep;
+    for (const double prediction : *predictions) keep.push_back(std::isnan(prediction) ? 0 : 1);
+    keep_rows(table, keep);
+    return;
+  }
+}
+
+/// Sets the model's cold-start strategy; returns what it was, empty where it has none.
+std::string set_cold_start(AnyModel& model, const std::string& strategy) {
+  ParameterLister lister;
+  model.describe_scoring(lister);
+  for (const auto& parameter : lister.list) {
+    if (parameter.name != "cold_start_strategy") continue;
+    ParameterSetter setter(parameter.name, strategy);
+    model.describe_scoring(setter);
+    return parameter.value;
+  }
+  return {};
+}
+
+ColumnTable predict_rows(const Run& run, LoadedModel& loaded) {
+  ReadOptions& read = run.job.read;
+  read.label_use = ReadOptions::Label::ignored;
+  read.expected = &loaded.model->schema();
+  read.expected_features = loaded.model->features();
+  if (!run.job.missing_named) read.missing = loaded.model->schema().missing;
+  Input input = read_input(run, loaded.entry->task);
+
+  // Kept columns stand beside every row, so rows without a prediction are taken out of both together.
+  const bool keeps = !read.keep.empty();
+  const bool drops = keeps && set_cold_start(*loaded.model, "nan") == "drop";
+  ColumnTable table = loaded.model->predict(input.data);
+  if (const auto* rows = std::get_if<RowBlocks>(&input.data)) blank_dropped_rows(*rows, table);
+  if (!keeps) return table;
+  table = beside(std::move(input.kept), std::move(table));
+  if (drops) run.context.comm().collectively([&] { drop_unpredicted(table); });
+  return table;
+}
+
+}  // namespace
+
+void run_score(const Run& run) {
+  const Context& context = run.context;
+  const Job& job = run.job;
+  require_readable(context, job.model);
+  if (!job.read.inputs.empty()) resolve_inputs(context.comm(), job.read.inputs);
+  probe_output(context, job.output);
+
+  LoadedModel loaded = load_model(run);
+  if (job.top > 0 && !job.read.inputs.empty())
+    run.monitor.warning("--input is not read: --top recommends for every id that the model knows");
+  const ColumnTable table =
+      job.top > 0 ? loaded.model->recommend(context, job.top, job.top_for_items) : predict_rows(run, loaded);
+  const Index rows = context.comm().sum(table.local_rows());
+  write_table(context, table, job.output);
+
+  if (job.json) {
+    Json object;
+    object["command"] = "score";
+    object["rows"] = rows;
+    object["output"] = job.output;
+    write_stdout(context, json_text(object));
+  } else if (job.output != "-") {
+    write_stdout(context, std::to_string(rows) + " rows in " + job.output + "\n");
+  }
+}
+
+}  // namespace firesteel::cli

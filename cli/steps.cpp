@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/cli/steps.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "firesteel/core/atomic_file.hpp"
+#include "firesteel/io/model_file.hpp"
+
+namespace firesteel::cli {
+
+void require_readable(const Context& context, const std::string& path) {
+  context.comm().collectively([&] {
+    if (context.rank() != 0) return;
+    const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.open()) throw Error(ErrorCode::no_input, path + ": cannot open: " + std::strerror(errno));
+    struct stat status {};
+    if (fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode))
+      throw Error(ErrorCode::no_input, path + ": is a directory, expected a file");
+  });
+}
+
+LoadedModel load_model(const Run& run) {
+  const Record record = read_model(run.context, run.job.model);
+  return run.context.comm().collectively([&] {
+    LoadedModel loaded;
+    const auto& name = record.get<std::string>("learner");
+    loaded.entry = find_learner(name);
+    if (loaded.entry == nullptr)
+      throw bad_input(run.job.model + ": a model of learner '" + name +
+                      "', which this version of firesteel does not know; use a newer one");
+    loaded.model = loaded.entry->load(record);
+    for (const auto& [parameter, text] : run.job.scoring) {
+      ParameterSetter setter(parameter, text);
+      loaded.model->describe_scoring(setter);
+      if (!setter.found())
+        throw bad_parameter(option_name(parameter) + " does not apply to " + run.job.model +
+                            ", a model of learner '" + name + "'");
+    }
+    return loaded;
+  });
+}
+
+Input read_input(const Run& run, Task task) {
+  if (task == Task::recommendation) {
+    auto input = read_ratings(run.context, run.job.read);
+    return {std::move(input.ratings), std::move(input.kept)};
+  }
+  auto input = read_rows(run.context, run.job.read);
+  return {std::move(input.rows), std::move(input.kept)};
+}
+
+Index rows_used(const LearnerData& data) {
+  if (const auto* rows = std::get_if<RowBlocks>(&data)) return rows->rows_used;
+  return std::get<Ratings>(data).rows;
+}
+
+void write_stdout(const Context& context, const std::string& text) {
+  context.comm().collectively([&] {
+    if (context.rank() != 0) return;
+    errno = 0;
+    const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+    if (!written || std::fflush(stdout) != 0)
+      throw Error(ErrorCode::io_failed, std::string("stdout: cannot write: ") + std::strerror(errno));
+  });
+}
+
+std::string short_number(double value) {
+  if (!std::isfinite(value)) return "undefined";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+std::string metrics_text(const Metrics& metrics) {
+  std::string text;
+  for (const auto& [name, value] : metrics) {
+    std::string line = "  " + name;
+    line.resize(std::max<std::size_t>(22, line.size() + 1), ' ');
+    text += line + short_number(value) + "\n";
+  }
+  return text;
+}
+
+}  // namespace firesteel::cli

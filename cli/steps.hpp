@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "firesteel/cli/verbs.hpp"
+
+namespace firesteel::cli {
+
+// Steps that verbs share. All collective.
+
+/// Seconds since construction.
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// Throws no_input (66) unless a file can be opened for reading.
+void require_readable(const Context& context, const std::string& path);
+
+/// A model with its learner, parameters of the command line applied. Throws 66, 65; 64 where an option does
+/// not belong to this learner.
+struct LoadedModel {
+  const LearnerEntry* entry = nullptr;
+  std::unique_ptr<AnyModel> model;
+};
+LoadedModel load_model(const Run& run);
+
+/// Rows or ratings, whichever the task reads, with the columns to copy beside them.
+struct Input {
+  LearnerData data;
+  ColumnTable kept;
+};
+Input read_input(const Run& run, Task task);
+
+/// Rows used, over all ranks.
+Index rows_used(const LearnerData& data);
+
+/// Rank 0 writes `text` to stdout; throws io_failed (74) on all ranks where that fails.
+void write_stdout(const Context& context, const std::string& text);
+
+/// Metrics for people, one a line.
+std::string metrics_text(const Metrics& metrics);
+
+/// Six significant digits, for people; "undefined" where it is not a number.
+std::string short_number(double value);
+
+}  // namespace firesteel::cli

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <variant>
+
+#include "firesteel/cli/json.hpp"
+#include "firesteel/cli/steps.hpp"
+#include "firesteel/core/atomic_file.hpp"
+#include "firesteel/io/model_file.hpp"
+
+namespace firesteel::cli {
+
+namespace {
+
+/// Visits one matrix parameter, or one whole number, by name.
+class MemberVisitor final : public ParameterVisitor {
+ public:
+  explicit MemberVisitor(std::string_view name) : name_(name) {}
+  Matrix* matrix_member = nullptr;
+  Index* integer_member = nullptr;
+
+  void integer(std::string_view name, Index& value, Range, std::string_view) override {
+    if (name == name_) integer_member = &value;
+  }
+  void matrix(std::string_view name, Matrix& value, std::string_view) override {
+    if (name == name_) matrix_member = &value;
+  }
+  void real(std::string_view, double&, Range, std::string_view) override {}
+  void boolean(std::string_view, bool&, std::string_view) override {}
+  void choice(std::string_view, std::string&, const std::vector<std::string>&, std::string_view) override {}
+  void reals(std::string_view, std::vector<double>&, Range, std::string_view) override {}
+  void seed(std::string_view, std::uint64_t&, std::string_view) override {}
+
+ private:
+  std::string_view name_;
+};
+
+/// Reads a CSV file without header, one matrix row a line, onto every rank.
+Matrix read_matrix(const Run& run, const std::string& path) {
+  ReadOptions options;
+  options.inputs = {path};
+  options.format = "csv";
+  options.header = false;
+  options.label_use = ReadOptions::Label::ignored;
+  const RowInput input = read_rows(run.context, options);
+  const auto* tiles = std::get_if<DenseTiles<double>>(&input.rows.features);
+  std::vector<double> own;
+  for (Index row = 0; tiles != nullptr && row < input.rows.local_rows(); ++row)
+    for (Index column = 0; column < tiles->columns(); ++column) own.push_back(tiles->at(row, column));
+  Matrix matrix{input.rows.partition.rows(), input.rows.columns(),
+                run.context.comm().allgatherv(std::span<const double>(own))};
+  return matrix;
+}
+
+/// Fills the parameters that files hold. As many centres as the file has rows, unless --k says another
+/// number.
+void read_matrix_parameters(const Run& run) {
+  for (const auto& [name, path] : run.job.matrix_files) {
+    Matrix matrix = read_matrix(run, path);
+    run.context.comm().collectively([&, &name = name, &path = path] {
+      MemberVisitor member(name);
+      run.job.learner->describe(member);
+      MemberVisitor count("k");
+      run.job.learner->describe(count);
+      if (count.integer_member != nullptr) {
+        if (run.job.k_named && *count.integer_member != matrix.rows)
+          throw bad_parameter("--k " + std::to_string(*count.integer_member) + ": " + path + " has " +
+                              std::to_string(matrix.rows) +
+                              " rows, one a centre; leave out --k, or make them equal");
+        *count.integer_member = matrix.rows;
+      }
+      *member.matrix_member = std::move(matrix);
+    });
+  }
+}
+
+struct TrainResult {
+  std::unique_ptr<AnyModel> model;
+  Metrics metrics;
+  std::string sha256;
+  Index rows = 0;
+  double read_s = 0;
+  double fit_s = 0;
+  double write_s = 0;
+};
+
+std::string result_json(const Run& run, const TrainResult& result) {
+  const FitSummary& summary = result.model->summary();
+  Json object;
+  object["command"] = "train";
+  object["learner"] = run.job.entry->name;
+  object["rows"] = summary.rows;
+  object["features"] = summary.features;
+  object["iterations"] = summary.iterations;
+  object["converged"] = summary.converged ? Json(*summary.converged) : Json(nullptr);
+  object["stop_reason"] = summary.stop_reason;
+  object["objective"] = json_number(summary.objective);
+  if (summary.gradient_norm) object["gradient_norm"] = json_number(*summary.gradient_norm);
+  object["metrics"] = json_metrics(result.metrics);
+  object["seconds"] = {{"read", result.read_s}, {"fit", result.fit_s}, {"write", result.write_s}};
+  object["ranks"] = run.context.size();
+  object["threads"] = run.context.threads();
+  object["model"] = run.job.output;
+  for (const auto& [name, value] : summary.extra) object[name] = json_value(value);
+  object["sha256"] = result.sha256;
+  return json_text(object);
+}
+
+std::string result_text(const Run& run, const TrainResult& result) {
+  const FitSummary& summary = result.model->summary();
+  std::string text = std::string(run.job.entry->name) + ": " + std::to_string(summary.rows) + " rows";
+  if (summary.features > 0) text += " x " + std::to_string(summary.features) + " features";
+  text += ", " + std::to_string(summary.iterations) + " iterations, stopped by " + summary.stop_reason + "\n";
+  text += metrics_text({{"objective", summary.objective}});
+  text += metrics_text(result.metrics);
+  text += "  seconds             read " + short_number(result.read_s) + ", fit " +
+          short_number(result.fit_s) + ", write " + short_number(result.write_s) + "\n";
+  return text + "model " + run.job.output + ", sha256 " + result.sha256 + "\n";
+}
+
+void prepare_label(Job& job) {
+  if (job.entry->task == Task::classification)
+    job.read.label_use = ReadOptions::Label::required;
+  else
+    job.read.label_use = ReadOptions::Label::ignored;
+}
+
+void warn_if_not_converged(const Run& run, const FitSummary& summary) {
+  if (!summary.converged || *summary.converged) return;
+  const std::string remedy = summary.stop_reason == "max_iter" ? "; raise --max-iter, or --tol" : "";
+  run.monitor.warning("not converged: stopped by " + summary.stop_reason + " after " +
+                      std::to_string(summary.iterations) + " iterations" + remedy);
+}
+
+}  // namespace
+
+void run_train(const Run& run) {
+  const Context& context = run.context;
+  Job& job = run.job;
+  resolve_inputs(context.comm(), job.read.inputs);
+  for (const auto& file : job.matrix_files) require_readable(context, file.second);
+  context.comm().collectively([&] {
+    if (context.rank() == 0) check_can_create(job.output);
+  });
+
+  TrainResult result;
+  const Stopwatch read_watch;
+  prepare_label(job);
+  read_matrix_parameters(run);
+  const Input input = read_input(run, job.entry->task);
+  result.read_s = read_watch.seconds();
+
+  const Stopwatch fit_watch;
+  result.model = job.learner->fit(input.data);
+  result.fit_s = fit_watch.seconds();
+  warn_if_not_converged(run, result.model->summary());
+
+  for (const auto& metric : result.model->evaluate(input.data))
+    if (metric.first != "rows_scored") result.metrics.push_back(metric);
+
+  const Stopwatch write_watch;
+  const Record record = result.model->to_record();
+  write_model(context, record, job.output);
+  result.write_s = write_watch.seconds();
+  result.sha256 = record.sha256();
+
+  write_stdout(context, job.json ? result_json(run, result) : result_text(run, result));
+}
+
+}  // namespace firesteel::cli
