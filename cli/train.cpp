@@ -10,19 +10,16 @@ namespace firesteel::cli {
 
 namespace {
 
-/// Visits one matrix parameter, or one whole number, by name.
-class MemberVisitor final : public ParameterVisitor {
+/// Finds one matrix parameter by name.
+class MatrixFinder final : public ParameterVisitor {
  public:
-  explicit MemberVisitor(std::string_view name) : name_(name) {}
-  Matrix* matrix_member = nullptr;
-  Index* integer_member = nullptr;
+  explicit MatrixFinder(std::string_view name) : name_(name) {}
+  Matrix* found = nullptr;
 
-  void integer(std::string_view name, Index& value, Range, std::string_view) override {
-    if (name == name_) integer_member = &value;
-  }
   void matrix(std::string_view name, Matrix& value, std::string_view) override {
-    if (name == name_) matrix_member = &value;
+    if (name == name_) found = &value;
   }
+  void integer(std::string_view, Index&, Range, std::string_view) override {}
   void real(std::string_view, double&, Range, std::string_view) override {}
   void boolean(std::string_view, bool&, std::string_view) override {}
   void choice(std::string_view, std::string&, const std::vector<std::string>&, std::string_view) override {}
@@ -50,24 +47,24 @@ Matrix read_matrix(const Run& run, const std::string& path) {
   return matrix;
 }
 
-/// Fills the parameters that files hold. As many centres as the file has rows, unless --k says another
-/// number.
+/// A number of clusters that was asked for must be that of the initial centres; said before data are read.
+void check_number_of_centres(Job& job, const std::string& path, Index centres) {
+  if (!job.k_named) return;
+  for (const auto& parameter : parameters_of(*job.learner))
+    if (parameter.name == "k" && parameter.value != std::to_string(centres))
+      throw bad_parameter("--k " + parameter.value + ": " + path + " has " + std::to_string(centres) +
+                          " rows, one a centre; leave out --k, or make them equal");
+}
+
+/// Fills the parameters that files hold.
 void read_matrix_parameters(const Run& run) {
-  for (const auto& [name, path] : run.job.matrix_files) {
-    Matrix matrix = read_matrix(run, path);
-    run.context.comm().collectively([&, &name = name, &path = path] {
-      MemberVisitor member(name);
-      run.job.learner->describe(member);
-      MemberVisitor count("k");
-      run.job.learner->describe(count);
-      if (count.integer_member != nullptr) {
-        if (run.job.k_named && *count.integer_member != matrix.rows)
-          throw bad_parameter("--k " + std::to_string(*count.integer_member) + ": " + path + " has " +
-                              std::to_string(matrix.rows) +
-                              " rows, one a centre; leave out --k, or make them equal");
-        *count.integer_member = matrix.rows;
-      }
-      *member.matrix_member = std::move(matrix);
+  for (const auto& file : run.job.matrix_files) {
+    Matrix matrix = read_matrix(run, file.second);
+    run.context.comm().collectively([&] {
+      check_number_of_centres(run.job, file.second, matrix.rows);
+      MatrixFinder finder(file.first);
+      run.job.learner->describe(finder);
+      *finder.found = std::move(matrix);
     });
   }
 }
