@@ -16,7 +16,7 @@
 #define FIRESTEEL_FACTOR_KERNELS_CONSTANTS
 namespace firesteel {
 constexpr std::size_t kVirtualLanes = 8;
-constexpr std::size_t kBatch = 64;            // rows gathered at a time: they stay in the first cache
+constexpr std::size_t kBatch = 32;            // rows gathered at a time: they stay in the first cache
 constexpr std::size_t kPrefetchDistance = 8;  // rows ahead of the copy
 constexpr std::size_t kLineDoubles = 8;
 }  // namespace firesteel
