@@ -69,7 +69,11 @@ void AlsModel::to_record(Record& record) const {
 AlsModel AlsModel::from_record(const Record& record) {
   AlsModel model;
   parameters_from_record(model.parameters, record);
-  validate_parameters(model.parameters);
+  try {
+    validate_parameters(model.parameters);
+  } catch (const Error& error) {
+    throw bad_input(std::string(error.what()) + ": the model is damaged");  // not the caller's words
+  }
   model.num_ratings = record.get<std::int64_t>("num_ratings");
   model.user_name = record.get<std::string>("user_name");
   model.item_name = record.get<std::string>("item_name");
@@ -106,16 +110,18 @@ std::vector<double> AlsModel::predictions(const Ratings& data) const {
 }
 
 ColumnTable AlsModel::predict(const Ratings& data) const {
-  auto predicted = predictions(data);
-  if (parameters.cold_start_strategy != "drop")
-    return {
-        {{data.user_name, data.users}, {data.item_name, data.items}, {"prediction", std::move(predicted)}}};
-  std::vector<std::size_t> known;
-  for (std::size_t r = 0; r < predicted.size(); ++r)
-    if (!std::isnan(predicted[r])) known.push_back(r);
-  return {{{data.user_name, select(data.users, known)},
-           {data.item_name, select(data.items, known)},
-           {"prediction", select(predicted, known)}}};
+  return data.context.comm().collectively([&]() -> ColumnTable {
+    auto predicted = predictions(data);
+    if (parameters.cold_start_strategy != "drop")
+      return {
+          {{data.user_name, data.users}, {data.item_name, data.items}, {"prediction", std::move(predicted)}}};
+    std::vector<std::size_t> known;
+    for (std::size_t r = 0; r < predicted.size(); ++r)
+      if (!std::isnan(predicted[r])) known.push_back(r);
+    return {{{data.user_name, select(data.users, known)},
+             {data.item_name, select(data.items, known)},
+             {"prediction", select(predicted, known)}}};
+  });
 }
 
 ColumnTable AlsModel::recommend(const Context& context, Index top, bool for_items) const {

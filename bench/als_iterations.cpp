@@ -72,7 +72,8 @@ int main(int argc, char** argv) {
   std::sort(cpu_seconds.begin(), cpu_seconds.end());
   std::printf(
       "{\"learner\":\"als\",\"implicit\":%s,\"ratings\":%lld,\"users\":%lld,\"items\":%lld,\"rank\":%lld,"
-      "\"ranks\":%d,\"threads\":%d,\"simd\":\"%s\",\"seconds_an_iteration\":{\"best\":%.4f,\"median\":%.4f,\"cpu\":%.4f}}"
+      "\"ranks\":%d,\"threads\":%d,\"simd\":\"%s\",\"seconds_an_iteration\":{\"best\":%.4f,\"median\":%.4f,"
+      "\"cpu\":%.4f}}"
       "\n",
       als.implicit_prefs ? "true" : "false", static_cast<long long>(rows), static_cast<long long>(users),
       static_cast<long long>(items), static_cast<long long>(rank), context.size(), context.threads(),

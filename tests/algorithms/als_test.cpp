@@ -320,16 +320,15 @@ TEST(Als, bad_parameters_and_bad_data_are_told_on_all_ranks) {
   auto huge = data;
   for (double& rating : huge.ratings) rating *= 1e300;
   EXPECT_EQ(code_of({}, huge), ErrorCode::bad_input);
-  auto mixed = data;
-  if (context.rank() == 0 && context.size() > 1) {
-    mixed.users = std::vector<std::string>(data.ratings.size(), "a");
-    mixed.users = std::vector<std::string>(static_cast<std::size_t>(column_size(data.users)), "a");
-  } else if (context.size() == 1) {
-    mixed.users = std::vector<double>(data.ratings.size(), 1.5);
-  }
-  if (context.size() == 1) {
-    EXPECT_EQ(code_of({}, mixed), ErrorCode::bad_input);
-  }
+  auto mixed = data;  // numbers on one rank, texts on another; one rank: fractions
+  if (context.size() == 1)
+    mixed.users = std::vector<double>(at(column_size(data.users)), 1.5);
+  else if (context.rank() == context.size() - 1)
+    mixed.users = std::vector<std::string>(at(column_size(data.users)), "a");
+  EXPECT_EQ(code_of({}, mixed), ErrorCode::bad_input);
+  auto ragged = data;
+  if (context.rank() == context.size() - 1) ragged.ratings.pop_back();
+  EXPECT_EQ(code_of({}, ragged), ErrorCode::bad_input);
 }
 
 TEST(Als, implicit_without_ratings_takes_ones) {
