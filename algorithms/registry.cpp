@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "firesteel/algorithms/als.hpp"
+#include "firesteel/algorithms/kmeans.hpp"
 #include "firesteel/algorithms/learner.hpp"
 #include "firesteel/algorithms/logistic_regression.hpp"
 
@@ -12,6 +13,7 @@ const std::vector<LearnerEntry>& learners() {
       learner_entry<Als>("als", Task::recommendation, "Alternating least squares, explicit or implicit"),
       learner_entry<LogisticRegression>("logistic", Task::classification,
                                         "logistic regression, binary and multinomial, with elastic net"),
+      learner_entry<KMeans>("kmeans", Task::clustering, "k-means: Lloyd's algorithm, k-means|| seeding"),
   };
   return table;
 }

@@ -206,6 +206,12 @@ void ParameterSetter::integer(std::string_view name, Index& value, Range range, 
     expected(name, "a whole number" + bounds(range), text_);
   value = *parsed;
 }
+void ParameterSetter::optional_integer(std::string_view name, std::optional<Index>& value, Index otherwise,
+                                       Range range, std::string_view text) {
+  if (name != name_) return;
+  value = otherwise;
+  integer(name, *value, range, text);
+}
 void ParameterSetter::real(std::string_view name, double& value, Range range, std::string_view) {
   if (!matches(name)) return;
   const auto parsed = parse_number(text_);

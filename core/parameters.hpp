@@ -55,6 +55,13 @@ class ParameterVisitor {
   virtual void seed(std::string_view name, std::uint64_t& value, std::string_view text) = 0;
   /// A matrix; on the command line it is read from the file that `--NAME-file` names. Empty: unset.
   virtual void matrix(std::string_view name, Matrix& value, std::string_view text) = 0;
+  /// A whole number that counts as `otherwise` while it is unset, so that a learner can tell a default from
+  /// the same number asked for. Visitors that only look see an integer; those that write override this.
+  virtual void optional_integer(std::string_view name, std::optional<Index>& value, Index otherwise,
+                                Range range, std::string_view text) {
+    Index shown = value.value_or(otherwise);
+    integer(name, shown, range, text);
+  }
 };
 
 /// One declared parameter, for tables and help.
@@ -133,6 +140,8 @@ class ParameterSetter final : public ParameterVisitor {
   void reals(std::string_view name, std::vector<double>& value, Range range, std::string_view text) override;
   void seed(std::string_view name, std::uint64_t& value, std::string_view text) override;
   void matrix(std::string_view name, Matrix& value, std::string_view text) override;
+  void optional_integer(std::string_view name, std::optional<Index>& value, Index otherwise, Range range,
+                        std::string_view text) override;
 
  private:
   bool matches(std::string_view name);

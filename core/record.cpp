@@ -161,6 +161,10 @@ void RecordWriterVisitor::matrix(std::string_view name, Matrix& value, std::stri
 void RecordReaderVisitor::integer(std::string_view name, Index& value, Range, std::string_view) {
   value = record_.get<std::int64_t>(key(name));
 }
+void RecordReaderVisitor::optional_integer(std::string_view name, std::optional<Index>& value, Index, Range,
+                                           std::string_view) {
+  value = record_.get<std::int64_t>(key(name));
+}
 void RecordReaderVisitor::real(std::string_view name, double& value, Range, std::string_view) {
   value = record_.get<double>(key(name));
 }

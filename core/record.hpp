@@ -94,6 +94,8 @@ class RecordReaderVisitor final : public ParameterVisitor {
   void reals(std::string_view name, std::vector<double>& value, Range, std::string_view) override;
   void seed(std::string_view name, std::uint64_t& value, std::string_view) override;
   void matrix(std::string_view name, Matrix& value, std::string_view) override;
+  void optional_integer(std::string_view name, std::optional<Index>& value, Index, Range,
+                        std::string_view) override;
 
  private:
   const Record& record_;

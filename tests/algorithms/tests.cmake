@@ -7,3 +7,4 @@ add_test(NAME als.avx2 COMMAND als_test --gtest_filter=*bytes_it_always_had)
 set_tests_properties(als.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
                                          TIMEOUT 60)
 firesteel_add_test(logistic_conformance SOURCES algorithms/logistic_conformance_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2)
+firesteel_add_test(kmeans SOURCES algorithms/kmeans_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)

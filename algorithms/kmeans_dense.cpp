@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <mutex>
+
+#include "firesteel/algorithms/kmeans_points.hpp"
+#include "firesteel/core/canonical_sum.hpp"
+#include "firesteel/core/parallel.hpp"
+#include "firesteel/linalg/nearest_centres.hpp"
+
+namespace firesteel::detail {
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr std::size_t kLanes = 8;
+
+std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+/// Folds eight lanes a column into one value, by a function of two values.
+template <class Combine>
+void fold_into(std::vector<double>& columns, const AlignedVector<double>& lanes, Combine&& combine) {
+  for (std::size_t i = 0; i < columns.size() * kLanes; ++i)
+    columns[i / kLanes] = combine(columns[i / kLanes], lanes[i]);
+}
+
+/// A number near the mean with few bits, so that x − shift is often exact and a mean that should be 0 is 0:
+/// the multiple of 2⁻²⁰ of the column's range that is nearest to the mean.
+double choose_shift(double mean, double lowest, double highest) {
+  const double range = highest - lowest;
+  if (!(range > 0) || !std::isfinite(range)) return std::isfinite(lowest) ? lowest : 0.0;
+  const double grid = std::ldexp(1.0, std::max(-1000, std::ilogb(range) - 20));
+  const double shift = std::round(std::clamp(mean, lowest, highest) / grid) * grid;
+  return std::isfinite(shift) ? shift : lowest;
+}
+
+template <class Scalar>
+class DensePoints;
+
+template <class Scalar>
+class DenseSearch final : public CentreSearch {
+ public:
+  DenseSearch(const DensePoints<Scalar>& points, std::span<const double> centres, double scale, int exponent);
+  void nearest(Index tile, std::int32_t* labels) const override;
+  void distances(Index tile, const std::int32_t* labels, double* distances) const override;
+
+ private:
+  std::int32_t nearest_directly(Index row) const;
+
+  const DensePoints<Scalar>& points_;
+  PackedCentres<Scalar> packed_;
+  std::vector<double> centres_;
+  Index count_;
+  Index stride_;
+  AlignedVector<double> columnwise_;
+  double scale_;
+};
+
+template <class Scalar>
+class DensePoints final : public KMeansPoints {
+ public:
+  DensePoints(const RowBlocks& rows, const DenseTiles<Scalar>& tiles, bool cosine)
+      : KMeansPoints(rows), tiles_(&tiles) {
+    norms_.resize(at(tiles.tiles()));
+    if (!cosine) return;
+    normalised_ = tiles;
+    tiles_ = &normalised_;
+    parallel_for(context().threads(), tiles.tiles(), [&](Index t, int) { normalise(t); });
+  }
+
+  std::unique_ptr<CentreSearch> search(std::span<const double> centres) const override {
+    return std::make_unique<DenseSearch<Scalar>>(*this, centres, scale(), exponent());
+  }
+  void copy_row(Index row, std::span<double> values) const override {
+    const Scalar* tile = tiles_->tile(row / kTileRows) + row % kTileRows;
+    for (std::size_t j = 0; j < values.size(); ++j) values[j] = static_cast<double>(tile[j * kTileRows]);
+  }
+  void move(Index row, double weight, std::int64_t* to, std::int64_t* from,
+            std::span<double> scratch) const override {
+    copy_row(row, scratch.first(at(columns())));
+    std::fill(scratch.begin() + columns(), scratch.end(), 0.0);
+    scratch[at(columns())] = 1.0;
+    terms().move(scratch.data(), weight, to, from);
+  }
+  void products(Index tile, const double* vectors, Index count, double* out) const override {
+    tile_products(values(tile), columns(), terms().shift().data(), vectors, count, out);
+  }
+
+  const Scalar* values(Index tile) const { return tiles_->tile(tile); }
+  /// Largest ‖x‖ and ‖x − shift‖ of the tile's rows, in units.
+  std::pair<double, double> norms(Index tile) const { return norms_[at(tile)]; }
+
+ protected:
+  ColumnRange measure_columns() const override;
+  TermRange measure_terms() override;
+
+ private:
+  void normalise(Index tile);
+
+  const DenseTiles<Scalar>* tiles_;
+  DenseTiles<Scalar> normalised_;
+  std::vector<std::pair<double, double>> norms_;
+};
+
+template <class Scalar>
+void DensePoints<Scalar>::normalise(Index tile) {
+  std::vector<double> row(at(columns()));
+  std::array<double, kTileRows> buffer{};
+  const double* weight = weights(tile, buffer);
+  for (Index r = tile * kTileRows; r < std::min((tile + 1) * kTileRows, local_rows()); ++r) {
+    copy_row(r, row);
+    const double inverse = inverse_length(row, weight[r % kTileRows], first_row() + r);
+    for (Index j = 0; j < columns(); ++j) normalised_.at(r, j) = static_cast<Scalar>(row[at(j)] * inverse);
+  }
+}
+
+template <class Scalar>
+KMeansPoints::ColumnRange DensePoints<Scalar>::measure_columns() const {
+  const auto width = at(columns());
+  ColumnRange range;
+  range.lowest.assign(width, kInfinity);
+  range.highest.assign(width, -kInfinity);
+  std::mutex mutex;
+  CanonicalSum sum(context().comm(), rows().partition, columns() + 1, context().threads());
+  const auto total = sum([&](Index block, std::span<double> out) {
+    AlignedVector<double> sums(width * kLanes, 0.0);
+    AlignedVector<double> lowest(width * kLanes, kInfinity);
+    AlignedVector<double> highest(width * kLanes, -kInfinity);
+    double count = 0;
+    for (Index t = first_tile(block); t < end_tile(block); ++t) {
+      std::array<double, kTileRows> buffer{};
+      const double* weight = weights(t, buffer);
+      add_tile_range(values(t), columns(), weight, sums.data(), lowest.data(), highest.data());
+      count += static_cast<double>(std::count_if(weight, weight + kTileRows, [](double w) { return w > 0; }));
+    }
+    for (std::size_t j = 0; j < width; ++j) out[j] = fold_lanes(sums.data() + j * kLanes);
+    out[width] = count;
+    const std::lock_guard lock(mutex);
+    fold_into(range.lowest, lowest, [](double a, double b) { return std::min(a, b); });
+    fold_into(range.highest, highest, [](double a, double b) { return std::max(a, b); });
+  });
+  context().comm().allreduce_min(std::span<double>(range.lowest));
+  context().comm().allreduce_max(std::span<double>(range.highest));
+  for (std::size_t j = 0; j < width; ++j)
+    range.shift.push_back(choose_shift(total[j] * 0x1p64 / total[width], range.lowest[j], range.highest[j]));
+  return range;
+}
+
+template <class Scalar>
+KMeansPoints::TermRange DensePoints<Scalar>::measure_terms() {
+  const auto width = at(columns());
+  TermRange range;
+  range.largest.assign(width + 1, 0.0);
+  range.smallest.assign(width + 1, kInfinity);
+  std::mutex mutex;
+  CanonicalSum sum(context().comm(), rows().partition, 1, context().threads());
+  const auto total = sum([&](Index block, std::span<double> out) {
+    // One more column, for the weights.
+    AlignedVector<double> largest((width + 1) * kLanes, 0.0);
+    AlignedVector<double> smallest((width + 1) * kLanes, kInfinity);
+    alignas(64) std::array<double, kTileRows> row_norms;
+    alignas(64) std::array<double, kTileRows> centred_norms;
+    out[0] = 0;
+    for (Index t = first_tile(block); t < end_tile(block); ++t) {
+      std::array<double, kTileRows> buffer{};
+      const double* weight = weights(t, buffer);
+      add_tile_magnitudes(values(t), terms(), weight, scale(), largest.data(), smallest.data(),
+                          row_norms.data(), centred_norms.data());
+      norms_[at(t)] = {std::sqrt(*std::max_element(row_norms.begin(), row_norms.end())),
+                       std::sqrt(*std::max_element(centred_norms.begin(), centred_norms.end()))};
+      for (std::size_t r = 0; r < kTileRows; ++r) {
+        if (weight[r] == 0) continue;
+        out[0] += weight[r] * centred_norms[r];
+        const double term = weight[r] * terms().weight_scale();
+        largest[width * kLanes] = std::max(largest[width * kLanes], term);
+        smallest[width * kLanes] = std::min(smallest[width * kLanes], term);
+      }
+    }
+    const std::lock_guard lock(mutex);
+    fold_into(range.largest, largest, [](double a, double b) { return std::max(a, b); });
+    fold_into(range.smallest, smallest, [](double a, double b) { return std::min(a, b); });
+  });
+  range.energy = total[0];
+  return range;
+}
+
+template <class Scalar>
+DenseSearch<Scalar>::DenseSearch(const DensePoints<Scalar>& points, std::span<const double> centres,
+                                 double scale, int exponent)
+    : points_(points),
+      packed_(centres, points.columns(), points.terms().shift(), exponent),
+      centres_(centres.begin(), centres.end()),
+      count_(packed_.count()),
+      stride_((count_ + 7) / 8 * 8),
+      columnwise_(at(stride_ * points.columns())),
+      scale_(scale) {
+  for (Index c = 0; c < count_; ++c)
+    for (Index j = 0; j < points.columns(); ++j)
+      columnwise_[at(j * stride_ + c)] = centres_[at(c * points.columns() + j)];
+}
+
+template <class Scalar>
+void DenseSearch<Scalar>::nearest(Index tile, std::int32_t* labels) const {
+  NearestInTile<Scalar> found;
+  find_nearest(points_.values(tile), packed_, found);
+  const auto [row_norm, centred_norm] = points_.norms(tile);
+  const double tolerance = packed_.tolerance(row_norm, centred_norm);
+  const Index valid = std::min(kTileRows, points_.local_rows() - tile * kTileRows);
+  for (Index r = 0; r < kTileRows; ++r) {
+    const auto i = at(r);
+    labels[r] = static_cast<std::int32_t>(found.label[i]);
+    const double gap = static_cast<double>(found.second[i]) - static_cast<double>(found.smallest[i]);
+    if (!(gap > tolerance) && r < valid) labels[r] = nearest_directly(tile * kTileRows + r);
+  }
+}
+
+template <class Scalar>
+std::int32_t DenseSearch<Scalar>::nearest_directly(Index row) const {
+  thread_local std::vector<double> values;
+  thread_local std::vector<double> distances;
+  values.resize(at(points_.columns()));
+  distances.resize(at(stride_));
+  points_.copy_row(row, values);
+  direct_distances(values, columnwise_.data(), stride_, scale_, distances.data());
+  return static_cast<std::int32_t>(std::min_element(distances.begin(), distances.begin() + count_) -
+                                   distances.begin());
+}
+
+template <class Scalar>
+void DenseSearch<Scalar>::distances(Index tile, const std::int32_t* labels, double* distances) const {
+  labelled_distances(points_.values(tile), points_.columns(), centres_.data(), labels, scale_, distances);
+}
+
+}  // namespace
+
+std::unique_ptr<KMeansPoints> make_dense_points(const RowBlocks& rows, const DenseTiles<float>& tiles,
+                                                bool cosine) {
+  return std::make_unique<DensePoints<float>>(rows, tiles, cosine);
+}
+std::unique_ptr<KMeansPoints> make_dense_points(const RowBlocks& rows, const DenseTiles<double>& tiles,
+                                                bool cosine) {
+  return std::make_unique<DensePoints<double>>(rows, tiles, cosine);
+}
+
+}  // namespace firesteel::detail

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/algorithms/kmeans_sums.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "firesteel/core/parallel.hpp"
+
+namespace firesteel::detail {
+
+namespace {
+std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+}  // namespace
+
+ClusterSums::ClusterSums(const KMeansPoints& points, Index clusters)
+    : points_(points), clusters_(clusters), length_(points.terms().length()) {
+  points_.context().comm().collectively([&] {
+    labels_.assign(at(points_.local_rows()), -1);
+    totals_.assign(at(clusters_ * length_), 0);
+    moved_.resize(at(points_.context().threads()));
+    wide_place_.assign(at(points_.columns()) + 1, -1);
+    Index place = 0;
+    for (const Index j : points_.terms().wide()) wide_place_[at(j)] = place++;
+    wide_totals_.resize(at(clusters_ * place));
+  });
+}
+
+void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int64_t* moved) {
+  std::array<std::int32_t, kTileRows> found;
+  std::array<double, kTileRows> buffer{};
+  thread_local std::vector<double> scratch;
+  scratch.resize(at(points_.terms().stride()));
+  for (Index t = points_.first_tile(block); t < points_.end_tile(block); ++t) {
+    search.nearest(t, found.data());
+    std::int32_t* labels = labels_.data() + t * kTileRows;
+    const Index rows = std::min(kTileRows, points_.local_rows() - t * kTileRows);
+    if (std::equal(labels, labels + rows, found.begin())) continue;
+    const double* weight = points_.weights(t, buffer);
+    for (Index r = 0; r < rows; ++r) {
+      const std::int32_t label = found[at(r)];
+      const std::int32_t before = labels[r];
+      labels[r] = label;
+      if (label == before || weight[r] == 0) continue;
+      points_.move(t * kTileRows + r, weight[r], moved + label * length_,
+                   before < 0 ? nullptr : moved + before * length_, scratch);
+    }
+  }
+}
+
+void ClusterSums::assign(std::span<const double> centres) {
+  const Context& context = points_.context();
+  const auto& partition = points_.rows().partition;
+  std::vector<std::int64_t> change(totals_.size(), 0);
+  context.comm().collectively([&] {
+    const auto search = points_.search(centres);
+    for (auto& moved : moved_) moved.clear();
+    const Index first = partition.first_block(context.rank());
+    parallel_for(context.threads(), partition.end_block(context.rank()) - first, [&](Index item, int thread) {
+      auto& moved = moved_[at(thread)];
+      if (moved.empty()) moved.resize(totals_.size(), 0);
+      assign_block(*search, first + item, moved.data());
+    });
+    for (const auto& moved : moved_)
+      for (std::size_t i = 0; i < moved.size(); ++i) change[i] += moved[i];
+  });
+  context.comm().allreduce_sum(change);
+  for (std::size_t i = 0; i < change.size(); ++i) totals_[i] += change[i];
+  if (!points_.terms().wide().empty()) sum_wide_columns();
+}
+
+void ClusterSums::sum_wide_columns() {
+  const auto& wide = points_.terms().wide();
+  const auto width = static_cast<Index>(wide.size());
+  const TwoLimbTerms& terms = points_.terms();
+  CanonicalSum tree(points_.context().comm(), points_.rows().partition, clusters_ * width,
+                    points_.context().threads());
+  const auto total = tree([&](Index block, std::span<double> out) {
+    std::fill(out.begin(), out.end(), 0.0);
+    std::vector<double> row(at(points_.columns()) + 1, 1.0);
+    std::array<double, kTileRows> buffer{};
+    for (Index t = points_.first_tile(block); t < points_.end_tile(block); ++t) {
+      const double* weight = points_.weights(t, buffer);
+      for (Index r = 0; r < kTileRows; ++r) {
+        if (weight[r] == 0) continue;
+        points_.copy_row(t * kTileRows + r, std::span(row).first(at(points_.columns())));
+        double* sums = out.data() + labels_[at(t * kTileRows + r)] * width;
+        for (Index i = 0; i < width; ++i) sums[i] += terms.term(wide[at(i)], row[at(wide[at(i)])], weight[r]);
+      }
+    }
+  });
+  std::copy(total.begin(), total.end(), wide_totals_.begin());
+}
+
+WideSum ClusterSums::sum(Index cluster, Index j) const {
+  const Index place = wide_place_[at(j)];
+  if (place < 0) return points_.terms().sum(totals_.data() + cluster * length_, j);
+  const auto width = static_cast<Index>(points_.terms().wide().size());
+  return {wide_totals_[at(cluster * width + place)], 0};
+}
+
+double ClusterSums::mean(Index cluster, Index j) const {
+  return points_.terms().mean(j, sum(cluster, j), weight(cluster));
+}
+
+double ClusterSums::cost(std::span<const double> centres) const {
+  const TwoLimbTerms& terms = points_.terms();
+  const double scale = 1 / points_.unit();
+  double change = 0;
+  for (Index c = 0; c < clusters_; ++c) {
+    const double cluster_weight = terms.value(points_.columns(), weight(c));
+    double squares = 0;
+    double products = 0;
+    for (Index j = 0; j < points_.columns(); ++j) {
+      const double delta = (centres[at(c * points_.columns() + j)] - terms.shift()[at(j)]) * scale;
+      squares += delta * delta;
+      products += delta * (terms.value(j, sum(c, j)) * scale);
+    }
+    change += cluster_weight * squares - 2 * products;
+  }
+  return std::max(0.0, points_.total_energy() + change);
+}
+
+}  // namespace firesteel::detail

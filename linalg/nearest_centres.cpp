@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/linalg/nearest_centres.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "firesteel/linalg/simd.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "firesteel/linalg/nearest_centres.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace firesteel::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class Scalar>
+using TileTag = hn::CappedTag<Scalar, kTileRows>;
+template <class Scalar>
+using TileVector = hn::Vec<TileTag<Scalar>>;
+
+/// Two registers of rows: the smallest f so far, the second smallest, the index of the smallest.
+template <class Scalar>
+struct Nearest {
+  TileVector<Scalar> smallest[2];
+  TileVector<Scalar> second[2];
+  TileVector<Scalar> label[2];
+};
+
+/// f of kCentres centres for two registers of rows, held in registers; then the comparison, centre by centre.
+template <class Scalar, int kCentres>
+HWY_INLINE void scan_centres(const Scalar* rows, Index columns, const Scalar* values, Index group,
+                             const Scalar* offsets, Index first, Nearest<Scalar>& nearest) {
+  const TileTag<Scalar> d;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  TileVector<Scalar> f[kCentres][2];
+#pragma GCC unroll 16
+  for (int c = 0; c < kCentres; ++c) f[c][0] = f[c][1] = hn::Set(d, offsets[c]);
+  for (Index j = 0; j < columns; ++j) {
+    const auto x0 = hn::Load(d, rows + j * kTileRows);
+    const auto x1 = hn::Load(d, rows + j * kTileRows + width);
+    const Scalar* column = values + j * group;
+#pragma GCC unroll 16
+    for (int c = 0; c < kCentres; ++c) {
+      const auto centre = hn::Set(d, column[c]);
+      f[c][0] = hn::NegMulAdd(x0, centre, f[c][0]);
+      f[c][1] = hn::NegMulAdd(x1, centre, f[c][1]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kCentres; ++c) {
+    const auto label = hn::Set(d, static_cast<Scalar>(first + c));
+#pragma GCC unroll 2
+    for (int part = 0; part < 2; ++part) {
+      const auto closer = hn::Lt(f[c][part], nearest.smallest[part]);
+      nearest.second[part] = hn::Min(nearest.second[part], hn::Max(nearest.smallest[part], f[c][part]));
+      nearest.smallest[part] = hn::Min(nearest.smallest[part], f[c][part]);
+      nearest.label[part] = hn::IfThenElse(closer, label, nearest.label[part]);
+    }
+  }
+}
+
+template <class Scalar, int kCentres>
+void scan_tile(const Scalar* tile, const PackedCentres<Scalar>& centres, NearestInTile<Scalar>& result) {
+  const TileTag<Scalar> d;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  // 32 registers hold kCentres x 2 sums; 16 hold half as many, so the group is scanned in two parts.
+  constexpr int kPart = HWY_TARGET == HWY_AVX3 || kCentres <= 6 ? kCentres : kCentres / 2;
+  for (Index row = 0; row < kTileRows; row += 2 * width) {
+    Nearest<Scalar> nearest;
+    for (int part = 0; part < 2; ++part) {
+      nearest.smallest[part] = nearest.second[part] = hn::Set(d, std::numeric_limits<Scalar>::infinity());
+      nearest.label[part] = hn::Zero(d);
+    }
+    for (Index g = 0; g < centres.groups(); ++g)
+      for (int c = 0; c < kCentres; c += kPart)
+        scan_centres<Scalar, kPart>(tile + row, centres.columns(), centres.values(g) + c, kCentres,
+                                    centres.offsets(g) + c, g * kCentres + c, nearest);
+    for (int part = 0; part < 2; ++part) {
+      const auto at = static_cast<std::size_t>(row + part * width);
+      hn::Store(nearest.smallest[part], d, result.smallest.data() + at);
+      hn::Store(nearest.second[part], d, result.second.data() + at);
+      hn::Store(nearest.label[part], d, result.label.data() + at);
+    }
+  }
+}
+
+template <class Scalar>
+void find_nearest_any(const Scalar* tile, const PackedCentres<Scalar>& centres,
+                      NearestInTile<Scalar>& result) {
+  switch (centres.group()) {
+    case 2:
+      return scan_tile<Scalar, 2>(tile, centres, result);
+    case 4:
+      return scan_tile<Scalar, 4>(tile, centres, result);
+    case 6:
+      return scan_tile<Scalar, 6>(tile, centres, result);
+    case 8:
+      return scan_tile<Scalar, 8>(tile, centres, result);
+    case 10:
+      return scan_tile<Scalar, 10>(tile, centres, result);
+    default:
+      return scan_tile<Scalar, 12>(tile, centres, result);
+  }
+}
+
+void find_nearest_float(const float* tile, const PackedCentres<float>& centres,
+                        NearestInTile<float>& result) {
+  find_nearest_any(tile, centres, result);
+}
+void find_nearest_double(const double* tile, const PackedCentres<double>& centres,
+                         NearestInTile<double>& result) {
+  find_nearest_any(tile, centres, result);
+}
+
+void direct_distances_kernel(const double* row, Index columns, const double* columnwise, Index stride,
+                             double scale, double* distances) {
+  const hn::CappedTag<double, 8> d;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  const auto factor = hn::Set(d, scale);
+  for (Index c = 0; c < stride; c += width) {
+    auto sum = hn::Zero(d);
+    for (Index j = 0; j < columns; ++j) {
+      const auto difference = hn::Sub(hn::Set(d, row[j]), hn::LoadU(d, columnwise + j * stride + c));
+      const auto scaled = hn::Mul(difference, factor);
+      sum = hn::MulAdd(scaled, scaled, sum);
+    }
+    hn::StoreU(sum, d, distances + c);
+  }
+}
+
+template <class Scalar, int kVectors>
+HWY_INLINE void scores_part(const std::int32_t* indices, const Scalar* values, Index count,
+                            const double* columnwise, Index stride, const double* offsets, double* scores) {
+  const hn::CappedTag<double, 8> d;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  for (Index part = 0; part < 8; part += width) {
+    hn::Vec<decltype(d)> sum[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[v] = hn::LoadU(d, offsets + v * 8 + part);
+    for (Index i = 0; i < count; ++i) {
+      const auto x = hn::Set(d, static_cast<double>(values[i]));
+      const double* column = columnwise + indices[i] * stride + part;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[v] = hn::NegMulAdd(x, hn::LoadU(d, column + v * 8), sum[v]);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[v], d, scores + v * 8 + part);
+  }
+}
+
+template <class Scalar>
+void scores_any(const std::int32_t* indices, const Scalar* values, Index count, const double* columnwise,
+                Index stride, const double* offsets, double* scores) {
+  Index c = 0;
+  for (; c + 32 <= stride; c += 32)
+    scores_part<Scalar, 4>(indices, values, count, columnwise + c, stride, offsets + c, scores + c);
+  for (; c < stride; c += 8)
+    scores_part<Scalar, 1>(indices, values, count, columnwise + c, stride, offsets + c, scores + c);
+}
+void sparse_scores_float(const std::int32_t* indices, const float* values, Index count,
+                         const double* columnwise, Index stride, const double* offsets, double* scores) {
+  scores_any(indices, values, count, columnwise, stride, offsets, scores);
+}
+void sparse_scores_double(const std::int32_t* indices, const double* values, Index count,
+                          const double* columnwise, Index stride, const double* offsets, double* scores) {
+  scores_any(indices, values, count, columnwise, stride, offsets, scores);
+}
+
+/// Values of a tile's rows as doubles.
+template <class D>
+hn::Vec<D> load_rows(D d, const double* at) {
+  return hn::Load(d, at);
+}
+template <class D>
+hn::Vec<D> load_rows(D d, const float* at) {
+  return hn::PromoteTo(d, hn::Load(hn::Rebind<float, D>(), at));
+}
+
+template <class Scalar>
+void labelled_distances_any(const Scalar* tile, Index columns, const double* centres,
+                            const std::int32_t* labels, double scale, double* distances) {
+  const hn::CappedTag<double, 8> d;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  const auto factor = hn::Set(d, scale);
+  HWY_ALIGN std::int64_t offsets[kTileRows];
+  for (Index r = 0; r < kTileRows; ++r) offsets[r] = labels[r] * columns;
+  const hn::RebindToSigned<decltype(d)> di;
+  for (Index r = 0; r < kTileRows; r += width) {
+    auto sum = hn::Zero(d);
+    const auto offset = hn::Load(di, offsets + r);
+    for (Index j = 0; j < columns; ++j) {
+      const auto centre = hn::GatherIndex(d, centres + j, offset);
+      const auto scaled = hn::Mul(hn::Sub(load_rows(d, tile + j * kTileRows + r), centre), factor);
+      sum = hn::MulAdd(scaled, scaled, sum);
+    }
+    hn::StoreU(sum, d, distances + r);
+  }
+}
+void labelled_distances_float(const float* tile, Index columns, const double* centres,
+                              const std::int32_t* labels, double scale, double* distances) {
+  labelled_distances_any(tile, columns, centres, labels, scale, distances);
+}
+void labelled_distances_double(const double* tile, Index columns, const double* centres,
+                               const std::int32_t* labels, double scale, double* distances) {
+  labelled_distances_any(tile, columns, centres, labels, scale, distances);
+}
+
+template <class Scalar, int kVectors>
+HWY_INLINE void products_part(const Scalar* tile, Index columns, const double* shift, const double* vectors,
+                              double* out) {
+  const hn::CappedTag<double, 8> d;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  for (Index r = 0; r < kTileRows; r += width) {
+    hn::Vec<decltype(d)> sum[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
+    for (Index j = 0; j < columns; ++j) {
+      const auto x = hn::Sub(load_rows(d, tile + j * kTileRows + r), hn::Set(d, shift[j]));
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[v] = hn::MulAdd(x, hn::Set(d, vectors[v * columns + j]), sum[v]);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[v], d, out + v * kTileRows + r);
+  }
+}
+
+template <class Scalar>
+void tile_products_any(const Scalar* tile, Index columns, const double* shift, const double* vectors,
+                       Index count, double* out) {
+  Index v = 0;
+  for (; v + 8 <= count; v += 8)
+    products_part<Scalar, 8>(tile, columns, shift, vectors + v * columns, out + v * kTileRows);
+  for (; v < count; ++v)
+    products_part<Scalar, 1>(tile, columns, shift, vectors + v * columns, out + v * kTileRows);
+}
+void tile_products_float(const float* tile, Index columns, const double* shift, const double* vectors,
+                         Index count, double* out) {
+  tile_products_any(tile, columns, shift, vectors, count, out);
+}
+void tile_products_double(const double* tile, Index columns, const double* shift, const double* vectors,
+                          Index count, double* out) {
+  tile_products_any(tile, columns, shift, vectors, count, out);
+}
+
+}  // namespace firesteel::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace firesteel {
+
+namespace {
+HWY_EXPORT(find_nearest_float);
+HWY_EXPORT(find_nearest_double);
+HWY_EXPORT(direct_distances_kernel);
+HWY_EXPORT(sparse_scores_float);
+HWY_EXPORT(sparse_scores_double);
+HWY_EXPORT(labelled_distances_float);
+HWY_EXPORT(labelled_distances_double);
+HWY_EXPORT(tile_products_float);
+HWY_EXPORT(tile_products_double);
+
+/// The group width that wastes fewest padded centres; the widest of those, because it loads a row less often.
+Index choose_group(Index count) {
+  Index best = 2;
+  for (const Index group : {4, 6, 8, 10, 12}) {
+    const auto padded = [&](Index g) { return (count + g - 1) / g * g; };
+    if (padded(group) <= padded(best)) best = group;
+  }
+  return best;
+}
+
+}  // namespace
+
+template <class Scalar>
+PackedCentres<Scalar>::PackedCentres(std::span<const double> centres, Index columns,
+                                     std::span<const double> shift, int exponent)
+    : count_(static_cast<Index>(centres.size()) / columns), columns_(columns), group_(choose_group(count_)) {
+  values_.resize(static_cast<std::size_t>(groups() * group_ * columns_));
+  offsets_.resize(static_cast<std::size_t>(groups() * group_), std::numeric_limits<Scalar>::infinity());
+  const double scale = std::ldexp(1.0, exponent);
+  for (Index c = 0; c < count_; ++c) {
+    double offset = 0;
+    double magnitude = 0;
+    double norm = 0;
+    for (Index j = 0; j < columns_; ++j) {
+      const double centre = centres[static_cast<std::size_t>(c * columns_ + j)] * scale;
+      const double middle = shift[static_cast<std::size_t>(j)] * scale;
+      const double difference = centre - middle;
+      const double half_sum = 0.5 * (centre + middle);
+      offset += difference * half_sum;
+      magnitude += std::abs(difference * half_sum);
+      norm += difference * difference;
+      const auto value = static_cast<Scalar>(difference * scale);
+      values_[static_cast<std::size_t>((c / group_ * columns_ + j) * group_ + c % group_)] = value;
+      // A centre out of reach of this precision makes every comparison unsure.
+      if (!std::isfinite(value)) magnitude = std::numeric_limits<double>::infinity();
+    }
+    offsets_[static_cast<std::size_t>(c)] = static_cast<Scalar>(offset);
+    if (!std::isfinite(static_cast<Scalar>(offset))) magnitude = std::numeric_limits<double>::infinity();
+    largest_offset_ = std::max(largest_offset_, magnitude);
+    largest_norm_ = std::max(largest_norm_, norm);
+  }
+  largest_norm_ = std::sqrt(largest_norm_);
+}
+
+template <class Scalar>
+double PackedCentres<Scalar>::tolerance(double row_norm, double centred_norm) const {
+  // f is a chain of `columns` fused multiply-adds on rounded centres and a rounded offset: each step errs by
+  // at most u times the sum of the magnitudes. The direct sum errs by columns·u of a distance of at most
+  // 2(‖x − m‖² + ‖c − m‖²). Eight more steps cover the rounding of the inputs and of this bound itself.
+  constexpr double kUnit = std::numeric_limits<Scalar>::epsilon() / 2;
+  constexpr double kDirectUnit = std::numeric_limits<double>::epsilon() / 2;
+  const auto steps = static_cast<double>(columns_ + 8);
+  const double chain = steps * (kUnit + kDirectUnit) * (largest_offset_ + row_norm * largest_norm_);
+  const double direct =
+      steps * kDirectUnit * 2 * (centred_norm * centred_norm + largest_norm_ * largest_norm_);
+  const double underflow = steps * static_cast<double>(std::numeric_limits<Scalar>::min());
+  return 1.01 * (2 * chain + direct + underflow);
+}
+
+template class PackedCentres<float>;
+template class PackedCentres<double>;
+
+template <>
+void find_nearest(const float* tile, const PackedCentres<float>& centres, NearestInTile<float>& result) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(find_nearest_float)(tile, centres, result);
+}
+template <>
+void find_nearest(const double* tile, const PackedCentres<double>& centres, NearestInTile<double>& result) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(find_nearest_double)(tile, centres, result);
+}
+
+void direct_distances(std::span<const double> row, const double* columnwise, Index stride, double scale,
+                      double* distances) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(direct_distances_kernel)
+  (row.data(), static_cast<Index>(row.size()), columnwise, stride, scale, distances);
+}
+
+template <>
+void sparse_scores(std::span<const std::int32_t> indices, std::span<const float> values,
+                   const double* columnwise, Index stride, const double* offsets, double* scores) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(sparse_scores_float)
+  (indices.data(), values.data(), static_cast<Index>(values.size()), columnwise, stride, offsets, scores);
+}
+template <>
+void sparse_scores(std::span<const std::int32_t> indices, std::span<const double> values,
+                   const double* columnwise, Index stride, const double* offsets, double* scores) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(sparse_scores_double)
+  (indices.data(), values.data(), static_cast<Index>(values.size()), columnwise, stride, offsets, scores);
+}
+
+template <>
+void labelled_distances(const float* tile, Index columns, const double* centres, const std::int32_t* labels,
+                        double scale, double* distances) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(labelled_distances_float)(tile, columns, centres, labels, scale, distances);
+}
+template <>
+void labelled_distances(const double* tile, Index columns, const double* centres, const std::int32_t* labels,
+                        double scale, double* distances) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(labelled_distances_double)(tile, columns, centres, labels, scale, distances);
+}
+
+template <>
+void tile_products(const float* tile, Index columns, const double* shift, const double* vectors, Index count,
+                   double* out) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(tile_products_float)(tile, columns, shift, vectors, count, out);
+}
+template <>
+void tile_products(const double* tile, Index columns, const double* shift, const double* vectors, Index count,
+                   double* out) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(tile_products_double)(tile, columns, shift, vectors, count, out);
+}
+
+}  // namespace firesteel
+#endif  // HWY_ONCE
