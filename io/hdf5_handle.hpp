@@ -42,7 +42,8 @@ using Datatype = Handle<H5Tclose>;
 using PropertyList = Handle<H5Pclose>;
 using Object = Handle<H5Oclose>;
 
-/// Keeps HDF5 from printing its own error stack while in scope: messages are ours, and one line.
+/// Keeps HDF5 from printing its own error stack while in scope: messages are ours, and one line. After a
+/// failure it stays silent for the rest of the program.
 class Quiet {
  public:
   Quiet();

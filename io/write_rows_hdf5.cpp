@@ -124,7 +124,7 @@ void write_rows_hdf5(const RowsOutput& output, const std::string& path) {
   Communicator& comm = rows.context.comm();
   Plan plan;
   std::visit([&](const auto& storage) { plan_features(plan, output, storage); }, rows.features);
-  plan.attributes.push_back({"features", "feature_names", feature_names(rows)});
+  if (!rows.schema.names.empty()) plan.attributes.push_back({"features", "feature_names", rows.schema.names});
   const std::size_t label = plan.arrays.size();
   if (output.has_labels) plan.arrays.push_back(label_array(output));
   const std::size_t weight = plan.arrays.size();

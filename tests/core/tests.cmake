@@ -12,3 +12,4 @@ firesteel_add_test(
     core/placement_test.cpp
     core/row_blocks_test.cpp
   RANKS 1 2 3 4)
+firesteel_add_test(atomic_file SOURCES core/atomic_file_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)

@@ -4,17 +4,11 @@
 #include <gtest/gtest.h>
 #include <hdf5.h>
 #include <malloc.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
+#include <functional>
 #include <limits>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/tests/io/scratch.hpp"
 
@@ -75,6 +69,194 @@ TEST(ModelFile, is_the_same_bytes_for_the_same_record) {
   other.set("one_more", std::int64_t{1});
   write_model(context, other, scratch / "b.h5");
   EXPECT_FALSE(bytes == slurp(scratch / "b.h5"));
+}
+
+void expect_failure(ErrorCode code, const std::string& part, const std::function<void()>& body) {
+  try {
+    body();
+    ADD_FAILURE() << "no error, expected one with '" << part << "'";
+  } catch (const Error& error) {
+    EXPECT_TRUE(error.agreed()) << error.what();
+    EXPECT_EQ(error.code(), code) << error.what();
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(ModelFile, minus_zero_is_stored_as_zero_and_does_not_change_the_digest) {
+  Context context;
+  const Scratch scratch(context);
+  Record minus;
+  minus.set("intercept", -0.0);
+  minus.set_vector("coefficients", {1.0, -0.0});
+  Record plus;
+  plus.set("intercept", 0.0);
+  plus.set_vector("coefficients", {1.0, 0.0});
+  write_model(context, minus, scratch / "minus.h5");
+  write_model(context, plus, scratch / "plus.h5");
+  EXPECT_TRUE(slurp(scratch / "minus.h5") == slurp(scratch / "plus.h5"));
+  EXPECT_EQ(minus.sha256(), plus.sha256());
+  EXPECT_FALSE(std::signbit(read_model(context, scratch / "minus.h5").get<double>("intercept")));
+}
+
+TEST(ModelFile, numbers_that_are_not_finite_are_refused_and_the_old_file_stays) {
+  Context context;
+  const Scratch scratch(context);
+  scratch.put("model.h5", "old");
+  Record nan = sample_record();
+  nan.set("objective", std::numeric_limits<double>::quiet_NaN());
+  Record infinite = sample_record();
+  infinite.set_vector("intercept", {1.0, -std::numeric_limits<double>::infinity()});
+  expect_failure(ErrorCode::bad_input, "'objective' is nan",
+                 [&] { write_model(context, nan, scratch / "model.h5"); });
+  expect_failure(ErrorCode::bad_input, "'intercept' is -inf at position 1",
+                 [&] { write_model(context, infinite, scratch / "model.h5"); });
+  EXPECT_EQ(slurp(scratch / "model.h5"), "old");
+  EXPECT_EQ(scratch.names(), std::vector<std::string>{"model.h5"});
+}
+
+TEST(ModelFile, a_newer_format_asks_for_an_update) {
+  Context context;
+  const Scratch scratch(context);
+  write_model(context, sample_record(), scratch / "model.h5");
+  if (context.rank() == 0) {
+    const hid_t file = H5Fopen((scratch / "model.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+    const hid_t attribute = H5Aopen(file, "firesteel_format", H5P_DEFAULT);
+    const std::int64_t newer = 3;
+    EXPECT_GE(H5Awrite(attribute, H5T_NATIVE_INT64, &newer), 0);
+    H5Aclose(attribute);
+    H5Fclose(file);
+  }
+  context.comm().barrier();
+  expect_failure(ErrorCode::bad_input,
+                 "was written by a newer Firesteel (format 3, this one reads up to 1): update Firesteel",
+                 [&] { read_model(context, scratch / "model.h5"); });
+}
+
+TEST(ModelFile, what_is_no_model_is_told_apart) {
+  Context context;
+  const Scratch scratch(context);
+  scratch.put("text.h5", "this is not HDF5 at all");
+  scratch.put("empty.h5", "");
+  if (context.rank() == 0) {
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+    H5Fclose(H5Fcreate((scratch / "foreign.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access));
+    H5Fclose(H5Fcreate((scratch / "older.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
+    H5Pclose(access);
+  }
+  context.comm().barrier();
+  const auto read = [&](const std::string& name) {
+    return [&, name] { read_model(context, scratch / name); };
+  };
+  expect_failure(ErrorCode::bad_input, "is not an HDF5 file", read("text.h5"));
+  expect_failure(ErrorCode::bad_input, "is empty", read("empty.h5"));
+  expect_failure(ErrorCode::bad_input, "without a Firesteel model", read("foreign.h5"));
+  expect_failure(ErrorCode::bad_input, "without a Firesteel model", read("older.h5"));
+  expect_failure(ErrorCode::no_input, "No such file", read("absent.h5"));
+  expect_failure(ErrorCode::no_input, "not a regular file", read(""));
+}
+
+/// Reads on this rank alone; what is read must be the model or an error of the data.
+void expect_equal_or_error(const Context& alone, const std::string& path, const Record& record) {
+  try {
+    EXPECT_EQ(read_model(alone, path).sha256(), record.sha256());
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::bad_input) << error.what();
+  }
+}
+
+Record short_record() {
+  Record record;
+  record.set("learner", std::string("kmeans"));
+  record.set("parameters/k", std::int64_t{2});
+  record.set("parameters/fit_intercept", true);
+  record.set_matrix("cluster_centers", 2, 2, {1, 2, 3, 4});
+  record.set("names", RecordArray<std::string>{{2}, {"a", "bc"}});
+  return record;
+}
+
+TEST(ModelFile, truncated_and_flipped_bytes_end_in_an_error_or_the_same_model) {
+  Context context;
+  const Context alone(MPI_COMM_SELF);
+  const Scratch scratch(context);
+  const Record record = short_record();
+  write_model(context, record, scratch / "model.h5");
+  const std::string bytes = slurp(scratch / "model.h5");
+  const std::string path = scratch / ("damaged" + std::to_string(context.rank()));
+  const auto put = [&](const std::string& content) { std::ofstream(path, std::ios::binary) << content; };
+  const auto step = static_cast<std::size_t>(context.size());
+  const auto first = static_cast<std::size_t>(context.rank());
+  for (std::size_t length = 64 * first; length < bytes.size(); length += 64 * step) {
+    put(bytes.substr(0, length));
+    EXPECT_THROW(read_model(alone, path), Error) << length;
+  }
+  // Ranks share the work: every byte once, another bit each.
+  for (std::size_t i = first; i < bytes.size(); i += step) {
+    std::string flipped = bytes;
+    flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 8)));
+    put(flipped);
+    expect_equal_or_error(alone, path, record);
+  }
+}
+
+TEST(ModelFile, a_changed_value_is_noticed) {
+  Context context;
+  const Scratch scratch(context);
+  write_model(context, short_record(), scratch / "model.h5");
+  std::string bytes = slurp(scratch / "model.h5");
+  const double three = 3;
+  const auto place = bytes.find(std::string(reinterpret_cast<const char*>(&three), sizeof three));
+  ASSERT_NE(place, std::string::npos);
+  bytes[place] = 1;
+  scratch.put("model.h5", bytes);
+  expect_failure(ErrorCode::bad_input, "SHA-256", [&] { read_model(context, scratch / "model.h5"); });
+}
+
+TEST(ModelFile, hostile_contents_are_refused) {
+  Context context;
+  const Scratch scratch(context);
+  const auto make = [&](const std::string& name, const std::function<void(hid_t)>& spoil) {
+    write_model(context, short_record(), scratch / name);
+    if (context.rank() == 0) {
+      const hid_t file = H5Fopen((scratch / name).c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+      spoil(file);
+      H5Fclose(file);
+    }
+    context.comm().barrier();
+  };
+  make("link.h5",
+       [](hid_t file) { H5Lcreate_external("other.h5", "/", file, "x", H5P_DEFAULT, H5P_DEFAULT); });
+  make("soft.h5", [](hid_t file) { H5Lcreate_soft("/nowhere", file, "x", H5P_DEFAULT, H5P_DEFAULT); });
+  make("cycle.h5", [](hid_t file) { H5Lcreate_hard(file, "/", file, "x", H5P_DEFAULT, H5P_DEFAULT); });
+  make("huge.h5", [](hid_t file) {
+    const hsize_t extents[2] = {hsize_t{1} << 30, hsize_t{1} << 30};
+    const hid_t space = H5Screate_simple(2, extents, nullptr);
+    H5Dclose(H5Dcreate2(file, "x", H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+  });
+  make("type.h5", [](hid_t file) {
+    const hid_t space = H5Screate(H5S_SCALAR);
+    H5Aclose(H5Acreate2(file, "x", H5T_IEEE_F32BE, space, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+  });
+  make("external.h5", [](hid_t file) {
+    const hsize_t extent = 4;
+    const hid_t space = H5Screate_simple(1, &extent, nullptr);
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_external(creation, "/etc/hostname", 0, 32);
+    H5Dclose(H5Dcreate2(file, "x", H5T_IEEE_F64LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Pclose(creation);
+    H5Sclose(space);
+  });
+  const auto read = [&](const std::string& name) {
+    return [&, name] { read_model(context, scratch / name); };
+  };
+  expect_failure(ErrorCode::bad_input, "leaves the file", read("link.h5"));
+  expect_failure(ErrorCode::bad_input, "leaves the file", read("soft.h5"));
+  expect_failure(ErrorCode::bad_input, "nested too deeply", read("cycle.h5"));
+  expect_failure(ErrorCode::bad_input, "more than the file holds", read("huge.h5"));
+  expect_failure(ErrorCode::bad_input, "a type that no model has", read("type.h5"));
+  expect_failure(ErrorCode::bad_input, "in a way that no model is", read("external.h5"));
 }
 
 }  // namespace

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/io/hdf5_layout.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "firesteel/core/error.hpp"
+
+namespace firesteel::hdf5 {
+
+namespace {
+
+struct FileLayout {
+  bool sparse = false;
+  Index rows = 0;
+  Index columns = 0;
+  std::vector<std::string> names;  // empty: the file has none
+};
+
+/// The number of rows and columns of a group of CSR arrays, whose lengths must fit one another.
+FileLayout look_at_sparse(const Source& source, const std::string& name) {
+  for (const char* part : {"/data", "/indices", "/indptr"})
+    if (!source.has(name + part))
+      source.fail("the group '" + name + "' has no '" + (part + 1) +
+                  "': sparse rows are data, indices and indptr");
+  const auto shape = source.integers_attribute(name, "shape");
+  if (!shape) source.fail("the group '" + name + "' has no attribute 'shape' (rows, columns)");
+  if (shape->size() != 2 || (*shape)[0] < 0 || (*shape)[1] < 1)
+    source.fail("attribute 'shape' of '" + name + "' is not a number of rows and a number of columns");
+  const FileLayout layout{.sparse = true, .rows = (*shape)[0], .columns = (*shape)[1]};
+  const SourceArray indices = source.array(name + "/indices", 1);
+  const SourceArray pointers = source.array(name + "/indptr", 1);
+  const Index values = source.array(name + "/data", 1).shape[0];
+  if (indices.kind == ValueKind::real || pointers.kind == ValueKind::real)
+    source.fail("'indices' and 'indptr' of '" + name + "' must hold whole numbers");
+  if (indices.shape[0] != values)
+    source.fail("'" + name + "' has " + std::to_string(values) + " values but " +
+                std::to_string(indices.shape[0]) + " indices");
+  if (pointers.shape[0] - 1 != layout.rows)
+    source.fail("'indptr' of '" + name + "' has " + std::to_string(pointers.shape[0]) + " values, expected " +
+                std::to_string(layout.rows) + " + 1");
+  if (layout.columns > std::numeric_limits<std::int32_t>::max())
+    source.fail("'" + name + "' has " + std::to_string(layout.columns) +
+                " columns, at most 2147483647 are possible");
+  return layout;
+}
+
+FileLayout look_at(const Source& source, const std::string& name) {
+  if (!source.has(name))
+    source.fail("no array or group '" + name + "' (--dataset); the file holds " +
+                list_names(source.contents()));
+  FileLayout layout;
+  if (source.is_group(name)) {
+    layout = look_at_sparse(source, name);
+  } else {
+    const SourceArray array = source.array(name, 2);
+    if (array.kind == ValueKind::text) source.fail("expected '" + name + "' to hold numbers, found texts");
+    layout = {.rows = array.shape[0], .columns = array.shape[1]};
+    if (layout.columns < 1) source.fail("'" + name + "' has no columns");
+  }
+  auto names = source.texts_attribute(name, "feature_names");
+  if (!names) names = source.texts_attribute("/", "feature_names");
+  if (names) {
+    if (static_cast<Index>(names->size()) != layout.columns)
+      source.fail("'feature_names' has " + std::to_string(names->size()) + " names, expected " +
+                  std::to_string(layout.columns));
+    layout.names = std::move(*names);
+    auto sorted = layout.names;
+    std::sort(sorted.begin(), sorted.end());
+    if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
+      source.fail("two columns are named '" + *twice + "'");
+  }
+  return layout;
+}
+
+void check_alike(const Source& source, const FileLayout& layout, const FileLayout& first,
+                 const std::string& first_path) {
+  if (layout.sparse != first.sparse)
+    source.fail(std::string(layout.sparse ? "sparse" : "dense") + ", but " + first_path + " is " +
+                (first.sparse ? "sparse" : "dense"));
+  if (!layout.sparse && layout.columns != first.columns)
+    source.fail("expected " + std::to_string(first.columns) + " columns as in " + first_path + ", found " +
+                std::to_string(layout.columns));
+  if (layout.names != first.names) source.fail("its feature names differ from those of " + first_path);
+}
+
+/// Applies --features, --exclude and the model's columns to the columns of the feature array.
+void select_features(RowsLayout& layout, const SourceFiles& files, const std::vector<std::string>& names,
+                     const ReadOptions& options) {
+  const bool scoring = options.expected != nullptr;
+  InputColumns columns{.source = files.path(0), .names = names, .count = layout.columns};
+  if (layout.sparse && options.num_features) {
+    if (columns.count > *options.num_features)
+      throw bad_input(columns.source + " has " + std::to_string(columns.count) +
+                      " columns, --num-features says " + std::to_string(*options.num_features));
+    columns.count = *options.num_features;
+  }
+  // Columns that a sparse file at scoring does not reach are zeros.
+  if (layout.sparse && scoring && names.empty())
+    columns.count = std::max(columns.count, options.expected_features);
+  if (!layout.sparse && !scoring && names.empty())
+    for (Index column = 0; column < columns.count; ++column)
+      columns.names.push_back(std::string("f").append(std::to_string(column)));
+  ReadOptions selection = options;  // label, weight and the rest are arrays of their own
+  selection.label.clear();
+  selection.label_use = ReadOptions::Label::ignored;
+  selection.weight.clear();
+  selection.keep.clear();
+  selection.user.clear();
+  selection.item.clear();
+  selection.rating.clear();
+  auto plan =
+      plan_columns(columns, std::vector<bool>(static_cast<std::size_t>(columns.count), false), selection);
+  layout.columns = columns.count;
+  layout.features = std::move(plan.features);
+  layout.names = std::move(plan.feature_names);
+}
+
+void find_label(RowsLayout& layout, const SourceFiles& files, const ReadOptions& options) {
+  if (options.label_use == ReadOptions::Label::ignored) return;
+  layout.has_label = has_column(files, options.label);
+  if (layout.has_label) {
+    layout.label_kind = check_column(files, options.label);
+  } else if (options.label_use == ReadOptions::Label::required) {
+    const Source& source = files.open(0);
+    source.fail("no array '" + options.label + "' for the labels (--label); the file holds " +
+                list_names(source.contents()));
+  }
+}
+
+void require_array(const SourceFiles& files, const std::string& name, const std::string& option) {
+  if (has_column(files, name)) return;
+  const Source& source = files.open(0);
+  source.fail("no array '" + name + "' (" + option + "); the file holds " + list_names(source.contents()));
+}
+
+}  // namespace
+
+bool RowsLayout::all_features() const {
+  if (static_cast<Index>(features.size()) != columns) return false;
+  for (Index column = 0; column < columns; ++column)
+    if (features[static_cast<std::size_t>(column)] != column) return false;
+  return true;
+}
+
+RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
+  RowsLayout layout;
+  FileLayout first;
+  std::vector<Index> rows;
+  for (Index file = 0; file < files.count(); ++file) {
+    const Source& source = files.open(file);
+    const FileLayout found = look_at(source, options.dataset);
+    if (file == 0)
+      first = found;
+    else
+      check_alike(source, found, first, files.path(0));
+    layout.columns = std::max(layout.columns, found.columns);
+    rows.push_back(found.rows);
+  }
+  layout.sparse = first.sparse;
+  files.set_rows(rows);
+  if (files.rows() == 0) files.open(0).fail("'" + options.dataset + "' has no rows");
+  select_features(layout, files, first.names, options);
+  find_label(layout, files, options);
+  if (!options.weight.empty()) {
+    require_array(files, options.weight, "--weight");
+    if (check_column(files, options.weight) == ColumnKind::text)
+      files.open(0).fail("expected '" + options.weight + "' to hold numbers, found texts");
+  }
+  for (const auto& name : options.keep) {
+    require_array(files, name, "--keep");
+    layout.keep_kinds.push_back(check_column(files, name));
+  }
+  return layout;
+}
+
+}  // namespace firesteel::hdf5

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "firesteel/io/column_selection.hpp"
+#include "firesteel/io/hdf5_columns.hpp"
+
+namespace firesteel::hdf5 {
+
+/// What HDF5 files of rows hold and which of it is read: the same on every rank.
+struct RowsLayout {
+  bool sparse = false;
+  Index columns = 0;            ///< in the files; of sparse files the widest
+  std::vector<Index> features;  ///< columns that are read, in the order of the features
+  std::vector<std::string> names;
+  bool has_label = false;
+  ColumnKind label_kind = ColumnKind::real;
+  std::vector<ColumnKind> keep_kinds;
+
+  /// Every column, in the order of the file.
+  bool all_features() const;
+};
+
+/// Looks at all files, checks shapes and applies the options; sets the files' rows. Local; throws 65, 66.
+RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options);
+
+}  // namespace firesteel::hdf5

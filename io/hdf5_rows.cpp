@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "firesteel/core/error.hpp"
+#include "firesteel/core/parameters.hpp"
+#include "firesteel/io/finish_rows.hpp"
+#include "firesteel/io/hdf5_data.hpp"
+#include "firesteel/io/hdf5_layout.hpp"
+
+namespace firesteel {
+
+namespace {
+
+using namespace hdf5;
+
+constexpr Index kSlabBytes = Index{4} << 20;
+
+std::size_t size(Index i) { return static_cast<std::size_t>(i); }
+
+/// Reads this rank's rows [begin, end) of the files into storage.
+class RowsReader {
+ public:
+  RowsReader(const SourceFiles& files, const RowsLayout& layout, const ReadOptions& options, Index begin,
+             Index end)
+      : files_(files), layout_(layout), options_(options), begin_(begin), end_(end) {}
+
+  std::vector<std::uint8_t> dropped;  ///< filled where --missing drop leaves rows out
+
+  template <class Scalar>
+  DenseTiles<Scalar> read_dense() {
+    const auto [low, high] = std::minmax_element(layout_.features.begin(), layout_.features.end());
+    const Index first_column = *low;
+    const Index width = *high - *low + 1;
+    std::vector<Index> offsets;
+    for (const Index column : layout_.features) offsets.push_back(column - first_column);
+    const Index step = std::max<Index>(1, kSlabBytes / (width * static_cast<Index>(sizeof(double))));
+    DenseTiles<Scalar> tiles(end_ - begin_, static_cast<Index>(offsets.size()));
+    std::vector<double> slab;
+    files_.for_rows(begin_, end_, [&](const Source& source, Index first, Index rows, Index place) {
+      for (Index done = 0; done < rows; done += step) {
+        const Index count = std::min(step, rows - done);
+        slab.resize(size(count * width));
+        source.read(options_.dataset, first + done, count, first_column, width, slab.data());
+        for (Index row = 0; row < count; ++row)
+          for (std::size_t j = 0; j < offsets.size(); ++j)
+            tiles.at(place + done + row, static_cast<Index>(j)) = static_cast<Scalar>(checked(
+                source, slab[size(row * width + offsets[j])], first + done + row, j, place + done + row));
+      }
+    });
+    return tiles;
+  }
+
+  template <class Scalar>
+  SparseRows<Scalar> read_sparse() {
+    SparseRows<Scalar> rows;
+    rows.columns_count = static_cast<Index>(layout_.features.size());
+    rows.row_begin.reserve(size(end_ - begin_ + 1));
+    // Column of the file → feature; −1: not read.
+    std::vector<std::int32_t> feature_of(size(layout_.columns), -1);
+    for (std::size_t j = 0; j < layout_.features.size(); ++j)
+      feature_of[size(layout_.features[j])] = static_cast<std::int32_t>(j);
+    files_.for_rows(begin_, end_, [&](const Source& source, Index first, Index count, Index place) {
+      constexpr Index kSlabRows = 65536;
+      for (Index done = 0; done < count; done += kSlabRows)
+        read_sparse_slab(source, first + done, std::min(kSlabRows, count - done), place + done, feature_of,
+                         rows);
+    });
+    return rows;
+  }
+
+ private:
+  std::string where(Index row, std::size_t feature) const {
+    return "row " + std::to_string(row) + ", column '" +
+           (layout_.names.empty() ? std::to_string(layout_.features[feature]) : layout_.names[feature]) + "'";
+  }
+
+  /// A feature's value; NaN only where it stands for a missing value that is dealt with later.
+  double checked(const Source& source, double value, Index row, std::size_t feature, Index local_row) {
+    if (std::isfinite(value)) return value;
+    if (std::isinf(value))
+      source.fail(where(row, feature) + ": expected a finite number, got " + number_text(value), row);
+    if (options_.missing == "error")
+      source.fail(
+          where(row, feature) +
+              ": the value is missing (NaN); --missing drop leaves such rows out, --missing mean fills them",
+          row);
+    if (options_.missing == "mean" && layout_.sparse)
+      source.fail(where(row, feature) + ": --missing mean is for dense features; drop leaves such rows out",
+                  row);
+    if (options_.missing == "drop") {
+      if (dropped.empty()) dropped.assign(size(end_ - begin_), 0);
+      dropped[size(local_row)] = 1;
+    }
+    return value;
+  }
+
+  template <class Scalar>
+  void read_sparse_slab(const Source& source, Index first, Index count, Index place,
+                        const std::vector<std::int32_t>& feature_of, SparseRows<Scalar>& rows) {
+    const std::string& name = options_.dataset;
+    std::vector<std::int64_t> pointers(size(count) + 1);
+    source.read(name + "/indptr", first, count + 1, pointers.data());
+    const Index total = source.array(name + "/indices", 1).shape[0];
+    if (first == 0 && pointers.front() != 0) source.fail("'indptr' of '" + name + "' does not begin with 0");
+    for (std::size_t i = 0; i + 1 < pointers.size(); ++i)
+      if (pointers[i] < 0 || pointers[i + 1] < pointers[i] || pointers[i + 1] > total)
+        source.fail("'indptr' of '" + name + "' does not rise from 0 to " + std::to_string(total) +
+                        " at row " + std::to_string(first + static_cast<Index>(i)),
+                    first + static_cast<Index>(i));
+    std::vector<std::int64_t> indices;
+    std::vector<double> values;
+    // Several rows a read, as many as fit the slab.
+    for (Index row = 0; row < count;) {
+      Index last = row + 1;
+      while (last < count && pointers[size(last + 1)] - pointers[size(row)] <= kSlabBytes / 8) ++last;
+      const Index begin = pointers[size(row)];
+      const Index length = pointers[size(last)] - begin;
+      indices.resize(size(length));
+      values.resize(size(length));
+      source.read(name + "/indices", begin, length, indices.data());
+      source.read(name + "/data", begin, length, values.data());
+      for (; row < last; ++row) {
+        const auto from = size(pointers[size(row)] - begin);
+        const auto number = size(pointers[size(row + 1)] - pointers[size(row)]);
+        append_row(source, first + row, place + row, {indices.data() + from, number},
+                   {values.data() + from, number}, feature_of, rows);
+      }
+    }
+  }
+
+  template <class Scalar>
+  void append_row(const Source& source, Index row, Index local_row, std::span<const std::int64_t> indices,
+                  std::span<const double> values, const std::vector<std::int32_t>& feature_of,
+                  SparseRows<Scalar>& rows) {
+    entries_.clear();
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      if (indices[i] < 0 || indices[i] >= layout_.columns)
+        source.fail("row " + std::to_string(row) + " has column " + std::to_string(indices[i]) +
+                        ", expected 0 … " + std::to_string(layout_.columns - 1),
+                    row);
+      const std::int32_t feature = feature_of[size(indices[i])];
+      if (feature < 0) continue;
+      entries_.emplace_back(feature,
+                            checked(source, values[i], row, static_cast<std::size_t>(feature), local_row));
+    }
+    const auto before = [](const auto& a, const auto& b) { return a.first < b.first; };
+    if (!std::is_sorted(entries_.begin(), entries_.end(), before))
+      std::sort(entries_.begin(), entries_.end(), before);
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      if (i > 0 && entries_[i].first == entries_[i - 1].first)
+        source.fail(where(row, static_cast<std::size_t>(entries_[i].first)) + " is given twice", row);
+      rows.indices.push_back(entries_[i].first);
+      rows.values.push_back(static_cast<Scalar>(entries_[i].second));
+    }
+    rows.row_begin.push_back(static_cast<Index>(rows.indices.size()));
+  }
+
+  const SourceFiles& files_;
+  const RowsLayout& layout_;
+  const ReadOptions& options_;
+  Index begin_;
+  Index end_;
+  std::vector<std::pair<std::int32_t, double>> entries_;
+};
+
+/// Calls refuse(source, row in the file, value) for the first value that is not good.
+template <class Good, class Refuse>
+void check_values(const SourceFiles& files, const std::vector<double>& values, Index begin, Index end,
+                  Good&& good, Refuse&& refuse) {
+  files.for_rows(begin, end, [&](const Source& source, Index first, Index rows, Index place) {
+    for (Index row = 0; row < rows; ++row)
+      if (const double value = values[size(place + row)]; !good(value)) refuse(source, first + row, value);
+  });
+}
+
+ColumnValues read_labels(const SourceFiles& files, const RowsLayout& layout, const ReadOptions& options,
+                         Index begin, Index end) {
+  if (layout.label_kind == ColumnKind::text)
+    return read_column(files, options.label, layout.label_kind, begin, end);
+  auto labels = read_numbers(files, options.label, begin, end);
+  check_values(
+      files, labels, begin, end, [](double value) { return std::isfinite(value); },
+      [&](const Source& source, Index row, double value) {
+        source.fail("row " + std::to_string(row) + " of '" + options.label + "': expected a label, got " +
+                        number_text(value),
+                    row);
+      });
+  return labels;
+}
+
+AlignedVector<double> read_weights(const SourceFiles& files, const ReadOptions& options, Index begin,
+                                   Index end) {
+  const auto weights = read_numbers(files, options.weight, begin, end);
+  check_values(
+      files, weights, begin, end, [](double value) { return std::isfinite(value) && value >= 0; },
+      [&](const Source& source, Index row, double value) {
+        source.fail("row " + std::to_string(row) + " of '" + options.weight +
+                        "': expected a weight >= 0, got " + number_text(value),
+                    row);
+      });
+  AlignedVector<double> padded(size((end - begin + kTileRows - 1) / kTileRows * kTileRows), 0.0);
+  std::copy(weights.begin(), weights.end(), padded.begin());
+  return padded;
+}
+
+FeatureStorage read_features(RowsReader& reader, bool sparse, bool single) {
+  if (sparse && single) return reader.read_sparse<float>();
+  if (sparse) return reader.read_sparse<double>();
+  if (single) return reader.read_dense<float>();
+  return reader.read_dense<double>();
+}
+
+}  // namespace
+
+RowInput read_rows_hdf5(const Context& context, const ReadOptions& options,
+                        const std::vector<std::string>& paths) {
+  Communicator& comm = context.comm();
+  const Quiet quiet;
+  SourceFiles files(paths);
+  const RowsLayout layout = comm.collectively([&] { return plan_rows(files, options); });
+  RowInput input{.rows = {.context = context}, .kept = {}};
+  RowBlocks& rows = input.rows;
+  const Index value_bytes = options.single_precision ? sizeof(float) : sizeof(double);
+  rows.partition = BlockPartition::even(
+      files.rows(), choose_block_rows(static_cast<Index>(layout.features.size()), value_bytes, layout.sparse),
+      comm.size());
+  const Index begin = rows.partition.first_row(comm.rank());
+  const Index end = rows.partition.end_row(comm.rank());
+  comm.collectively([&] {
+    RowsReader reader(files, layout, options, begin, end);
+    rows.features = read_features(reader, layout.sparse, options.single_precision);
+    rows.dropped = std::move(reader.dropped);
+    rows.schema.names = layout.names;
+    rows.has_labels = layout.has_label;
+    if (layout.has_label) rows.labels = read_labels(files, layout, options, begin, end);
+    if (!options.weight.empty()) rows.weights = read_weights(files, options, begin, end);
+    for (std::size_t i = 0; i < options.keep.size(); ++i)
+      input.kept.columns.push_back(
+          {options.keep[i], read_column(files, options.keep[i], layout.keep_kinds[i], begin, end)});
+  });
+  finish_rows(rows, options, paths.front());
+  return input;
+}
+
+}  // namespace firesteel

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/atomic_file.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+
+#include "../io/scratch.hpp"
+#include "firesteel/core/error.hpp"
+
+namespace firesteel {
+namespace {
+
+/// Files of this process may not grow beyond `bytes`: what a full disk is, without one.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+ErrorCode code_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return ErrorCode{0};
+}
+
+TEST(AtomicFile, appears_only_when_committed_and_keeps_permissions) {
+  const Context alone(MPI_COMM_SELF);
+  const Scratch scratch(alone);
+  scratch.put("file", "old");
+  ::chmod((scratch / "file").c_str(), 0640);
+  {
+    AtomicFile file(scratch / "file");
+    file.write("new");
+    EXPECT_EQ(slurp(scratch / "file"), "old");
+    EXPECT_EQ(scratch.names().size(), 2u);
+  }
+  EXPECT_EQ(scratch.names(), std::vector<std::string>{"file"});
+  EXPECT_EQ(slurp(scratch / "file"), "old");
+  AtomicFile file(scratch / "file");
+  file.write("new");
+  file.write(" and more");
+  file.commit();
+  EXPECT_EQ(slurp(scratch / "file"), "new and more");
+  struct stat status {};
+  ::stat((scratch / "file").c_str(), &status);
+  EXPECT_EQ(status.st_mode & 07777, 0640u);
+}
+
+TEST(AtomicFile, follows_a_link_and_refuses_what_is_no_file) {
+  const Context alone(MPI_COMM_SELF);
+  const Scratch scratch(alone);
+  scratch.put("target", "old");
+  ASSERT_EQ(::symlink("target", (scratch / "link").c_str()), 0);
+  ASSERT_EQ(::symlink("nowhere", (scratch / "broken").c_str()), 0);
+  AtomicFile file(scratch / "link");
+  file.write("new");
+  file.commit();
+  EXPECT_EQ(slurp(scratch / "target"), "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(scratch / "link"));
+  for (const std::string& path :
+       {scratch / "broken", scratch.path(), scratch / "no/directory", scratch / "target/below",
+        std::string("/dev/null"), std::string(), std::string("/proc/none")})
+    EXPECT_EQ(code_of([&] { check_can_create(path); }), ErrorCode::cannot_create) << path;
+  EXPECT_EQ(scratch.names(), (std::vector<std::string>{"broken", "link", "target"}));
+}
+
+TEST(AtomicFile, a_full_disk_leaves_the_old_file) {
+  const Context alone(MPI_COMM_SELF);
+  const Scratch scratch(alone);
+  scratch.put("file", "old");
+  const ErrorCode code = code_of([&] {
+    const FileSizeLimit limit(1000);
+    AtomicFile file(scratch / "file");
+    file.write(std::string(5000, 'x'));
+    file.commit();
+  });
+  EXPECT_EQ(code, ErrorCode::io_failed);
+  EXPECT_EQ(slurp(scratch / "file"), "old");
+  EXPECT_EQ(scratch.names(), std::vector<std::string>{"file"});
+}
+
+TEST(AtomicFile, a_signal_handler_can_remove_what_is_open) {
+  const Context alone(MPI_COMM_SELF);
+  const Scratch scratch(alone);
+  const AtomicFile first(scratch / "a");
+  const AtomicFile second(scratch / "b");
+  EXPECT_EQ(scratch.names().size(), 2u);
+  remove_temporary_files();
+  EXPECT_TRUE(scratch.names().empty());
+}
+
+TEST(SharedAtomicFile, holds_what_every_rank_wrote) {
+  Context context;
+  const Scratch scratch(context);
+  SharedAtomicFile file(context.comm(), scratch / "file");
+  const std::string mine(3, static_cast<char>('a' + context.rank()));
+  context.comm().collectively([&] { file.write_at(3 * context.rank(), std::as_bytes(std::span(mine))); });
+  file.commit();
+  std::string expected;
+  for (int rank = 0; rank < context.size(); ++rank) expected.append(3, static_cast<char>('a' + rank));
+  EXPECT_EQ(slurp(scratch / "file"), expected);
+  EXPECT_EQ(scratch.names(), std::vector<std::string>{"file"});
+}
+
+TEST(SharedAtomicFile, one_ranks_full_disk_ends_all_and_leaves_the_old_file) {
+  Context context;
+  const Scratch scratch(context);
+  scratch.put("file", "old");
+  const int last = context.size() - 1;
+  const ErrorCode code = code_of([&] {
+    SharedAtomicFile file(context.comm(), scratch / "file");
+    const FileSizeLimit limit(context.rank() == last ? 1000 : RLIM_INFINITY);
+    const std::string mine(4000, 'x');
+    context.comm().collectively(
+        [&] { file.write_at(4000 * context.rank(), std::as_bytes(std::span(mine))); });
+    file.commit();
+  });
+  EXPECT_EQ(code, ErrorCode::io_failed);
+  context.comm().barrier();
+  EXPECT_EQ(slurp(scratch / "file"), "old");
+  EXPECT_EQ(scratch.names(), std::vector<std::string>{"file"});
+}
+
+TEST(SharedAtomicFile, cannot_be_made_on_all_ranks_alike) {
+  Context context;
+  EXPECT_EQ(code_of([&] { SharedAtomicFile(context.comm(), "/no/such/directory/file"); }),
+            ErrorCode::cannot_create);
+}
+
+}  // namespace
+}  // namespace firesteel
