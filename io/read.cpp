@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "firesteel/io/hdf5_data.hpp"
 #include "firesteel/io/read_options.hpp"
 #include "firesteel/io/read_text.hpp"
 
@@ -35,6 +36,7 @@ ResolvedInput resolve(const Context& context, const ReadOptions& options) {
 RowInput read_rows(const Context& context, const ReadOptions& options) {
   const auto input = resolve(context, options);
   if (input.format == "libsvm") return read_rows_libsvm(context, options, input.files);
+  if (input.format == "hdf5") return read_rows_hdf5(context, options, input.files);
   return read_rows_csv(context, options, input.files);
 }
 
@@ -45,6 +47,7 @@ RatingInput read_ratings(const Context& context, const ReadOptions& options) {
       throw bad_input(input.files.front() +
                       " is LIBSVM text, which has no users and items: expected CSV or HDF5");
   });
+  if (input.format == "hdf5") return read_ratings_hdf5(context, options, input.files);
   return read_ratings_csv(context, options, input.files);
 }
 
