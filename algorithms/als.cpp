@@ -6,6 +6,7 @@
 
 #include "firesteel/algorithms/als_blocks.hpp"
 #include "firesteel/algorithms/als_solver.hpp"
+#include "firesteel/core/parallel.hpp"
 #include "firesteel/core/philox.hpp"
 
 namespace firesteel {
@@ -155,6 +156,7 @@ void Als::describe(ParameterVisitor& visitor) {
 }
 
 AlsModel Als::fit(const Ratings& data) const {
+  const FloatEnvironment environment;
   const Context& context = data.context;
   Communicator& comm = context.comm();
   AlsModel model;

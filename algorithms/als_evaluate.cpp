@@ -10,6 +10,7 @@
 #include "firesteel/algorithms/als_ranking.hpp"
 #include "firesteel/algorithms/regression_metrics.hpp"
 #include "firesteel/core/canonical_sum.hpp"
+#include "firesteel/core/parallel.hpp"
 
 namespace firesteel {
 
@@ -168,6 +169,7 @@ Metrics ranking_metrics(const AlsModel& model, const Ratings& data) {
 }  // namespace
 
 Metrics AlsModel::evaluate(const Ratings& data) const {
+  const FloatEnvironment environment;
   if (parameters.implicit_prefs) return ranking_metrics(*this, data);
   Communicator& comm = data.context.comm();
   const auto predicted = comm.collectively([&] {

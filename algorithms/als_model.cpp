@@ -90,6 +90,7 @@ void AlsModel::describe_scoring(ParameterVisitor& visitor) {
 }
 
 std::vector<double> AlsModel::predictions(const Ratings& data) const {
+  const FloatEnvironment environment;
   const int threads = data.context.threads();
   const auto users = find_ids(user_ids, data.users, threads);
   const auto items = find_ids(item_ids, data.items, threads);
@@ -110,6 +111,7 @@ std::vector<double> AlsModel::predictions(const Ratings& data) const {
 }
 
 ColumnTable AlsModel::predict(const Ratings& data) const {
+  const FloatEnvironment environment;
   return data.context.comm().collectively([&]() -> ColumnTable {
     auto predicted = predictions(data);
     if (parameters.cold_start_strategy != "drop")
@@ -125,6 +127,7 @@ ColumnTable AlsModel::predict(const Ratings& data) const {
 }
 
 ColumnTable AlsModel::recommend(const Context& context, Index top, bool for_items) const {
+  const FloatEnvironment environment;
   return context.comm().collectively([&]() -> ColumnTable {
     if (top < 1) throw bad_parameter("--top: expected a whole number >= 1, got " + std::to_string(top));
     const Index queries = for_items ? num_items() : num_users();

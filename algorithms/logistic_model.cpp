@@ -139,6 +139,7 @@ std::vector<Index> LogisticRegressionModel::decide(std::span<const double> proba
 }
 
 ColumnTable LogisticRegressionModel::predict(const RowBlocks& data) const {
+  const FloatEnvironment environment;
   check_scoring();
   const auto p = probabilities(data);
   return data.context.comm().collectively([&] {
@@ -155,6 +156,7 @@ ColumnTable LogisticRegressionModel::predict(const RowBlocks& data) const {
 }
 
 Metrics LogisticRegressionModel::evaluate(const RowBlocks& data) const {
+  const FloatEnvironment environment;
   check_scoring();
   const auto true_classes = classes.of_rows(data);
   const auto p = probabilities(data);

@@ -7,6 +7,7 @@
 
 #include "firesteel/algorithms/logistic_objective.hpp"
 #include "firesteel/core/canonical_sum.hpp"
+#include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/math.hpp"
 #include "firesteel/linalg/optimizer.hpp"
 
@@ -206,6 +207,7 @@ void LogisticRegression::describe(ParameterVisitor& visitor) {
 }
 
 LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
+  const FloatEnvironment environment;
   LogisticRegression learner = *this;
   data.context.comm().collectively([&] { validate_parameters(learner); });
   Problem problem = prepare(learner, data);
