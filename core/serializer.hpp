@@ -25,8 +25,10 @@ namespace firesteel {
 class ByteWriter {
  public:
   void bytes(const void* data, std::size_t count) {
-    const auto* first = static_cast<const std::byte*>(data);
-    buffer_.insert(buffer_.end(), first, first + count);
+    if (count == 0) return;
+    const std::size_t end = buffer_.size();
+    buffer_.resize(end + count);
+    std::memcpy(buffer_.data() + end, data, count);
   }
   template <class T>
   void write(const T& value);
