@@ -90,23 +90,20 @@ std::vector<double> checked_ratings(const Als& als, const Ratings& data) {
 class AlsFit {
  public:
   AlsFit(const Context& context, const Als& als, const RatingSides& sides)
-      : context_(context),
-        implicit_(als.implicit_prefs),
-        rank_(als.rank),
-        sides_(sides),
+      : implicit_(als.implicit_prefs),
+        items_by_user_(context, sides.by_user, als.rank),
+        users_by_item_(context, sides.by_item, als.rank),
         users_(context, objective_of(als), sides.by_user),
         items_(context, objective_of(als), sides.by_item) {}
 
   double initial_objective(const AlsState& state) {
-    return objective(gather_factors(context_, sides_.by_user, state.item_factors, rank_), state);
+    return objective(items_by_user_(state.item_factors), state);
   }
 
   Step step(AlsState& state) {
-    items_.solve(gather_factors(context_, sides_.by_item, state.user_factors, rank_),
-                 implicit_ ? users_.gram(state.user_factors) : std::span<const double>{}, state.item_factors);
-    const auto gathered = gather_factors(context_, sides_.by_user, state.item_factors, rank_);
-    users_.solve(gathered, implicit_ ? items_.gram(state.item_factors) : std::span<const double>{},
-                 state.user_factors);
+    items_.solve(users_by_item_(state.user_factors), gram_of(users_, state.user_factors), state.item_factors);
+    const auto& gathered = items_by_user_(state.item_factors);
+    users_.solve(gathered, gram_of(items_, state.item_factors), state.user_factors);
     return {.objective = objective(gathered, state)};
   }
 
@@ -115,17 +112,20 @@ class AlsFit {
     return {als.rank, als.reg_param, als.implicit_prefs, als.alpha, als.nonnegative};
   }
 
-  /// gathered: item factors by user, as of `state`.
-  double objective(const AlignedVector<double>& gathered, const AlsState& state) {
-    const auto gram = implicit_ ? items_.gram(state.item_factors) : std::span<const double>{};
-    const double item_penalty = items_.penalty(state.item_factors);
-    return users_.loss_and_penalty(gathered, gram, state.user_factors) + item_penalty;
+  std::span<const double> gram_of(FactorSolver& solver, const std::vector<double>& factors) const {
+    return implicit_ ? solver.gram(factors) : std::span<const double>{};
   }
 
-  Context context_;
+  /// gathered: item factors by user, as of `state`.
+  double objective(const AlignedVector<double>& gathered, const AlsState& state) {
+    const double item_penalty = items_.penalty(state.item_factors);
+    return users_.loss_and_penalty(gathered, gram_of(items_, state.item_factors), state.user_factors) +
+           item_penalty;
+  }
+
   bool implicit_;
-  Index rank_;
-  const RatingSides& sides_;
+  FactorGather items_by_user_;
+  FactorGather users_by_item_;
   FactorSolver users_;
   FactorSolver items_;
 };

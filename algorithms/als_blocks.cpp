@@ -145,27 +145,24 @@ RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, 
   return sides;
 }
 
-AlignedVector<double> gather_factors(const Context& context, const RatingSide& side,
-                                     const std::vector<double>& other_factors, Index rank) {
-  Communicator& comm = context.comm();
-  std::vector<double> sent;
-  std::vector<Index> counts;
-  comm.collectively([&] {
-    sent.reserve(side.send_own.size() * at(rank));
-    for (const std::int32_t row : side.send_own) {
-      const auto begin = other_factors.begin() + row * rank;
-      sent.insert(sent.end(), begin, begin + rank);
-    }
-    for (const Index count : side.send_counts) counts.push_back(count * rank);
+FactorGather::FactorGather(const Context& context, const RatingSide& side, Index rank)
+    : comm_(context.comm()), side_(side), rank_(at(rank)) {
+  comm_.collectively([&] {
+    sent_.resize(side.send_own.size() * rank_);
+    for (const Index count : side.send_counts) send_counts_.push_back(count * rank);
+    gathered_.resize(at(side.gathered * padded_rank(rank)));
   });
-  const auto received = comm.alltoallv(std::span<const double>(sent), counts);
-  return comm.collectively([&] {
-    const Index stride = padded_rank(rank);
-    AlignedVector<double> gathered(at(side.gathered * stride));
-    for (Index row = 0; row < side.gathered; ++row)
-      std::copy_n(received.begin() + row * rank, rank, gathered.begin() + row * stride);
-    return gathered;
-  });
+}
+
+const AlignedVector<double>& FactorGather::operator()(const std::vector<double>& other_factors) {
+  double* next = sent_.data();
+  for (const std::int32_t row : side_.send_own)
+    next = std::copy_n(other_factors.data() + at(row) * rank_, rank_, next);
+  const auto received = comm_.alltoallv(std::span<const double>(sent_), send_counts_);
+  const std::size_t stride = at(padded_rank(static_cast<Index>(rank_)));
+  for (std::size_t row = 0; row < at(side_.gathered); ++row)
+    std::copy_n(received.data() + row * rank_, rank_, gathered_.data() + row * stride);
+  return gathered_;
 }
 
 }  // namespace firesteel

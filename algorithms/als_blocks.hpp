@@ -63,11 +63,25 @@ struct RatingSides {
 /// a peak of 32.
 RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, Index rank);
 
-/// Collects the factor rows of the other side that `side` needs, from their owners: `other_factors` are this
-/// rank's rows of the other side (x rank); result: side.gathered rows of padded_rank(rank) doubles, zeros
-/// behind. Each factor row is sent once to each rank that needs it: sum of side.send_counts (without the own)
-/// x rank x 8 bytes. Collective.
-AlignedVector<double> gather_factors(const Context& context, const RatingSide& side,
-                                     const std::vector<double>& other_factors, Index rank);
+/// Collects the factor rows of the other side that a side needs, from their owners, before a half-step. Each
+/// factor row is sent once to each rank that needs it: side.send_counts (without the own) x rank x 8 bytes.
+/// Buffers are made once, so that a half-step needs no agreement of ranks about memory.
+class FactorGather {
+ public:
+  /// Collective. `side` must outlive the object.
+  FactorGather(const Context& context, const RatingSide& side, Index rank);
+
+  /// other_factors: this rank's rows of the other side, x rank. Returns side.gathered rows of
+  /// padded_rank(rank) doubles, zeros behind; valid until the next call. Collective.
+  const AlignedVector<double>& operator()(const std::vector<double>& other_factors);
+
+ private:
+  Communicator comm_;
+  const RatingSide& side_;
+  std::size_t rank_;
+  std::vector<double> sent_;
+  std::vector<Index> send_counts_;
+  AlignedVector<double> gathered_;
+};
 
 }  // namespace firesteel

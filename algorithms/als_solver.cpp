@@ -16,9 +16,10 @@ namespace firesteel {
 namespace {
 
 constexpr Index kTaskRatings = 8192;
-constexpr Index kChunksAtATime = 64;        // a power of two: whole nodes of the tree
-constexpr double kSingularPivot = 0x1p-40;  // of the diagonal entry: below it a pivot is rounding
-constexpr double kRidge = 0x1p-30;          // of the largest diagonal entry
+constexpr Index kThreadMultiplications = 500'000;  // about 100 microseconds
+constexpr Index kChunksAtATime = 64;               // a power of two: whole nodes of the tree
+constexpr double kSingularPivot = 0x1p-40;         // of the diagonal entry: below it a pivot is rounding
+constexpr double kRidge = 0x1p-30;                 // of the largest diagonal entry
 
 constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
@@ -32,6 +33,12 @@ void fold_tree(std::vector<AlignedVector<double>>& sums, std::size_t count) {
     for (std::size_t i = 0; i + step < count; i += 2 * step) add_to(sums[i], sums[i + step]);
 }
 
+/// Threads that are worth waking for a half-step of this rank. They do not reach the result.
+int useful_threads(int threads, const RatingSide& side, Index rank) {
+  const Index multiplications = static_cast<Index>(side.values.size()) * rank * (rank + 1) / 2;
+  return static_cast<int>(std::clamp<Index>(multiplications / kThreadMultiplications, 1, threads));
+}
+
 }  // namespace
 
 FactorSolver::Workspace::Workspace(Index rank)
@@ -39,21 +46,20 @@ FactorSolver::Workspace::Workspace(Index rank)
       sums(at((rank + 1) * padded_rank(rank))),
       matrices(at(packed_size(rank) * kSystemLanes)),
       rhs(at(rank * kSystemLanes)),
-      x(at(padded_rank(rank))),
       weights(at(kRatingChunk)),
       coefficients(at(kRatingChunk)),
-      products(at(kRatingChunk)),
       dense(at(rank * rank)),
       dense_rhs(at(rank)) {}
 
 FactorSolver::FactorSolver(const Context& context, const FactorObjective& objective, const RatingSide& side)
-    : context_(context),
+    : comm_(context.comm()),
+      threads_(useful_threads(context.threads(), side, objective.rank)),
       objective_(objective),
       side_(side),
-      scalar_sum_(context.comm(), side.partition, 1, context.threads()),
-      gram_sum_(context.comm(), side.partition, objective.implicit_prefs ? packed_size(objective.rank) : 1,
-                context.threads()) {
-  context_.comm().collectively([&] { plan(); });
+      loss_sum_(comm_, side.partition, 1, threads_),
+      penalty_sum_(comm_, side.partition, 1, 1),
+      gram_sum_(comm_, side.partition, objective.implicit_prefs ? packed_size(objective.rank) : 1, threads_) {
+  comm_.collectively([&] { plan(); });
 }
 
 /// Splits the own entities into long rows, whose chunks are spread over threads, and tasks of short ones.
@@ -78,7 +84,7 @@ void FactorSolver::plan() {
     begin = end;
     ratings = 0;
   }
-  for (int thread = 0; thread < context_.threads(); ++thread) workspaces_.emplace_back(objective_.rank);
+  for (int thread = 0; thread < threads_; ++thread) workspaces_.emplace_back(objective_.rank);
   if (!long_rows_.empty())
     chunk_sums_.assign(at(kChunksAtATime), AlignedVector<double>(workspaces_.front().sums.size()));
 }
@@ -109,7 +115,7 @@ void FactorSolver::add_long_row(const AlignedVector<double>& gathered, Index e, 
   std::vector<AlignedVector<double>> nodes;
   for (Index first = 0; first < chunks; first += kChunksAtATime) {
     const Index count = std::min(kChunksAtATime, chunks - first);
-    parallel_for(context_.threads(), count, [&](Index chunk, int thread) {
+    parallel_for(threads_, count, [&](Index chunk, int thread) {
       const std::size_t begin = at((first + chunk) * kRatingChunk);
       const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
       auto& chunk_sum = chunk_sums_[at(chunk)];
@@ -207,8 +213,8 @@ void FactorSolver::make_nonnegative(Index lane, double ridge, Workspace& work, s
 
 void FactorSolver::solve(const AlignedVector<double>& gathered, std::span<const double> gram,
                          std::vector<double>& own) {
-  context_.comm().collectively([&] {
-    parallel_for(context_.threads(), static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
+  comm_.collectively([&] {
+    parallel_for(threads_, static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
       Workspace& work = workspaces_[at(thread)];
       for (std::size_t begin = tasks_[at(task)].begin; begin < tasks_[at(task)].end;
            begin += at(kSystemLanes)) {
@@ -233,9 +239,9 @@ void FactorSolver::solve(const AlignedVector<double>& gathered, std::span<const 
 }
 
 double FactorSolver::entity_loss(const AlignedVector<double>& gathered, std::span<const double> gram,
-                                 std::span<const double> x, Index e, Workspace& work) const {
+                                 std::span<const double> x, Index e, LossBuffers& buffers) const {
   const Index rank = objective_.rank;
-  std::copy(x.begin(), x.end(), work.x.begin());
+  std::copy(x.begin(), x.end(), buffers.x.begin());
   double loss = 0;
   // xᵀ(YᵀY)x: every pair once with c = 1, p = 0; the loop below puts the rated ones right.
   for (Index i = 0, entry = 0; !gram.empty() && i < rank; ++i)
@@ -245,11 +251,11 @@ double FactorSolver::entity_loss(const AlignedVector<double>& gathered, std::spa
   const auto values = side_.values_of(e);
   for (std::size_t begin = 0; begin < values.size(); begin += at(kRatingChunk)) {
     const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
-    gathered_products(gathered.data(), rank, others.subspan(begin, length), work.x.data(),
-                      work.products.data());
+    gathered_products(gathered.data(), rank, others.subspan(begin, length), buffers.x.data(),
+                      buffers.products.data());
     for (std::size_t q = 0; q < length; ++q) {
       const double value = values[begin + q];
-      const double product = work.products[q];
+      const double product = buffers.products[q];
       if (objective_.implicit_prefs) {
         const double difference = (value > 0 ? 1.0 : 0.0) - product;
         loss += (1.0 + objective_.alpha * std::fabs(value)) * difference * difference - product * product;
@@ -283,27 +289,20 @@ EntityRange entities_of(const RatingSide& side, Index block) {
 
 double FactorSolver::loss_and_penalty(const AlignedVector<double>& gathered, std::span<const double> gram,
                                       const std::vector<double>& own) {
-  Communicator& comm = context_.comm();
-  std::vector<double> loss = comm.collectively([&] { return std::vector<double>(at(side_.count)); });
-  comm.collectively([&] {
-    const Index rank = objective_.rank;
-    parallel_for(context_.threads(), (side_.count + kTileRows - 1) / kTileRows, [&](Index task, int thread) {
-      for (Index e = task * kTileRows; e < std::min(side_.count, (task + 1) * kTileRows); ++e) {
-        const auto x = std::span(own).subspan(at(e * rank), at(rank));
-        loss[at(e)] = entity_loss(gathered, gram, x, e, workspaces_[at(thread)]) +
-                      penalty_factor_[at(e)] * square_norm(x);
-      }
-    });
-  });
-  return scalar_sum_([&](Index block, std::span<double> out) {
+  const Index rank = objective_.rank;
+  return loss_sum_([&](Index block, std::span<double> out) {
+    LossBuffers buffers{AlignedVector<double>(at(padded_rank(rank))), std::vector<double>(at(kRatingChunk))};
     out[0] = 0;
-    for (auto [e, end] = entities_of(side_, block); e < end; ++e) out[0] += loss[at(e)];
+    for (auto [e, end] = entities_of(side_, block); e < end; ++e) {
+      const auto x = std::span(own).subspan(at(e * rank), at(rank));
+      out[0] += entity_loss(gathered, gram, x, e, buffers) + penalty_factor_[at(e)] * square_norm(x);
+    }
   })[0];
 }
 
 double FactorSolver::penalty(const std::vector<double>& own) {
   const Index rank = objective_.rank;
-  return scalar_sum_([&](Index block, std::span<double> out) {
+  return penalty_sum_([&](Index block, std::span<double> out) {
     out[0] = 0;
     for (auto [e, end] = entities_of(side_, block); e < end; ++e)
       out[0] += penalty_factor_[at(e)] * square_norm(std::span(own).subspan(at(e * rank), at(rank)));

@@ -59,12 +59,14 @@ class FactorSolver {
     AlignedVector<double> rhs;
     AlignedVector<double> kept_matrices;  ///< before factorisation
     AlignedVector<double> kept_rhs;
-    AlignedVector<double> x;  ///< padded
     std::vector<double> weights;
     std::vector<double> coefficients;
-    std::vector<double> products;
     std::vector<double> dense;
     std::vector<double> dense_rhs;
+  };
+  struct LossBuffers {
+    AlignedVector<double> x;  ///< padded
+    std::vector<double> products;
   };
   struct Task {
     std::size_t begin;
@@ -82,9 +84,10 @@ class FactorSolver {
   void make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const;
   void clear_lanes(Index first, Workspace& work) const;
   double entity_loss(const AlignedVector<double>& gathered, std::span<const double> gram,
-                     std::span<const double> x, Index e, Workspace& work) const;
+                     std::span<const double> x, Index e, LossBuffers& buffers) const;
 
-  Context context_;
+  Communicator comm_;
+  int threads_;  ///< as many as the work is worth
   FactorObjective objective_;
   const RatingSide& side_;
   std::vector<double> penalty_factor_;    ///< λ·n, one an own entity
@@ -93,7 +96,8 @@ class FactorSolver {
   std::vector<Task> tasks_;            ///< runs of short_rows_
   std::vector<Workspace> workspaces_;  ///< one a thread
   std::vector<AlignedVector<double>> chunk_sums_;
-  CanonicalSum scalar_sum_;
+  CanonicalSum loss_sum_;
+  CanonicalSum penalty_sum_;
   CanonicalSum gram_sum_;
 };
 
