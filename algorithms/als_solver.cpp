@@ -16,10 +16,10 @@ namespace firesteel {
 namespace {
 
 constexpr Index kTaskRatings = 8192;
-constexpr Index kThreadMultiplications = 500'000;  // about 100 microseconds
-constexpr Index kChunksAtATime = 64;               // a power of two: whole nodes of the tree
-constexpr double kSingularPivot = 0x1p-40;         // of the diagonal entry: below it a pivot is rounding
-constexpr double kRidge = 0x1p-30;                 // of the largest diagonal entry
+constexpr Index kThreadMultiplications = 2'000'000;  // about 100 microseconds
+constexpr Index kChunksAtATime = 64;                 // a power of two: whole nodes of the tree
+constexpr double kSingularPivot = 0x1p-40;           // of the diagonal entry: below it a pivot is rounding
+constexpr double kRidge = 0x1p-30;                   // of the largest diagonal entry
 
 constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
