@@ -66,6 +66,7 @@ class LibsvmParser {
       : text_(text),
         first_index_(options.zero_based ? 0 : 1),
         columns_(columns),
+        end_index_(options.num_features || options.expected != nullptr ? columns : kMaxFeatures),
         scoring_(options.expected != nullptr),
         may_drop_(options.missing == "drop"),
         keep_labels_(text.has_labels && options.label_use != ReadOptions::Label::ignored),
@@ -91,7 +92,7 @@ class LibsvmParser {
       }
       if (number.ec != std::errc()) index = kMaxFeatures + first_index_;
       index -= first_index_;
-      if (index < 0 || index <= last || index >= columns_) throw bad_index(extent, text, p, index, last);
+      if (index < 0 || index <= last || index >= end_index_) throw bad_index(extent, text, p, index, last);
       double value = 0;
       const char* end = read_number(number.ptr + 1, text_end, value);
       if (end == nullptr || !ends_word(*end)) throw not_an_entry(extent, text, p);
@@ -105,6 +106,9 @@ class LibsvmParser {
       last = index;
       p = end;
     }
+    if (last >= columns_)  // the first sweep saw the last index of every line
+      throw Error(ErrorCode::io_failed, text_.files.path(extent.file) + " changed while it was read",
+                  {extent.file, extent.begin + (p - text)});
     part.lengths.push_back(static_cast<Index>(part.indices.size() - before));
     while (*p != '\n') ++p;
     return p + 1;
@@ -146,7 +150,7 @@ class LibsvmParser {
     return text_.error(extent, p - text,
                        got + " is beyond " +
                            (scoring_ ? "the model's " + std::to_string(columns_) + " features"
-                                     : std::to_string(columns_) + " features (--num-features)"));
+                                     : std::to_string(end_index_) + " features (--num-features)"));
   }
 
   void not_finite(const TextExtent& extent, const char* text, const char* p, double value, Index row) {
@@ -162,6 +166,7 @@ class LibsvmParser {
   const LibsvmText& text_;
   Index first_index_;
   Index columns_;
+  Index end_index_;  ///< what an index must be below; columns_ follow from the text where nobody set it
   bool scoring_;
   bool may_drop_;
   bool keep_labels_;
@@ -223,7 +228,9 @@ LibsvmText open_libsvm(const Context& context, const ReadOptions& options,
 
 Index count_features(const LibsvmText& text, const ReadOptions& options) {
   if (options.expected != nullptr) return options.expected_features;
-  const Index found = text.index.largest_index + (options.zero_based ? 1 : 0);
+  // An index 0 that should not be is left to the second sweep, which says where it stands.
+  const Index largest = std::min(text.index.largest_index, kMaxFeatures);
+  const Index found = largest < 0 ? 0 : std::max<Index>(1, largest + (options.zero_based ? 1 : 0));
   const Index columns = options.num_features.value_or(std::min(found, kMaxFeatures));
   if (columns < 1)
     throw bad_input(text.files.path(0) + " has no feature columns: no line holds an index:value pair");

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <random>
+
+#include "text_fixture.hpp"
+
+namespace firesteel {
+namespace {
+
+using Libsvm = testing::TextTest;
+using Label = ReadOptions::Label;
+using Numbers = std::vector<double>;
+using Texts = std::vector<std::string>;
+
+ReadOptions options_for(const std::string& path, Label label = Label::required) {
+  ReadOptions options;
+  options.inputs = {path};
+  options.label_use = label;
+  return options;
+}
+
+TEST_F(Libsvm, reads_sparse_rows_and_labels) {
+  const auto path =
+      write("a.libsvm", "+1 1:0.5 3:2 # note 9:9\n# 77:1 alone\n\n-1  2:1e-3 \r\n  \n0\n2 qid:7 4:-1");
+  const auto rows = read_rows(context, options_for(path)).rows;
+  EXPECT_TRUE(rows.sparse());
+  EXPECT_EQ(rows.columns(), 4);
+  EXPECT_TRUE(rows.schema.names.empty());
+  EXPECT_EQ(all_numbers(rows.labels), (Numbers{1, -1, 0, 2}));
+  EXPECT_EQ(all_values(rows), (Numbers{.5, 0, 2, 0, 0, 1e-3, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1}));
+  EXPECT_EQ(rows.rows_used, 4);
+}
+
+TEST_F(Libsvm, width_is_the_largest_index_or_what_is_asked) {
+  auto options = options_for(write("a.txt", "1 1:1\n0 7:1\n1 2:1\n"));
+  EXPECT_EQ(read_rows(context, options).rows.columns(), 7);
+  options.num_features = 10;
+  EXPECT_EQ(read_rows(context, options).rows.columns(), 10);
+  options.num_features = 6;
+  EXPECT_EQ(error_of(options), "a.txt:2: index 7 is beyond 6 features (--num-features)");
+  options.num_features.reset();
+  options.zero_based = true;
+  EXPECT_EQ(read_rows(context, options).rows.columns(), 8);
+}
+
+TEST_F(Libsvm, says_what_is_wrong) {
+  EXPECT_EQ(error_of(options_for(write("a.svm", "1 0:1\n"))),
+            "a.svm:1: index 0, but indices count from 1: if these count from 0, say --zero-based");
+  EXPECT_EQ(last_code, ErrorCode::bad_input);
+  EXPECT_EQ(error_of(options_for(write("b.svm", "1 1:1\n\n1 3:1 2:1\n"))),
+            "b.svm:3: index 2 after index 3: indices must ascend; sort the entries of the line");
+  EXPECT_EQ(error_of(options_for(write("c.svm", "1 3:1 3:1\n"))),
+            "c.svm:1: index 3 after index 3: indices must ascend; sort the entries of the line");
+  EXPECT_EQ(error_of(options_for(write("d.svm", "1 1:x\n"))), "d.svm:1: expected index:value, got '1:x'");
+  EXPECT_EQ(error_of(options_for(write("e.svm", "1 1:1 word\n"))),
+            "e.svm:1: expected index:value, got 'word'");
+  EXPECT_EQ(error_of(options_for(write("f.svm", "1 1:inf\n"))),
+            "f.svm:1: expected a finite number, got '1:inf'");
+  EXPECT_EQ(error_of(options_for(write("g.svm", "1 1:nan\n"))),
+            "g.svm:1: the value is missing ('1:nan'); say --missing drop");
+  EXPECT_EQ(error_of(options_for(write("h.svm", "1 1:1\nb 1:1\n"))),
+            "h.svm:2: expected a finite number as label, got 'b'");
+  EXPECT_EQ(error_of(options_for(write("i.svm", "1 1:1\n2:1\n"))), "i.svm:2: expected a label, got '2:1'");
+  EXPECT_EQ(error_of(options_for(write("j.svm", ""))), "j.svm is empty");
+  EXPECT_EQ(error_of(options_for(write("k.svm", "1\n0\n"))),
+            "k.svm has no feature columns: no line holds an index:value pair");
+  EXPECT_EQ(error_of(options_for(write("l.svm", "1 99999999999999999999:1\n"))),
+            "l.svm:1: index 99999999999999999999 is beyond 2147483647 features (--num-features)");
+  EXPECT_EQ(error_of(options_for(write("m.svm", "1:1\n"))),
+            "m.svm has no labels: its first line begins with an index:value pair");
+}
+
+TEST_F(Libsvm, missing_values_can_be_dropped) {
+  auto options = options_for(write("a.svm", "1 1:1 2:2\n0 1:nan 2:3\n"));
+  options.missing = "drop";
+  const auto rows = read_rows(context, options).rows;
+  EXPECT_EQ(rows.rows_used, 1);
+  EXPECT_EQ(all_values(rows), (Numbers{1, 2, 0, 0}));
+}
+
+TEST_F(Libsvm, labels_may_be_texts_or_absent) {
+  const auto rows = read_rows(context, options_for(write("a.svm", "spam 1:1\nham 2:1\n"))).rows;
+  EXPECT_EQ(all_texts(rows.labels), (Texts{"spam", "ham"}));
+  const auto unlabelled = read_rows(context, options_for(write("b.svm", "1:1\n2:5\n"), Label::optional)).rows;
+  EXPECT_FALSE(unlabelled.has_labels);
+  EXPECT_EQ(all_values(unlabelled), (Numbers{1, 0, 0, 5}));
+}
+
+TEST_F(Libsvm, scoring_takes_fewer_columns_and_refuses_more) {
+  FeatureSchema model;
+  auto options = options_for(write("a.svm", "1 1:1\n0 2:5\n"), Label::optional);
+  options.expected = &model;
+  options.expected_features = 4;
+  EXPECT_EQ(all_values(read_rows(context, options).rows), (Numbers{1, 0, 0, 0, 0, 5, 0, 0}));
+  options.expected_features = 1;
+  EXPECT_EQ(error_of(options), "a.svm:2: index 2 is beyond the model's 1 features");
+}
+
+TEST_F(Libsvm, what_it_cannot_hold_is_said) {
+  auto options = options_for(write("a.svm", "1 1:1\n"));
+  options.weight = "w";
+  EXPECT_EQ(error_of(options),
+            "a.svm is LIBSVM text, which has no named columns: --weight w cannot be read from it");
+  EXPECT_EQ(rating_error_of(options_for(directory + "/a.svm")),
+            "a.svm is LIBSVM text, which has no users and items: expected CSV or HDF5");
+}
+
+TEST_F(Libsvm, format_is_told_by_the_first_bytes) {
+  EXPECT_EQ(detect_format(write("a", "# c\n\n-1 3:1 11:1\n"), {}), "libsvm");
+  EXPECT_EQ(detect_format(write("b", "3:1 11:1\n"), {}), "libsvm");
+  EXPECT_EQ(detect_format(write("c.txt", "time,x\n12:30,4\n"), {}), "csv");
+  EXPECT_EQ(detect_format(write("d.data", "5.1,3.5,Iris\n"), {}), "csv");
+  EXPECT_EQ(detect_format(write("e", "\x89HDF\r\n\x1a\n"), {}), "hdf5");
+  ReadOptions given;
+  given.format = "libsvm";
+  EXPECT_EQ(detect_format("x.csv", given), "libsvm");
+  given.format = "parquet";
+  EXPECT_THROW(detect_format("x.csv", given), Error);
+}
+
+TEST_F(Libsvm, random_rows_read_the_same_on_any_number_of_ranks) {
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 30; ++round) {
+    const std::size_t rows = 1 + random() % 300;
+    const std::size_t columns = 1 + random() % 40;
+    Numbers values(rows * columns, 0.0);
+    Numbers labels;
+    Index largest = 0;
+    std::string text;
+    for (std::size_t row = 0; row < rows; ++row) {
+      labels.push_back(static_cast<double>(random() % 3));
+      text += std::to_string(random() % 1 + static_cast<std::uint64_t>(labels.back()));
+      for (std::size_t column = 0; column < columns; ++column) {
+        if (random() % 4 != 0) continue;
+        values[row * columns + column] = static_cast<double>(random() % 1000) / 16;
+        text += " " + std::to_string(column + 1) + ":" + std::to_string(values[row * columns + column]);
+        largest = std::max(largest, static_cast<Index>(column) + 1);
+      }
+      text += random() % 5 == 0 ? " # as 99:1 says\r\n" : "\n";
+      if (random() % 9 == 0) text += "  # 88:1\n";
+      if (random() % 9 == 0) text += " \n";
+    }
+    if (largest == 0) continue;
+    auto options = options_for(write("random.svm", text));
+    EXPECT_EQ(read_rows(context, options).rows.columns(), largest);
+    options.num_features = static_cast<Index>(columns);
+    const auto read = read_rows(context, options).rows;
+    ASSERT_EQ(all_values(read), values) << text;
+    ASSERT_EQ(all_numbers(read.labels), labels);
+  }
+}
+
+}  // namespace
+}  // namespace firesteel
