@@ -69,7 +69,8 @@ class RecordIntoTiles {
 
   /// Parses one record; returns the byte past it.
   const char* operator()(const RecordSite& site) const {
-    const TextDialect& dialect = table_.index.dialect;
+    const TextDialect dialect = table_.index.dialect;  // a copy that no store can alias
+    const Index* const uses = use_.data();
     const char* p = site.record;
     while (dialect.blank_runs && (*p == ' ' || *p == '\t')) ++p;
     Scalar* const cells = out_.tiles.tile(site.row / kTileRows) + site.row % kTileRows;
@@ -77,8 +78,8 @@ class RecordIntoTiles {
     std::size_t column = 0;
     do {
       if (column == columns) throw ragged(site, p);
-      while (dialect.is_blank(*p)) ++p;
-      const Index use = use_[column];
+      while (*p <= ' ' && dialect.is_blank(*p)) ++p;
+      const Index use = uses[column];
       double value;
       const char* end = use >= 0 ? read_number(p, site.text_end, value) : nullptr;
       if (end != nullptr && ends_field(end, dialect) && std::isfinite(static_cast<Scalar>(value))) {

@@ -57,7 +57,7 @@ inline int append_all_digits(const char* text, std::uint64_t& mantissa) {
 inline const char* read_number(const char* text, const char* limit, double& value) {
   const char* p = text;
   const bool negative = *p == '-';
-  if (negative || *p == '+') ++p;
+  p += static_cast<int>(negative) | static_cast<int>(*p == '+');  // signs are not predictable: no branch
   std::uint64_t mantissa = 0;
   int digits = detail::append_all_digits(p, mantissa);
   p += digits;
@@ -73,7 +73,8 @@ inline const char* read_number(const char* text, const char* limit, double& valu
   if (!plain || p > limit) return detail::read_any_number(text, limit, value);
   const double magnitude =
       static_cast<double>(mantissa) / detail::kPowersOfTen[static_cast<std::size_t>(-exponent)];
-  value = negative ? -magnitude : magnitude;
+  value = std::bit_cast<double>(std::bit_cast<std::uint64_t>(magnitude) |
+                                static_cast<std::uint64_t>(negative) << 63);
   return p;
 }
 
