@@ -15,9 +15,11 @@ namespace firesteel {
 
 namespace {
 
-/// Newton up to so many parameters (docs/decisions: measured); its Hessian then costs less than the passes
-/// that it saves.
-constexpr Index kNewtonParameters = 300;
+/// Newton, where a Hessian costs about as much as a pass over the data (few parameters), or where rows times
+/// parameters² is so little that its certain convergence is worth more (docs/decisions/: measured).
+constexpr Index kFewParameters = 64;
+constexpr Index kNewtonParameters = 500;
+constexpr double kSmallWork = 1e9;
 /// Above, its Hessian does not belong into one rank's memory.
 constexpr Index kNewtonLimit = 20000;
 
@@ -129,9 +131,16 @@ std::vector<double> penalty_weights(const LogisticRegression& learner, const Pro
   return weights;
 }
 
-std::string choose_solver(const LogisticRegression& learner, Index parameters, bool absolute) {
+bool newton_is_faster(Index rows, Index parameters) {
+  const auto count = static_cast<double>(parameters);
+  return parameters <= kFewParameters ||
+         (parameters <= kNewtonParameters && static_cast<double>(rows) * count * count <= kSmallWork);
+}
+
+std::string choose_solver(const LogisticRegression& learner, Index rows, Index parameters, bool absolute) {
   std::string solver = learner.solver;
-  if (solver == "auto") solver = parameters <= kNewtonParameters ? "newton" : (absolute ? "owlqn" : "lbfgs");
+  if (solver == "auto")
+    solver = newton_is_faster(rows, parameters) ? "newton" : (absolute ? "owlqn" : "lbfgs");
   if (solver == "lbfgs" && absolute)
     throw agreed_parameter(
         "--solver lbfgs cannot minimise an L1 penalty (--elastic-net-param above 0): use owlqn, newton or "
@@ -220,7 +229,7 @@ LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
        .fit_intercept = fit_intercept,
        .l2 = penalty_weights(learner, problem, reg_param * (1 - elastic_net_param), true)});
   if (absolute) l1.resize(size_of(objective.size()), 0.0);
-  const std::string chosen = choose_solver(learner, objective.size(), absolute);
+  const std::string chosen = choose_solver(learner, data.partition.rows(), objective.size(), absolute);
   const auto optimizer = make_optimizer(chosen, objective, std::move(l1), tol);
 
   OptimizerState state = optimizer->start(start_point(problem, objective.size(), fit_intercept));

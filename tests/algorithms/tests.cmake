@@ -8,3 +8,10 @@ set_tests_properties(als.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMPI_A
                                          TIMEOUT 60)
 firesteel_add_test(logistic_conformance SOURCES algorithms/logistic_conformance_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2)
 firesteel_add_test(kmeans SOURCES algorithms/kmeans_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
+firesteel_add_test(logistic SOURCES algorithms/logistic_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
+# All of it again with AVX2 kernels: the same stored digests.
+add_test(NAME logistic.avx2 COMMAND logistic_test WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+set_tests_properties(
+  logistic.avx2
+  PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+             TIMEOUT 60)
