@@ -59,6 +59,18 @@ bool inside_slurm_step() {
   return step >= 0 && step < kSpecialSteps;
 }
 
+Launcher find_launcher() {
+  Launcher found;
+  found.mpirun = std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"})
+    if (const Index rank = environment_number(name, -1); rank >= 0) {
+      found.rank = static_cast<int>(rank);
+      return found;
+    }
+  if (inside_slurm_step()) found.rank = static_cast<int>(environment_number("SLURM_PROCID", 0));
+  return found;
+}
+
 std::string mpirun_path() { return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun"; }
 
 std::string own_path() {
@@ -99,27 +111,22 @@ extern "C" void pass_stop(int) {
 
 }  // namespace
 
-bool under_mpirun() {
-  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
-}
-
-int launcher_rank() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"})
-    if (const Index rank = environment_number(name, -1); rank >= 0) return static_cast<int>(rank);
-  return inside_slurm_step() ? static_cast<int>(environment_number("SLURM_PROCID", 0)) : 0;
+const Launcher& launcher() {
+  static const Launcher found = find_launcher();
+  return found;
 }
 
 void prepare_mpi_environment() {
   set_unless_set("OMPI_MCA_orte_execute_quiet", "1");
   const bool other_launcher = std::getenv("PMI_RANK") != nullptr || inside_slurm_step();
-  const bool alone = !under_mpirun() && !other_launcher;
+  const bool alone = !launcher().mpirun && !other_launcher;
   if (alone) set_unless_set("OMPI_MCA_ess_singleton_isolated", "1");
   const Index size = environment_number("OMPI_COMM_WORLD_SIZE", alone ? 1 : 0);
   const Index on_node = environment_number("OMPI_COMM_WORLD_LOCAL_SIZE", alone ? 1 : -1);
   if (size != on_node) return;
   if (std::getenv("OMPI_MCA_pml") == nullptr && std::getenv("OMPI_MCA_btl") == nullptr) {
     set_unless_set("OMPI_MCA_pml", "ob1");
-    set_unless_set("OMPI_MCA_btl", "self,vader");
+    set_unless_set("OMPI_MCA_btl", on_node > 1 ? "self,vader" : "self");
   }
   if (on_node > usable_cpus()) set_unless_set("OMPI_MCA_mpi_yield_when_idle", "1");
   if (on_node > 1 && !can_copy_between_processes())
@@ -127,7 +134,7 @@ void prepare_mpi_environment() {
 }
 
 std::string split_job_explanation(int world_size) {
-  if (world_size != 1 || std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return {};
+  if (world_size != 1 || launcher().mpirun) return {};
   Index meant = 1;
   for (const char* name : {"PMI_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE"})
     meant = std::max(meant, environment_number(name, 1));

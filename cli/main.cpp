@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line: checks the words, starts MPI where the command needs it, runs one verb and ends every
 // rank with one exit code and at most one message.
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -50,7 +52,7 @@ void take_ranks(Invocation& invocation) {
     invocation.ranks = ranks_of(words.front().substr(8));
     words.erase(words.begin());
   }
-  if (invocation.ranks && under_mpirun())
+  if (invocation.ranks && launcher().mpirun)
     throw bad_parameter("--ranks starts mpirun itself: leave out either mpirun or --ranks");
 }
 
@@ -91,7 +93,7 @@ void check_invocation(Invocation& invocation) {
 
 /// Prints what needs no MPI, once, whatever the number of processes. Returns the exit code.
 int print_answer(const std::string& text) {
-  if (launcher_rank() != 0) return 0;
+  if (launcher().rank != 0) return 0;
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return 0;
   print_error(std::string("stdout: cannot write: ") + std::strerror(errno));
   return static_cast<int>(ErrorCode::io_failed);
@@ -140,7 +142,7 @@ int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
   try {
     context.emplace(ContextOptions{.threads = job.threads, .monitor = monitor});
     const std::string split = split_job_explanation(context->size());
-    if (!split.empty() && launcher_rank() != 0) return static_cast<int>(ErrorCode::bad_parameter);
+    if (!split.empty() && launcher().rank != 0) return static_cast<int>(ErrorCode::bad_parameter);
     if (!split.empty()) throw bad_parameter(split);
     context->comm().agree(word_failure);
     run_job(*context, *monitor, job);
@@ -148,13 +150,15 @@ int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
   } catch (...) {
     monitor->clear_bar();
     const Error error = to_error(std::current_exception());
-    if (context && under_mpirun()) end_ranks(context->comm(), error);
-    return end_alone(error);
+    if (context && launcher().mpirun) end_ranks(context->comm(), error);
+    // Without the usual clean-up: a library whose write failed may fail again in its own.
+    const int code = end_alone(error);
+    _exit(code);
   }
 }
 
 int run(std::vector<std::string> words) {
-  prepare_ending(under_mpirun());
+  prepare_ending(launcher().mpirun);
   Invocation invocation;
   invocation.words = std::move(words);
   std::exception_ptr word_failure;
@@ -163,7 +167,7 @@ int run(std::vector<std::string> words) {
   } catch (...) {
     word_failure = std::current_exception();
   }
-  if (word_failure && !under_mpirun()) return end_alone(to_error(word_failure));
+  if (word_failure && !launcher().mpirun) return end_alone(to_error(word_failure));
   if (!word_failure && !invocation.answer.empty()) return print_answer(invocation.answer);
   if (!word_failure && invocation.ranks) return run_under_mpirun(*invocation.ranks, invocation.words);
   return run_with_mpi(invocation.job, word_failure);

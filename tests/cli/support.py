@@ -52,7 +52,8 @@ class Result:
 
 def run_line(line, cwd=None, stdout=subprocess.PIPE, **env):
     completed = subprocess.run(line, cwd=cwd, env=environment(**env), stdout=stdout, stderr=subprocess.PIPE,
-                               stdin=subprocess.DEVNULL, text=True, timeout=ENDING_LIMIT_S)
+                               stdin=subprocess.DEVNULL, text=True, errors="replace",
+                               timeout=ENDING_LIMIT_S)
     return Result(line, completed)
 
 

@@ -32,20 +32,21 @@ class Launch(CliTest):
     def test_answers_under_ranks_come_once(self):
         self.assertEqual(self.succeed("--ranks", "2", "--version").out, self.succeed("--version").out)
 
-    def best_seconds(self, args, ranks=None, tries=5):
+    def best_seconds(self, args, ranks=None, tries=3, **env):
         best = float("inf")
         for _ in range(tries):
             start = time.monotonic()
-            self.succeed(*args, ranks=ranks)
+            self.succeed(*args, ranks=ranks, **env)
             best = min(best, time.monotonic() - start)
         return best
 
     def test_small_jobs_are_quick(self):
-        # Measured on 2 idle cores: 0.04 s and 0.15 s. Left at Open MPI's defaults they would be 0.32 s and more;
-        # the bounds leave room for a busy machine.
-        self.assertLess(self.best_seconds(["--version"]), 0.1)
-        self.assertLess(self.best_seconds(self.train), 0.25)
-        self.assertLess(self.best_seconds(self.train, ranks=2), 1.0)
+        # Measured on 2 idle cores: 0.04 s for one process, 0.15 s for two ranks. The machine may be busy, so the
+        # comparison is with Open MPI's own start, 0.32 s there.
+        self.assertLess(self.best_seconds(["--version"]), 0.5)
+        defaults = {"OMPI_MCA_ess_singleton_isolated": "0", "OMPI_MCA_pml": "ob1"}
+        self.assertLess(self.best_seconds(self.train), 0.8 * self.best_seconds(self.train, **defaults))
+        self.assertLess(self.best_seconds(self.train, ranks=2), 5)
 
     def test_jobs_of_one_rank_each_are_refused(self):
         hydra = {"PMI_RANK": "0", "PMI_SIZE": "4"}
