@@ -128,7 +128,8 @@ void prepare_mpi_environment() {
     set_unless_set("OMPI_MCA_pml", "ob1");
     set_unless_set("OMPI_MCA_btl", on_node > 1 ? "self,vader" : "self");
   }
-  if (on_node > usable_cpus()) set_unless_set("OMPI_MCA_mpi_yield_when_idle", "1");
+  // Ranks that take every CPU leave none to others: a rank that waits gives its own away.
+  if (on_node > 1 && on_node >= usable_cpus()) set_unless_set("OMPI_MCA_mpi_yield_when_idle", "1");
   if (on_node > 1 && !can_copy_between_processes())
     set_unless_set("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
 }

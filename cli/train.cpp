@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <variant>
-
 #include "firesteel/cli/json.hpp"
+#include "firesteel/cli/matrix_file.hpp"
 #include "firesteel/cli/steps.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/io/model_file.hpp"
@@ -30,23 +29,6 @@ class MatrixFinder final : public ParameterVisitor {
   std::string_view name_;
 };
 
-/// Reads a CSV file without header, one matrix row a line, onto every rank.
-Matrix read_matrix(const Run& run, const std::string& path) {
-  ReadOptions options;
-  options.inputs = {path};
-  options.format = "csv";
-  options.header = false;
-  options.label_use = ReadOptions::Label::ignored;
-  const RowInput input = read_rows(run.context, options);
-  const auto* tiles = std::get_if<DenseTiles<double>>(&input.rows.features);
-  std::vector<double> own;
-  for (Index row = 0; tiles != nullptr && row < input.rows.local_rows(); ++row)
-    for (Index column = 0; column < tiles->columns(); ++column) own.push_back(tiles->at(row, column));
-  Matrix matrix{input.rows.partition.rows(), input.rows.columns(),
-                run.context.comm().allgatherv(std::span<const double>(own))};
-  return matrix;
-}
-
 /// A number of clusters that was asked for must be that of the initial centres; said before data are read.
 void check_number_of_centres(Job& job, const std::string& path, Index centres) {
   if (!job.k_named) return;
@@ -59,7 +41,7 @@ void check_number_of_centres(Job& job, const std::string& path, Index centres) {
 /// Fills the parameters that files hold.
 void read_matrix_parameters(const Run& run) {
   for (const auto& file : run.job.matrix_files) {
-    Matrix matrix = read_matrix(run, file.second);
+    Matrix matrix = read_matrix_file(run.context, file.second);
     run.context.comm().collectively([&] {
       check_number_of_centres(run.job, file.second, matrix.rows);
       MatrixFinder finder(file.first);

@@ -92,7 +92,11 @@ class Parameters(CliTest):
         self.write("w.csv", "0,0,0\n10,20,30\n")
         self.fail_with(65, [*self.train, "--init-file", "w.csv"], "3", "2")
         self.write("t.csv", "0,zero\n10,20\n")
-        self.fail_with(65, [*self.train, "--init-file", "t.csv"], "t.csv")
+        self.fail_with(65, [*self.train, "--init-file", "t.csv"], "t.csv:1:2", "'zero'")
+        self.write("r.csv", "0,0\n10\n")
+        self.fail_with(65, [*self.train, "--init-file", "r.csv"], "r.csv:2", ranks=[None])
+        self.write("e.csv", "\n")
+        self.fail_with(65, [*self.train, "--init-file", "e.csv"], "e.csv", ranks=[None])
 
     def test_single_precision(self):
         double = self.succeed(*self.train, "--k", "3").json
