@@ -2,7 +2,8 @@
 """Runs the ```console blocks of a page and compares what they print with what the page says.
 
 In a block, a line that begins "$ " is a command, run by bash in the repository's root; the lines below it are its output
-(stdout and stderr together). "..." alone on a line stands for any lines; numbers followed by " s" stand for any such number.
+(stdout and stderr together). "..." alone on a line stands for any lines; times and digests stand for any, and the line that says where ranks and threads run, which
+depends on the machine, is left out.
 Usage: run_console.py SOURCE_DIRECTORY BINARY_DIRECTORY PAGE.md [--write]
 --write puts the present output into the page in place of the old one.
 """
@@ -15,20 +16,27 @@ import sys
 root, binaries, page = (pathlib.Path(word).resolve() for word in sys.argv[1:4])
 write = "--write" in sys.argv
 environment = dict(os.environ, PATH=f"{binaries}:{os.environ['PATH']}")
-SECONDS = re.compile(r"\d+(\.\d+)?([eE][-+]?\d+)? ?s\b")
+NUMBER = re.compile(r"\d+(\.\d+)?([eE][-+]?\d+)?")
+DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+MACHINE = re.compile(r"\d+ ranks? x \d+ threads?|warning: .*\b(CPUs?|cores?)\b")
 
 
 def run(command):
     done = subprocess.run(["bash", "-c", command], cwd=root, env=environment, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.stdout.rstrip("\n")
+    return "\n".join(line for line in done.stdout.rstrip("\n").split("\n") if not MACHINE.match(line))
+
+
+def timeless(line):
+    line = DIGEST.sub("DIGEST", line.rstrip())
+    return NUMBER.sub("TIME", line) if line.lstrip().startswith("seconds") else line
 
 
 def same(expected, found):
     pattern = ""
     for line in expected.split("\n"):
-        pattern += r"(?:.*\n)*?" if line.strip() == "..." else re.escape(SECONDS.sub("TIME s", line.rstrip())) + r"\n"
-    lines = "\n".join(SECONDS.sub("TIME s", line.rstrip()) for line in found.split("\n"))
+        pattern += r"(?:.*\n)*?" if line.strip() == "..." else re.escape(timeless(line)) + r"\n"
+    lines = "\n".join(timeless(line) for line in found.split("\n"))
     return re.fullmatch(pattern, lines + "\n") is not None
 
 
