@@ -10,10 +10,10 @@ namespace firesteel {
 
 const std::vector<LearnerEntry>& learners() {
   static const std::vector<LearnerEntry> table{
-      learner_entry<Als>("als", Task::recommendation, "Alternating least squares, explicit or implicit"),
       learner_entry<LogisticRegression>("logistic", Task::classification,
                                         "logistic regression, binary and multinomial, with elastic net"),
       learner_entry<KMeans>("kmeans", Task::clustering, "k-means: Lloyd's algorithm, k-means|| seeding"),
+      learner_entry<Als>("als", Task::recommendation, "alternating least squares, explicit or implicit"),
   };
   return table;
 }

@@ -73,8 +73,8 @@ inline const char* read_number(const char* text, const char* limit, double& valu
   if (!plain || p > limit) return detail::read_any_number(text, limit, value);
   const double magnitude =
       static_cast<double>(mantissa) / detail::kPowersOfTen[static_cast<std::size_t>(-exponent)];
-  value = std::bit_cast<double>(std::bit_cast<std::uint64_t>(magnitude) |
-                                static_cast<std::uint64_t>(negative) << 63);
+  value = std::bit_cast<double>(std::bit_cast<std::uint64_t>(magnitude) | static_cast<std::uint64_t>(negative)
+                                                                              << 63);
   return p;
 }
 
