@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/factor_kernels.hpp"
@@ -24,20 +25,21 @@ bool better(const Match& a, const Match& b) {
   return a.score > b.score || (a.score == b.score && a.position < b.position);
 }
 
-/// The best `top` of a stream of matches: a heap with the worst kept one in front.
+/// The best `top` of a stream of matches that come by ascending position, so that an equal score is never
+/// better: a heap with the worst kept one in front.
 class BoundedHeap {
  public:
   explicit BoundedHeap(Index top) : top_(at(top)) { kept_.reserve(top_); }
 
   void offer(Match match) {
-    if (kept_.size() < top_) {
-      kept_.push_back(match);
-      std::push_heap(kept_.begin(), kept_.end(), better);
-    } else if (better(match, kept_.front())) {
+    if (match.score <= worst_) return;
+    if (kept_.size() == top_) {
       std::pop_heap(kept_.begin(), kept_.end(), better);
-      kept_.back() = match;
-      std::push_heap(kept_.begin(), kept_.end(), better);
+      kept_.pop_back();
     }
+    kept_.push_back(match);
+    std::push_heap(kept_.begin(), kept_.end(), better);
+    if (kept_.size() == top_) worst_ = kept_.front().score;
   }
   const std::vector<Match>& sorted() {
     std::sort_heap(kept_.begin(), kept_.end(), better);
@@ -46,6 +48,7 @@ class BoundedHeap {
 
  private:
   std::size_t top_;
+  double worst_ = -std::numeric_limits<double>::infinity();  ///< of the kept ones, once there are `top`
   std::vector<Match> kept_;
 };
 
