@@ -168,6 +168,11 @@ void AtomicFile::write_at(Index offset, std::span<const std::byte> bytes) const 
   write_fully(file_.get(), path_, offset, bytes);
 }
 
+void AtomicFile::resize(Index bytes) const {
+  while (::ftruncate(file_.get(), bytes) != 0)
+    if (errno != EINTR) throw write_failed(path_, errno);
+}
+
 void AtomicFile::sync() { sync_file(file_.get(), path_); }
 
 void AtomicFile::commit() {

@@ -56,6 +56,8 @@ class AtomicFile {
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
   /// Writes at a byte offset. Safe to call from several threads.
   void write_at(Index offset, std::span<const std::byte> bytes) const;
+  /// Sets the length: a longer file is filled with zeros.
+  void resize(Index bytes) const;
   /// Brings what was written to the disk.
   void sync();
   /// Makes the file appear. Call once, last.
@@ -80,8 +82,8 @@ class SharedAtomicFile {
   /// Writes this rank's bytes at an offset. Local: call inside collectively(). Safe to call from several
   /// threads. Throws io_failed (74).
   void write_at(Index offset, std::span<const std::byte> bytes) const;
-  /// The temporary file's name, the same on all ranks, for libraries that open files by name.
-  const std::string& temporary_path() const { return temporary_; }
+  /// Sets the length. Local, on rank 0 alone.
+  void resize(Index bytes) const { owned_->resize(bytes); }
   /// Every rank syncs, then rank 0 makes the file appear. Collective; throws io_failed (74) on all ranks if
   /// one fails, and the old file stays.
   void commit();

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "firesteel/core/error.hpp"
-#include "firesteel/io/hdf5_handle.hpp"
+#include "firesteel/io/hdf5_image.hpp"
 
 namespace firesteel {
 
@@ -31,10 +31,11 @@ Datatype stored_type(const OutputArray& array) {
 /// Lays out the arrays; returns where in the file each begins.
 class Layout {
  public:
-  Layout(const std::string& file_name, std::string path) : path_(std::move(path)) {
+  Layout(std::string path, std::size_t array_bytes, std::size_t metadata_bytes) : path_(std::move(path)) {
     const PropertyList creation = file_creation();
     const PropertyList access = file_access();
-    file_ = File(H5Fcreate(file_name.c_str(), H5F_ACC_TRUNC, creation, access));
+    image_.use(access, array_bytes, metadata_bytes);
+    file_ = File(H5Fcreate("arrays", H5F_ACC_TRUNC, creation, access));
     check(file_.valid(), "H5Fcreate");
   }
 
@@ -73,9 +74,9 @@ class Layout {
     }
   }
 
-  void close() {
-    check(H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0, "H5Fflush");
+  const Image& close() {
     check(file_.close(), "H5Fclose");
+    return image_;
   }
 
  private:
@@ -105,8 +106,33 @@ class Layout {
   }
 
   std::string path_;
+  Image image_;  // before the file, which is closed into it
   File file_;
 };
+
+std::size_t array_bytes(const std::vector<OutputArray>& arrays) {
+  std::size_t bytes = 0;
+  for (const auto& array : arrays) {
+    std::size_t count = array.value_bytes();
+    for (const Index extent : array.shape) count *= static_cast<std::size_t>(extent);
+    bytes += count;
+  }
+  return bytes;
+}
+
+/// More than HDF5 needs for what is not an array.
+std::size_t metadata_bytes(const std::vector<OutputArray>& arrays,
+                           const std::vector<OutputAttribute>& attributes) {
+  std::size_t bytes = std::size_t{1} << 16;
+  for (const auto& array : arrays) bytes += 4096 + 2 * array.name.size();
+  for (const auto& attribute : attributes) {
+    std::size_t longest = sizeof(std::int64_t);
+    if (const auto* texts = std::get_if<std::vector<std::string>>(&attribute.values))
+      for (const auto& text : *texts) longest = std::max(longest, text.size());
+    bytes += 4096 + 2 * longest * static_cast<std::size_t>(column_size(attribute.values));
+  }
+  return bytes;
+}
 
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
 
@@ -134,10 +160,12 @@ ArrayFile::ArrayFile(Communicator& comm, const std::string& path, const std::vec
     for (const auto& array : arrays) value_bytes_.push_back(array.value_bytes());
     if (comm.rank() != 0) return;
     const Quiet quiet;
-    Layout layout(file_.temporary_path(), path);
+    Layout layout(path, array_bytes(arrays), metadata_bytes(arrays, attributes));
     for (std::size_t i = 0; i < arrays.size(); ++i) offsets_[i] = layout.add(arrays[i]);
     for (const auto& attribute : attributes) layout.add(attribute);
-    layout.close();
+    const Image& image = layout.close();
+    file_.resize(static_cast<Index>(image.length()));
+    file_.write_at(0, image.bytes());
   });
   comm.broadcast(std::span(offsets_), 0);
 }

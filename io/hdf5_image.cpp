@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/hdf5_image.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +13,7 @@ namespace firesteel::hdf5 {
 
 namespace {
 constexpr std::size_t kIncrement = std::size_t{1} << 16;
+constexpr std::size_t kLargeArrays = std::size_t{16} << 20;
 constexpr std::size_t kEndOfFileOffset = 28;  // in a superblock of version 2 with 8-byte offsets
 }  // namespace
 
@@ -43,7 +45,9 @@ struct Image::Memory {
 Image::Image() : memory_(std::make_unique<Memory>()) {}
 Image::~Image() { std::free(memory_->data); }
 
-void Image::use(const PropertyList& access) {
+void Image::use(const PropertyList& access, std::size_t array_bytes, std::size_t metadata_bytes) {
+  if (array_bytes > kLargeArrays && H5Pset_meta_block_size(access, metadata_bytes) < 0)
+    throw internal_error("H5Pset_meta_block_size failed: " + last_error());
   H5FD_file_image_callbacks_t callbacks{};
   callbacks.image_malloc = Memory::allocate;
   callbacks.image_realloc = Memory::reallocate;
@@ -55,13 +59,16 @@ void Image::use(const PropertyList& access) {
     throw internal_error("HDF5 cannot build a file in memory: " + last_error());
 }
 
-std::span<const std::byte> Image::bytes() const {
-  const auto* data = static_cast<const std::byte*>(memory_->data);
+std::size_t Image::length() const {
   std::uint64_t end = 0;
   if (memory_->length >= kEndOfFileOffset + sizeof end)
-    std::memcpy(&end, data + kEndOfFileOffset, sizeof end);
-  if (end == 0 || end > memory_->length) throw internal_error("HDF5 built no file in memory");
-  return {data, static_cast<std::size_t>(end)};
+    std::memcpy(&end, static_cast<const char*>(memory_->data) + kEndOfFileOffset, sizeof end);
+  if (end == 0) throw internal_error("HDF5 built no file in memory");
+  return end;
+}
+
+std::span<const std::byte> Image::bytes() const {
+  return {static_cast<const std::byte*>(memory_->data), std::min(memory_->length, length())};
 }
 
 }  // namespace firesteel::hdf5

@@ -9,9 +9,11 @@
 
 namespace firesteel::hdf5 {
 
-/// An HDF5 file that is built in memory and taken over when HDF5 closes it. H5Fget_file_image would be
-/// shorter, but in HDF5 1.10 it clears a flag of the superblock without renewing the checksum beside it, and
-/// the image cannot be opened. New memory is zeroed, so that bytes are reproducible.
+/// The metadata of an HDF5 file, built in memory and taken over when HDF5 closes it; arrays are allocated and
+/// not written, that is done by pwrite afterwards. So HDF5 1.10 never meets a full disk: a close that fails
+/// leaves it with a file that crashes the program's end. H5Fget_file_image would be shorter, but it clears a
+/// flag of the superblock without renewing the checksum beside it, and the image cannot be opened. New memory
+/// is zeroed, so that bytes are reproducible.
 class Image {
  public:
   Image();
@@ -19,10 +21,14 @@ class Image {
   Image& operator=(const Image&) = delete;
   ~Image();
 
-  /// Makes `access` build the file here.
-  void use(const PropertyList& access);
-  /// The file's bytes, once it is closed. Throws internal_error where they are no HDF5 file.
+  /// Makes `access` build the file here. Where arrays are large, room for `metadata_bytes` is made before
+  /// them, so that memory holds that part only.
+  void use(const PropertyList& access, std::size_t array_bytes, std::size_t metadata_bytes);
+  /// The file's beginning, arrays as zeros, once it is closed. Throws internal_error where it is no HDF5
+  /// file.
   std::span<const std::byte> bytes() const;
+  /// The whole file's length.
+  std::size_t length() const;
 
  private:
   struct Memory;

@@ -45,7 +45,11 @@ FileLayout look_at_sparse(const Source& source, const std::string& name) {
   return layout;
 }
 
-FileLayout look_at(const Source& source, const std::string& name) {
+FileLayout look_at(const Source& source, const ReadOptions& options) {
+  const std::string& name = options.dataset;
+  if (!source.has(name) && source.has(options.user) && source.has(options.item))
+    source.fail("no array or group '" + name + "', but ratings: read them with --user " + options.user +
+                " --item " + options.item);
   if (!source.has(name))
     source.fail("no array or group '" + name + "' (--dataset); the file holds " +
                 list_names(source.contents()));
@@ -149,7 +153,7 @@ RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
   std::vector<Index> rows;
   for (Index file = 0; file < files.count(); ++file) {
     const Source& source = files.open(file);
-    const FileLayout found = look_at(source, options.dataset);
+    const FileLayout found = look_at(source, options);
     if (file == 0)
       first = found;
     else

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <deque>
 #include <map>
+#include <span>
 #include <type_traits>
 
 #include "firesteel/core/atomic_file.hpp"
@@ -16,9 +17,6 @@ namespace firesteel {
 namespace {
 
 using namespace hdf5;
-
-/// Below this a model is built in memory and written by ourselves, so that a full disk is met in one place.
-constexpr std::size_t kLargestImage = std::size_t{1} << 30;
 
 double positive_zero(double value) { return value == 0.0 ? 0.0 : value; }
 
@@ -67,7 +65,13 @@ struct CheckEntry {
   std::size_t operator()(std::uint64_t value) const { return sizeof value; }
 };
 
-/// Puts entries into an open HDF5 file.
+/// An array's bytes and their place in the file.
+struct ArrayContent {
+  Index offset;
+  std::span<const std::byte> bytes;
+};
+
+/// Puts entries into an open HDF5 file. The record must outlive the writer.
 class Writer {
  public:
   Writer(hid_t file, std::string path) : path_(std::move(path)) {
@@ -81,6 +85,10 @@ class Writer {
     const std::string leaf = slash == std::string::npos ? name : name.substr(slash + 1);
     std::visit([&](const auto& typed) { put_value(group, leaf, typed); }, value);
   }
+
+  const std::vector<ArrayContent>& contents() const { return contents_; }
+  /// Lets go of the file, which can then be closed.
+  void close_groups() { groups_.clear(); }
 
  private:
   void check(bool good, const char* call) const {
@@ -109,14 +117,20 @@ class Writer {
     check(attribute.close(), "H5Aclose");
   }
 
-  void put_dataset(hid_t group, const std::string& name, hid_t type, hid_t memory_type, hid_t space,
-                   const void* values) {
+  /// Makes room for an array, whose bytes are written once the file is laid out.
+  void put_dataset(hid_t group, const std::string& name, hid_t type, hid_t space, const void* values) {
     check(space >= 0, "H5Screate_simple");
-    Dataset dataset(
-        H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, dataset_creation(), H5P_DEFAULT));
+    const PropertyList creation = dataset_creation();
+    Dataset dataset(H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, creation, H5P_DEFAULT));
     check(dataset.valid(), "H5Dcreate2");
-    if (H5Sget_simple_extent_npoints(space) > 0)
-      check(H5Dwrite(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0, "H5Dwrite");
+    const auto count = H5Sget_simple_extent_npoints(space);
+    if (count > 0) {
+      const haddr_t offset = H5Dget_offset(dataset);
+      check(offset != HADDR_UNDEF, "H5Dget_offset");
+      contents_.push_back(
+          {static_cast<Index>(offset),
+           {static_cast<const std::byte*>(values), static_cast<std::size_t>(count) * H5Tget_size(type)}});
+    }
     check(dataset.close(), "H5Dclose");
   }
 
@@ -151,34 +165,37 @@ class Writer {
   void put_value(hid_t group, const std::string& name, const std::string& value) {
     const Datatype type = text_type(value.size());
     if (value.size() <= kLongestAttribute) return put_attribute(group, name, type, type, value.c_str());
-    put_dataset(group, name, type, type, Dataspace(H5Screate(H5S_SCALAR)), value.c_str());
+    put_dataset(group, name, type, Dataspace(H5Screate(H5S_SCALAR)), value.c_str());
   }
   void put_value(hid_t group, const std::string& name, const RecordArray<double>& array) {
     const Dataspace space = space_of(name, array);
     const auto negative = [](double value) { return value == 0.0 && std::signbit(value); };
     if (std::none_of(array.values.begin(), array.values.end(), negative))
-      return put_dataset(group, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, space, array.values.data());
-    auto values = array.values;
+      return put_dataset(group, name, H5T_IEEE_F64LE, space, array.values.data());
+    auto& values = numbers_.emplace_back(array.values);
     std::transform(values.begin(), values.end(), values.begin(), positive_zero);
-    put_dataset(group, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, space, values.data());
+    put_dataset(group, name, H5T_IEEE_F64LE, space, values.data());
   }
   void put_value(hid_t group, const std::string& name, const RecordArray<std::int64_t>& array) {
-    put_dataset(group, name, H5T_STD_I64LE, H5T_NATIVE_INT64, space_of(name, array), array.values.data());
+    put_dataset(group, name, H5T_STD_I64LE, space_of(name, array), array.values.data());
   }
   void put_value(hid_t group, const std::string& name, const RecordArray<std::string>& array) {
     const Dataspace space = space_of(name, array);
     std::size_t longest = 1;
     for (const auto& text : array.values) longest = std::max(longest, text.size());
-    std::string joined(longest * array.values.size(), '\0');
+    std::string& joined = texts_.emplace_back(longest * array.values.size(), '\0');
     for (std::size_t i = 0; i < array.values.size(); ++i)
       std::copy(array.values[i].begin(), array.values[i].end(),
                 joined.begin() + static_cast<std::ptrdiff_t>(i * longest));
     const Datatype type = text_type(longest);
-    put_dataset(group, name, type, type, space, joined.data());
+    put_dataset(group, name, type, space, joined.data());
   }
 
   std::string path_;
   std::map<std::string, Group> groups_;
+  std::vector<ArrayContent> contents_;
+  std::deque<std::vector<double>> numbers_;  // what differs from the record: −0 as 0, texts padded
+  std::deque<std::string> texts_;
 };
 
 void require(bool good, const std::string& path, const char* call) {
@@ -187,38 +204,32 @@ void require(bool good, const std::string& path, const char* call) {
                                           "); an older file stays as it was");
 }
 
-File create_file(const std::string& name, const PropertyList& access, const std::string& path) {
-  File file(H5Fcreate(name.c_str(), H5F_ACC_TRUNC, file_creation(), access));
+void save(const Record& record, const std::string& path) {
+  const Quiet quiet;
+  std::size_t bytes = 0;
+  std::size_t metadata_bytes = std::size_t{1} << 16;
+  for (const auto& [name, value] : record.entries()) {
+    bytes += std::visit(CheckEntry{name}, value);
+    metadata_bytes += 4096 + 2 * name.size();
+    if (const auto* text = std::get_if<std::string>(&value))
+      metadata_bytes += 2 * std::min(kLongestAttribute, text->size());
+  }
+  AtomicFile output(path);
+  Image image;
+  const PropertyList access = file_access();
+  const PropertyList creation = file_creation();
+  image.use(access, bytes, metadata_bytes);
+  File file(H5Fcreate("model", H5F_ACC_TRUNC, creation, access));
   require(file.valid(), path, "H5Fcreate");
-  return file;
-}
-
-void fill(hid_t file, const Record& record, const std::string& path) {
   Writer writer(file, path);
   writer.put(kFormatAttribute, kModelFormat);
   for (const auto& [name, value] : record.entries()) writer.put(name, value);
   writer.put(kDigestAttribute, record.sha256());
-}
-
-void save(const Record& record, const std::string& path) {
-  const Quiet quiet;
-  std::size_t bytes = 0;
-  for (const auto& [name, value] : record.entries()) bytes += std::visit(CheckEntry{name}, value);
-  AtomicFile output(path);
-  if (bytes < kLargestImage) {
-    Image image;
-    const PropertyList access = file_access();
-    image.use(access);
-    File file = create_file("model", access, path);
-    fill(file, record, path);
-    require(file.close(), path, "H5Fclose");
-    output.write(image.bytes());
-  } else {
-    File file = create_file(output.temporary_path(), file_access(), path);
-    fill(file, record, path);
-    require(H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0, path, "H5Fflush");
-    require(file.close(), path, "H5Fclose");
-  }
+  writer.close_groups();
+  require(file.close(), path, "H5Fclose");
+  output.resize(static_cast<Index>(image.length()));
+  output.write_at(0, image.bytes());
+  for (const auto& content : writer.contents()) output.write_at(content.offset, content.bytes);
   output.commit();
 }
 

@@ -2,35 +2,17 @@
 #include "firesteel/core/atomic_file.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <functional>
 
-#include "../io/scratch.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/tests/io/file_size_limit.hpp"
+#include "firesteel/tests/io/scratch.hpp"
 
 namespace firesteel {
 namespace {
-
-/// Files of this process may not grow beyond `bytes`: what a full disk is, without one.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 ErrorCode code_of(const std::function<void()>& body) {
   try {

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/tests/io/file_size_limit.hpp"
 #include "firesteel/tests/io/scratch.hpp"
 
 namespace firesteel {
@@ -30,6 +31,16 @@ Record sample_record() {
   record.set("feature_names", RecordArray<std::string>{{3}, {"a", "länge", ""}});
   record.set_vector("summary/objective_history", {});
   record.set("no_texts", RecordArray<std::string>{{0}, {}});
+  return record;
+}
+
+Record short_record() {
+  Record record;
+  record.set("learner", std::string("kmeans"));
+  record.set("parameters/k", std::int64_t{2});
+  record.set("parameters/fit_intercept", true);
+  record.set_matrix("cluster_centers", 2, 2, {1, 2, 3, 4});
+  record.set("names", RecordArray<std::string>{{2}, {"a", "bc"}});
   return record;
 }
 
@@ -82,6 +93,18 @@ void expect_failure(ErrorCode code, const std::string& part, const std::function
   }
 }
 
+TEST(ModelFile, arrays_larger_than_what_is_built_in_memory_come_back) {
+  Context context;
+  const Scratch scratch(context);
+  Record record = sample_record();
+  std::vector<double> values(2'200'000);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i) * 0.5 - 1000;
+  record.set_matrix("user_factors", 220'000, 10, std::move(values));
+  record.set("after_it", std::string("text"));
+  write_model(context, record, scratch / "model.h5");
+  expect_equal(read_model(context, scratch / "model.h5"), record);
+}
+
 TEST(ModelFile, minus_zero_is_stored_as_zero_and_does_not_change_the_digest) {
   Context context;
   const Scratch scratch(context);
@@ -112,6 +135,29 @@ TEST(ModelFile, numbers_that_are_not_finite_are_refused_and_the_old_file_stays) 
                  [&] { write_model(context, infinite, scratch / "model.h5"); });
   EXPECT_EQ(slurp(scratch / "model.h5"), "old");
   EXPECT_EQ(scratch.names(), std::vector<std::string>{"model.h5"});
+}
+
+TEST(ModelFile, a_full_disk_leaves_the_old_model) {
+  Context context;
+  const Scratch scratch(context);
+  write_model(context, short_record(), scratch / "model.h5");
+  const std::string bytes = slurp(scratch / "model.h5");
+  context.comm().barrier();
+  expect_failure(ErrorCode::io_failed, "model.h5 failed: File too large", [&] {
+    const FileSizeLimit limit(1000);
+    write_model(context, sample_record(), scratch / "model.h5");
+  });
+  EXPECT_TRUE(slurp(scratch / "model.h5") == bytes);
+  EXPECT_EQ(scratch.names(), std::vector<std::string>{"model.h5"});
+}
+
+TEST(ModelFile, a_directory_that_cannot_be_written_is_told_beforehand) {
+  Context context;
+  const Scratch scratch(context);
+  for (const std::string& path : {scratch / "no/model.h5", std::string("/proc/model.h5")}) {
+    expect_failure(ErrorCode::cannot_create, path, [&] { probe_model_output(context, path); });
+    expect_failure(ErrorCode::cannot_create, path, [&] { write_model(context, sample_record(), path); });
+  }
 }
 
 TEST(ModelFile, a_newer_format_asks_for_an_update) {
@@ -163,16 +209,6 @@ void expect_equal_or_error(const Context& alone, const std::string& path, const 
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::bad_input) << error.what();
   }
-}
-
-Record short_record() {
-  Record record;
-  record.set("learner", std::string("kmeans"));
-  record.set("parameters/k", std::int64_t{2});
-  record.set("parameters/fit_intercept", true);
-  record.set_matrix("cluster_centers", 2, 2, {1, 2, 3, 4});
-  record.set("names", RecordArray<std::string>{{2}, {"a", "bc"}});
-  return record;
 }
 
 TEST(ModelFile, truncated_and_flipped_bytes_end_in_an_error_or_the_same_model) {

@@ -13,6 +13,7 @@
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/text_output.hpp"
+#include "firesteel/tests/io/file_size_limit.hpp"
 #include "firesteel/tests/io/scratch.hpp"
 
 namespace firesteel {
@@ -158,6 +159,22 @@ TEST(WriteTable, an_output_that_cannot_be_is_told_before_anything_is_read) {
   context.comm().barrier();
   if (context.rank() == 0) ::mkdir((scratch / "directory.csv").c_str(), 0777);
   EXPECT_EQ(probe(scratch / "directory.csv"), ErrorCode::cannot_create);
+}
+
+TEST(WriteTable, a_full_disk_of_one_rank_ends_all_and_leaves_the_old_file) {
+  Context context;
+  const Scratch scratch(context);
+  for (const char* name : {"out.csv", "out.h5"}) {
+    scratch.put(name, "old");
+    const ErrorCode code = code_of([&] {
+      const FileSizeLimit limit(context.rank() == context.size() - 1 ? 20'000 : RLIM_INFINITY);
+      write_table(context, table_of(context), scratch / name);
+    });
+    EXPECT_EQ(code, ErrorCode::io_failed);
+    context.comm().barrier();
+    EXPECT_EQ(slurp(scratch / name), "old");
+  }
+  EXPECT_EQ(scratch.names(), (std::vector<std::string>{"out.csv", "out.h5"}));
 }
 
 TEST(WriteTable, two_columns_of_one_name_are_refused) {
