@@ -58,9 +58,13 @@ inline const char* read_number(const char* text, const char* limit, double& valu
   const char* p = text;
   const bool negative = *p == '-';
   p += static_cast<int>(negative) | static_cast<int>(*p == '+');  // signs are not predictable: no branch
+  // The whole part is short, and its length is guessed right more often than not: a loop lets the reading of
+  // the next field begin before this one is done.
   std::uint64_t mantissa = 0;
-  int digits = detail::append_all_digits(p, mantissa);
-  p += digits;
+  const char* const whole = p;
+  while (static_cast<unsigned char>(*p - '0') < 10)
+    mantissa = mantissa * 10 + static_cast<unsigned char>(*p++ - '0');
+  int digits = static_cast<int>(p - whole);
   int exponent = 0;
   if (*p == '.') {
     const int fraction = detail::append_all_digits(p + 1, mantissa);

@@ -9,3 +9,4 @@ firesteel_add_test(number_reading SOURCES io/number_reading_test.cpp LIBRARIES f
 firesteel_add_test(ratings_csv SOURCES io/ratings_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(text_lines SOURCES io/text_lines_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(write_table SOURCES io/write_table_test.cpp LIBRARIES firesteel::io firesteel_hdf5 RANKS 1 2 3 4)
+firesteel_add_test(text_files SOURCES io/text_files_test.cpp LIBRARIES firesteel::io RANKS 1 2)
