@@ -134,6 +134,17 @@ void prepare_mpi_environment() {
     set_unless_set("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
 }
 
+void restart_with_patient_threads(const std::vector<std::string>& words) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  set_unless_set("GOMP_SPINCOUNT", "1000");
+  std::vector<std::string> line{own_path()};
+  line.insert(line.end(), words.begin(), words.end());
+  std::vector<char*> arguments;
+  for (auto& word : line) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  execv(arguments.front(), arguments.data());  // returns only where it fails: then threads spin
+}
+
 std::string split_job_explanation(int world_size) {
   if (world_size != 1 || launcher().mpirun) return {};
   Index meant = 1;

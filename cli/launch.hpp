@@ -19,6 +19,12 @@ const Launcher& launcher();
 /// is initialised. Measured in docs/decisions/0009-starting-and-ending.md.
 void prepare_mpi_environment();
 
+/// Makes OpenMP threads that wait sleep soon instead of spinning for milliseconds, which takes the CPU from
+/// the thread they wait for where CPUs are shared. libgomp reads the setting when it is loaded, so the
+/// program starts itself anew (same process, `words` after its name), once, unless the environment has a say
+/// in it.
+void restart_with_patient_threads(const std::vector<std::string>& words);
+
 /// Why a job of one rank was meant to be a rank of a larger one: started by the launcher of another MPI, it
 /// would be several jobs that write one file. Empty where all is well. `world_size` is what MPI says.
 std::string split_job_explanation(int world_size);

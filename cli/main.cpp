@@ -170,6 +170,7 @@ int run(std::vector<std::string> words) {
   if (word_failure && !launcher().mpirun) return end_alone(to_error(word_failure));
   if (!word_failure && !invocation.answer.empty()) return print_answer(invocation.answer);
   if (!word_failure && invocation.ranks) return run_under_mpirun(*invocation.ranks, invocation.words);
+  if (!word_failure && invocation.job.threads != 1) restart_with_patient_threads(invocation.words);
   return run_with_mpi(invocation.job, word_failure);
 }
 

@@ -9,7 +9,7 @@ foreach(name IN ITEMS words endings launch train score files bad_input one_answe
   set_tests_properties(
     cli.${name}
     PROPERTIES PROCESSORS 2
-               TIMEOUT 300
+               TIMEOUT 600
                LABELS cli
                ENVIRONMENT
                "FIRESTEEL_PROGRAM=$<TARGET_FILE:firesteel>;FIRESTEEL_MPIRUN=${MPIEXEC_EXECUTABLE};PYTHONDONTWRITEBYTECODE=1")
