@@ -76,6 +76,35 @@ void schema_to_record(const FeatureSchema& schema, Record& record);
 FeatureSchema schema_from_record(const Record& record);
 [[noreturn]] void throw_no_recommendations(std::string_view learner);
 [[noreturn]] void throw_wrong_data(std::string_view learner);
+[[noreturn]] void throw_wrong_learner(std::string_view expected, std::string_view found);
+
+}  // namespace detail
+
+/// A fitted model as write_model() takes it and `firesteel score` reads it; `learner` is its name in the
+/// registry ("logistic", "kmeans", "als"). Local.
+template <class Model>
+Record model_to_record(std::string_view learner, const Model& model) {
+  Record record;
+  record.set("learner", std::string(learner));
+  model.to_record(record);
+  detail::schema_to_record(model.schema, record);
+  summary_to_record(model.summary, record);
+  return record;
+}
+
+/// The way back, from read_model(). Throws bad_input where the record is of another learner or damaged.
+/// Local.
+template <class Model>
+Model model_from_record(std::string_view learner, const Record& record) {
+  const auto& found = record.get<std::string>("learner");
+  if (found != learner) detail::throw_wrong_learner(learner, found);
+  auto model = Model::from_record(record);
+  model.schema = detail::schema_from_record(record);
+  model.summary = summary_from_record(record);
+  return model;
+}
+
+namespace detail {
 
 template <class Data>
 const Data& data_of(const LearnerData& data, std::string_view learner) {
@@ -94,14 +123,7 @@ class ModelAdapter final : public AnyModel {
   const FitSummary& summary() const override { return model_.summary; }
   const FeatureSchema& schema() const override { return model_.schema; }
   Index features() const override { return model_.features(); }
-  Record to_record() const override {
-    Record record;
-    record.set("learner", std::string(name_));
-    model_.to_record(record);
-    schema_to_record(model_.schema, record);
-    summary_to_record(model_.summary, record);
-    return record;
-  }
+  Record to_record() const override { return model_to_record(name_, model_); }
   void describe_scoring(ParameterVisitor& visitor) override { model_.describe_scoring(visitor); }
   ColumnTable predict(const LearnerData& data) const override {
     return model_.predict(data_of<Data>(data, name_));
@@ -148,10 +170,8 @@ LearnerEntry learner_entry(std::string_view name, Task task, std::string_view su
             return std::make_unique<detail::LearnerAdapter<Learner>>(name);
           },
           [name](const Record& record) -> std::unique_ptr<AnyModel> {
-            auto model = Learner::Model::from_record(record);
-            model.schema = detail::schema_from_record(record);
-            model.summary = summary_from_record(record);
-            return std::make_unique<detail::ModelAdapter<Learner>>(name, std::move(model));
+            return std::make_unique<detail::ModelAdapter<Learner>>(
+                name, model_from_record<typename Learner::Model>(name, record));
           },
           [](ParameterVisitor& visitor) {
             typename Learner::Model model{};

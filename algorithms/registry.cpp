@@ -49,6 +49,11 @@ void throw_no_recommendations(std::string_view learner) {
                       "' does not recommend; models of 'als' do");
 }
 
+void throw_wrong_learner(std::string_view expected, std::string_view found) {
+  throw bad_input("expected a model of learner '" + std::string(expected) + "', got one of '" +
+                  std::string(found) + "'");
+}
+
 void throw_wrong_data(std::string_view learner) {
   throw bad_parameter("learner '" + std::string(learner) + "' was given data of another kind");
 }

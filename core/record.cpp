@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/parallel.hpp"
 
 namespace firesteel {
 
@@ -118,6 +119,7 @@ const RecordArray<double>& Record::vector(std::string_view name, Index length) c
 }
 
 std::string Record::sha256() const {
+  const FloatEnvironment environment;  // where denormals are zeros, they would be taken for -0.0
   std::vector<std::size_t> order(entries_.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(),

@@ -4,7 +4,6 @@
 //   build/release/examples/logistic_regression datasets/iris/iris.csv build/iris-model-1.h5
 //   mpirun -n 2 build/release/examples/logistic_regression datasets/iris/iris.csv build/iris-model-2.h5
 // Prints: 8 iterations, objective 0.10260978982322046, gradient
-
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -27,10 +26,12 @@ int main(int argc, char** argv) {
         if (!std::isnan(value))
           std::printf("%s %.6g\n", name.c_str(), value);  // some are of two classes only
     }
-    fs::Record record;
-    record.set("learner", std::string("logistic_regression"));
-    model.to_record(record);
-    fs::write_model(context, record, argv[2]);
+    // `firesteel score` can use this file too.
+    fs::write_model(context, fs::model_to_record("logistic", model), argv[2]);
+    const auto back =
+        fs::model_from_record<fs::LogisticRegressionModel>("logistic", fs::read_model(context, argv[2]));
+    if (back.coefficients.values != model.coefficients.values)
+      throw fs::internal_error("the model has changed");
   } catch (const fs::Error& error) {
     if (context.rank() == 0) std::fprintf(stderr, "logistic_regression: %s\n", error.what());
     return static_cast<int>(error.code());

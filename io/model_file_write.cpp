@@ -8,6 +8,7 @@
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/parallel.hpp"
 #include "firesteel/io/hdf5_image.hpp"
 #include "firesteel/io/model_file.hpp"
 #include "firesteel/io/model_format.hpp"
@@ -248,6 +249,7 @@ Datatype boolean_type() {
 }  // namespace hdf5
 
 void write_model(const Context& context, const Record& record, const std::string& path) {
+  const FloatEnvironment environment;  // where denormals are zeros, they would be taken for -0.0
   context.comm().collectively([&] {
     if (context.rank() == 0) save(record, path);
   });
