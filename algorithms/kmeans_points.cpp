@@ -105,6 +105,7 @@ void KMeansPoints::prepare() {
   comm.allreduce_max(std::span<double>(terms.largest));
   comm.allreduce_min(std::span<double>(terms.smallest));
   terms_.set_magnitudes(terms.largest, terms.smallest);
+  if (!terms_.wide().empty()) terms = measure_terms();  // the shift changed
   total_energy_ = terms.energy;
 }
 

@@ -221,7 +221,9 @@ void TwoLimbTerms::set_magnitudes(std::span<const double> largest, std::span<con
   for (std::size_t j = 0; j <= static_cast<std::size_t>(columns_); ++j) {
     limb_exponent_[j] = limb_bits_ - exponent_above(largest[j]);
     limb_scale_[j] = std::ldexp(1.0, limb_exponent_[j]);
-    if (largest[j] > 0 && largest[j] / smallest[j] > kWidestSpan) wide_.push_back(static_cast<Index>(j));
+    if (!(largest[j] > 0 && largest[j] / smallest[j] > kWidestSpan)) continue;
+    wide_.push_back(static_cast<Index>(j));
+    shift_[j] = 0;
   }
 }
 

@@ -24,8 +24,9 @@ struct WideSum {
 /// A sum over up to `rows` terms cannot overflow: bits(rows) + limb_bits ≤ 62. The error of a term is at most
 /// 2^(−2·limb_bits) of the largest of its column, with limb_bits = 31 for 2³⁰ rows and up to 40 for fewer.
 /// Columns whose non-zero terms differ by more than 2⁶⁰ would lose their small terms: they are listed in
-/// wide() and are to be summed otherwise. Source: the order-free accumulators of Demmel & Nguyen 2015,
-/// doi:10.1109/TC.2014.2345391, reduced to fixed bins. Replicated. Every member is local.
+/// wide(), get shift 0 (x − shift would lose them too) and are to be summed otherwise. Source: the order-free
+/// accumulators of Demmel & Nguyen 2015, doi:10.1109/TC.2014.2345391, reduced to fixed bins. Replicated.
+/// Every member is local.
 class TwoLimbTerms {
  public:
   TwoLimbTerms() = default;
