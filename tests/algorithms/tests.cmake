@@ -18,5 +18,5 @@ set_tests_properties(
 firesteel_add_test(kmeans_one_answer SOURCES algorithms/kmeans_one_answer_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
 # The stored digests again with AVX2 kernels, where the tests above run AVX-512 ones.
 add_test(NAME kmeans.avx2 COMMAND kmeans_one_answer_test --gtest_filter=*every_instruction_set)
-set_tests_properties(kmeans.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+set_tests_properties(kmeans.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
                                             TIMEOUT 60)
