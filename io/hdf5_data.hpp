@@ -13,10 +13,10 @@ namespace firesteel {
 /// rows straight into its blocks, a few MB at a time: no rank waits in HDF5 for another. `files` are resolved
 /// paths. Collective; throws 65 with file and row, 66.
 RowInput read_rows_hdf5(const Context& context, const ReadOptions& options,
-                        const std::vector<std::string>& files);
+                        const std::vector<std::string>& paths);
 
 /// read_ratings for HDF5 files: 1-D arrays for user, item and rating. Collective; throws as read_rows_hdf5.
 RatingInput read_ratings_hdf5(const Context& context, const ReadOptions& options,
-                              const std::vector<std::string>& files);
+                              const std::vector<std::string>& paths);
 
 }  // namespace firesteel

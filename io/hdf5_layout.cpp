@@ -27,7 +27,7 @@ FileLayout look_at_sparse(const Source& source, const std::string& name) {
   if (!shape) source.fail("the group '" + name + "' has no attribute 'shape' (rows, columns)");
   if (shape->size() != 2 || (*shape)[0] < 0 || (*shape)[1] < 1)
     source.fail("attribute 'shape' of '" + name + "' is not a number of rows and a number of columns");
-  const FileLayout layout{.sparse = true, .rows = (*shape)[0], .columns = (*shape)[1]};
+  FileLayout layout{.sparse = true, .rows = (*shape)[0], .columns = (*shape)[1]};
   const SourceArray indices = source.array(name + "/indices", 1);
   const SourceArray pointers = source.array(name + "/indptr", 1);
   const Index values = source.array(name + "/data", 1).shape[0];
