@@ -95,6 +95,8 @@ class Lloyd {
   }
 
   const std::vector<double>& centres() const { return centres_; }
+  /// By these centres.
+  const std::vector<std::int32_t>& labels() const { return sums_.labels(); }
 
  private:
   double objective() const { return in_user_units(sums_.cost(centres_), points_, cosine_); }
@@ -180,7 +182,7 @@ KMeansModel KMeans::fit(const RowBlocks& data) const {
   model.schema = data.schema;
   model.cluster_centers = {static_cast<Index>(lloyd.centres().size()) / data.columns(), data.columns(),
                            lloyd.centres()};
-  const auto assignment = detail::assign_rows(*points, lloyd.centres());
+  const auto assignment = detail::measure_rows(*points, lloyd.centres(), lloyd.labels());
   model.training_cost = in_user_units(detail::assignment_cost(*points, assignment), *points, cosine);
   model.cluster_sizes = detail::cluster_sizes(*points, assignment, model.cluster_centers.rows);
   model.summary.objective = model.training_cost;

@@ -112,6 +112,25 @@ Assignment assign_rows(const KMeansPoints& points, std::span<const double> centr
   });
 }
 
+Assignment measure_rows(const KMeansPoints& points, std::span<const double> centres,
+                        const std::vector<std::int32_t>& labels) {
+  const Context& context = points.context();
+  return context.comm().collectively([&] {
+    Assignment assignment{labels, {}};
+    const auto padded = at(points.tiles() * kTileRows);
+    assignment.labels.resize(padded, 0);
+    assignment.distances.resize(padded);
+    const auto search = points.search(centres);
+    parallel_for(context.threads(), points.tiles(), [&](Index t, int) {
+      search->distances(t, assignment.labels.data() + t * kTileRows,
+                        assignment.distances.data() + t * kTileRows);
+    });
+    assignment.labels.resize(at(points.local_rows()));
+    assignment.distances.resize(at(points.local_rows()));
+    return assignment;
+  });
+}
+
 double assignment_cost(const KMeansPoints& points, const Assignment& assignment) {
   CanonicalSum sum(points.context().comm(), points.rows().partition, 1, points.context().threads());
   return sum([&](Index block, std::span<double> out) {

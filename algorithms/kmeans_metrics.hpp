@@ -15,6 +15,10 @@ struct Assignment {
 /// Collective (one pass).
 Assignment assign_rows(const KMeansPoints& points, std::span<const double> centres);
 
+/// The same for rows whose nearest centres are known. Collective.
+Assignment measure_rows(const KMeansPoints& points, std::span<const double> centres,
+                        const std::vector<std::int32_t>& labels);
+
 /// Σ w·‖x − c‖², in units of points.unit()². Collective.
 double assignment_cost(const KMeansPoints& points, const Assignment& assignment);
 
