@@ -4,7 +4,7 @@
 //   build/release/examples/kmeans
 //   mpirun -n 2 build/release/examples/kmeans
 //   mpirun -n 3 build/release/examples/kmeans
-// Prints: 3333
+// Prints: cost 1658.3056409212427 after 2 iterations
 
 #include <array>
 #include <cstdio>
