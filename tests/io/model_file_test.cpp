@@ -78,8 +78,8 @@ TEST(ModelFile, is_the_same_bytes_for_the_same_record) {
   EXPECT_TRUE(bytes == slurp(scratch / "b.h5"));
   Record other = sample_record();
   other.set("one_more", std::int64_t{1});
-  write_model(context, other, scratch / "b.h5");
-  EXPECT_FALSE(bytes == slurp(scratch / "b.h5"));
+  write_model(context, other, scratch / "c.h5");
+  EXPECT_FALSE(bytes == slurp(scratch / "c.h5"));
 }
 
 void expect_failure(ErrorCode code, const std::string& part, const std::function<void()>& body) {
