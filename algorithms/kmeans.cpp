@@ -34,8 +34,25 @@ void check_columns(Index expected, const RowBlocks& data, const std::string& wha
                     std::to_string(data.columns()) + " features");
 }
 
+/// Readers refuse such numbers; rows that a program made may hold them, and no distance would show it.
+template <class Scalar>
+void check_finite(std::span<const Scalar> values) {
+  if (!std::all_of(values.begin(), values.end(), [](Scalar value) { return std::isfinite(value); }))
+    throw bad_input("the features hold a number that is not finite");
+}
+template <class Scalar>
+void check_finite(const DenseTiles<Scalar>& rows) {
+  if (rows.tiles() > 0)
+    check_finite(std::span<const Scalar>(rows.tile(0), at(rows.tiles() * kTileRows * rows.columns())));
+}
+template <class Scalar>
+void check_finite(const SparseRows<Scalar>& rows) {
+  check_finite(std::span<const Scalar>(rows.values));
+}
+
 void check_fit(KMeans parameters, const RowBlocks& data) {
   validate_parameters(parameters);
+  std::visit([](const auto& rows) { check_finite(rows); }, data.features);
   const Matrix& init = parameters.init;
   if (init.empty()) return;
   if (parameters.k && *parameters.k != init.rows)
