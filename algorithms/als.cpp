@@ -177,7 +177,7 @@ AlsModel Als::fit(const Ratings& data) const {
     state.item_factors = initial_factors(*this, kItemDraws, items.ids, sides.by_item);
   });
   AlsFit fit(context, *this, sides);
-  model.summary = run_fit_loop(context, "als", max_iter, fit.initial_objective(state), state,
+  model.summary = run_fit_loop(data, "als", *this, fit.initial_objective(state), state,
                                [&](AlsState& s, Index) { return fit.step(s); });
   check_finite(comm, model.summary, state);
 

@@ -100,16 +100,15 @@ class Lloyd {
         sums_(points, static_cast<Index>(centres.size()) / points.columns()),
         centres_(std::move(centres)) {}
 
-  FitSummary run() {
+  FitSummary run(const RowBlocks& data) {
     sums_.assign(centres_);
-    return run_fit_loop(points_.context(), "kmeans", parameters_.max_iter, objective(), *this,
+    return run_fit_loop(data, "kmeans", parameters_, objective(), *this,
                         [](Lloyd& self, Index) { return self.step(); });
   }
 
-  void describe(StateVisitor& visitor) {
-    visitor.replicated("centres", centres_);
-    visitor.partitioned("labels", sums_.labels(), 1);
-  }
+  /// Labels and sums follow from the centres.
+  void describe(StateVisitor& visitor) { visitor.replicated("centres", centres_); }
+  void restored() { sums_.assign(centres_); }
 
   const std::vector<double>& centres() const { return centres_; }
   /// By these centres.
@@ -194,7 +193,7 @@ KMeansModel KMeans::fit(const RowBlocks& data) const {
   });
   Lloyd lloyd(*this, *points, initial_centres(*this, *points));
   KMeansModel model;
-  model.summary = lloyd.run();
+  model.summary = lloyd.run(data);
   model.distance_measure = distance_measure;
   model.schema = data.schema;
   model.cluster_centers = {static_cast<Index>(lloyd.centres().size()) / data.columns(), data.columns(),

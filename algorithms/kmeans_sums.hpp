@@ -21,7 +21,6 @@ class ClusterSums {
   void assign(std::span<const double> centres);
 
   const std::vector<std::int32_t>& labels() const { return labels_; }
-  std::vector<std::int32_t>& labels() { return labels_; }
   /// False for a cluster without weight.
   bool occupied(Index cluster) const { return weight(cluster).high > 0; }
   /// Component j of the cluster's weighted mean; the cluster must be occupied.

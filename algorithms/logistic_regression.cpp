@@ -195,6 +195,15 @@ LogisticRegressionModel make_model(const LogisticRegression& learner, const RowB
   return model;
 }
 
+/// The state of a fit, and who can go on from it.
+struct Descent {
+  Optimizer& optimizer;
+  OptimizerState state;
+
+  void describe(StateVisitor& visitor) { state.describe(visitor); }
+  void restored() { optimizer.go_on_from(state); }
+};
+
 }  // namespace
 
 void LogisticRegression::describe(ParameterVisitor& visitor) {
@@ -232,11 +241,11 @@ LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
   const std::string chosen = choose_solver(learner, data.partition.rows(), objective.size(), absolute);
   const auto optimizer = make_optimizer(chosen, objective, std::move(l1), tol);
 
-  OptimizerState state = optimizer->start(start_point(problem, objective.size(), fit_intercept));
-  FitSummary summary = run_fit_loop(data.context, "logistic", max_iter, state.value, state,
-                                    [&](OptimizerState& s, Index) { return optimizer->step(s); });
-  LogisticRegressionModel model = make_model(learner, data, problem, objective, state.point);
-  summary.gradient_norm = optimizer->gradient_norm(state);
+  Descent descent{*optimizer, optimizer->start(start_point(problem, objective.size(), fit_intercept))};
+  FitSummary summary = run_fit_loop(data, "logistic", *this, descent.state.value, descent,
+                                    [](Descent& d, Index) { return d.optimizer.step(d.state); });
+  LogisticRegressionModel model = make_model(learner, data, problem, objective, descent.state.point);
+  summary.gradient_norm = optimizer->gradient_norm(descent.state);
   summary.rows = data.rows_used;
   summary.features = data.columns();
   model.separable = reg_param == 0 && objective.smallest_margin() > 0;

@@ -208,10 +208,17 @@ void SharedAtomicFile::write_at(Index offset, std::span<const std::byte> bytes) 
     write_fully(joined_.get(), path_, offset, bytes);
 }
 
+void SharedAtomicFile::sync() {
+  if (owned_)
+    owned_->sync();
+  else
+    sync_file(joined_.get(), path_);
+}
+
 void SharedAtomicFile::commit() {
   comm_.collectively([&] {
-    if (owned_) return owned_->sync();
-    sync_file(joined_.get(), path_);
+    sync();
+    if (owned_) return;
     if (const int code = joined_.close(); code != 0) throw write_failed(path_, code);
   });
   comm_.collectively([&] {

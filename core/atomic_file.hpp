@@ -84,6 +84,8 @@ class SharedAtomicFile {
   void write_at(Index offset, std::span<const std::byte> bytes) const;
   /// Sets the length. Local, on rank 0 alone.
   void resize(Index bytes) const { owned_->resize(bytes); }
+  /// Brings this rank's bytes to the disk. Local, as write_at.
+  void sync();
   /// Every rank syncs, then rank 0 makes the file appear. Collective; throws io_failed (74) on all ranks if
   /// one fails, and the old file stays.
   void commit();

@@ -10,12 +10,14 @@ struct Context::State {
       : runtime(std::move(mpi)),
         comm(parent),
         placement(place(comm, options.threads)),
-        monitor(options.monitor ? std::move(options.monitor) : std::make_shared<Monitor>()) {}
+        monitor(options.monitor ? std::move(options.monitor) : std::make_shared<Monitor>()),
+        checkpoint(std::move(options.checkpoint)) {}
 
   std::shared_ptr<MpiRuntime> runtime;  // before comm: destroyed after it
   Communicator comm;
   Placement placement;
   std::shared_ptr<Monitor> monitor;
+  CheckpointOptions checkpoint;
 };
 
 Context::Context(ContextOptions options) {
@@ -30,5 +32,6 @@ Communicator& Context::comm() const { return state_->comm; }
 int Context::threads() const { return state_->placement.threads; }
 const Placement& Context::placement() const { return state_->placement; }
 Monitor& Context::monitor() const { return *state_->monitor; }
+const CheckpointOptions& Context::checkpoint() const { return state_->checkpoint; }
 
 }  // namespace firesteel

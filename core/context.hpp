@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <memory>
+#include <string>
 
 #include "firesteel/core/communicator.hpp"
 #include "firesteel/core/monitor.hpp"
@@ -11,9 +12,19 @@
 
 namespace firesteel {
 
+/// Where and how often the fit loop saves the state of a learner.
+struct CheckpointOptions {
+  std::string directory;  ///< empty: no checkpoints
+  Index every =
+      1;  ///< iterations between two; 0: by time only. Put off while the one before is being written
+  double seconds = 0;   ///< time between two; 0: by iterations only
+  bool resume = false;  ///< go on from the newest whole checkpoint, or start afresh where there is none
+};
+
 struct ContextOptions {
   int threads = 0;                   ///< a rank's OpenMP threads; 0 decides by affinity and cgroup quota
   std::shared_ptr<Monitor> monitor;  ///< null: silent
+  CheckpointOptions checkpoint;
 };
 
 /// The place a job runs in: the ranks (a Communicator), each rank's threads, and who hears about progress.
@@ -34,6 +45,7 @@ class Context {
   int threads() const;
   const Placement& placement() const;
   Monitor& monitor() const;
+  const CheckpointOptions& checkpoint() const;
 
  private:
   struct State;

@@ -17,23 +17,163 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// One allreduce that compares the state of the ranks and spreads a request to stop. Returns that request.
-bool agree_on_state(const Context& context, std::uint64_t hash) {
-  Communicator& comm = context.comm();
-  const auto word = static_cast<std::int64_t>(hash >> 1);
-  std::array<std::int64_t, 3> words{word, -word, context.monitor().stop_requested() ? 1 : 0};
-  comm.allreduce_max(words);
-  if (words[0] != -words[1]) {
-    const auto all = comm.allgather(word);
-    const auto odd =
-        std::find_if(all.begin(), all.end(), [&](std::int64_t other) { return other != all.front(); });
-    throw Error(ErrorCode::internal,
-                "rank " + std::to_string(odd - all.begin()) +
-                    " computed another model than rank 0: its hardware or libraries differ in arithmetic",
+/// What the loop itself must remember: part of every checkpoint.
+struct LoopState {
+  std::vector<double> objective_history;
+  std::vector<double> gradient_norm;  // none or one
+
+  void describe(StateVisitor& visitor) {
+    visitor.replicated("loop/objective_history", objective_history);
+    visitor.replicated("loop/gradient_norm", gradient_norm);
+  }
+};
+constexpr std::size_t kLoopParts = 2;
+
+/// One fit: the loop's own state, the learner's behind FitSteps, and the checkpoints of both.
+class FitLoop {
+ public:
+  FitLoop(const Context& context, std::string_view name, Index max_iterations, const FitSteps& steps)
+      : context_(context), name_(name), max_iterations_(max_iterations), steps_(steps) {}
+
+  FitSummary run(double initial_objective) {
+    loop_.objective_history.push_back(initial_objective);
+    open_checkpoints();
+    while (iteration_ < max_iterations_ && !finished_) one_step();
+    if (writer_) writer_->complete();
+    if (!loop_.gradient_norm.empty()) summary_.gradient_norm = loop_.gradient_norm.front();
+    summary_.iterations = iteration_;
+    summary_.objective = loop_.objective_history.back();
+    summary_.objective_history = std::move(loop_.objective_history);
+    if (!finished_) {
+      summary_.converged = false;
+      summary_.stop_reason = "max_iter";
+    }
+    return std::move(summary_);
+  }
+
+ private:
+  /// What the ranks agree on after a step.
+  struct Agreement {
+    bool stop = false;
+    bool checkpoint_due = false;
+    bool writing = false;
+  };
+
+  void one_step() {
+    const double start_s = now_s();
+    const Index bytes_before = context_.comm().bytes_sent();
+    const Step result = steps_.step(iteration_ + 1);
+    check_finite(result.objective);
+    loop_.gradient_norm.clear();
+    if (result.gradient_norm) loop_.gradient_norm.push_back(*result.gradient_norm);
+    if (result.counts) {
+      ++iteration_;
+      loop_.objective_history.push_back(result.objective);
+      context_.monitor().iteration({name_, iteration_, max_iterations_, result.objective,
+                                    result.gradient_norm, now_s() - start_s,
+                                    context_.comm().bytes_sent() - bytes_before});
+    }
+    const Agreement agreed = agree();
+    if (result.converged || result.stop) {
+      summary_.converged = result.converged;
+      summary_.stop_reason = result.stop_reason;
+      finished_ = true;
+      return;
+    }
+    if (writer_ && result.counts) write_checkpoint(agreed);
+    if (agreed.stop) throw_stopped();
+  }
+
+  void check_finite(double objective) const {
+    if (std::isfinite(objective)) return;
+    throw Error(ErrorCode::bad_input,
+                std::string(name_) + ": the objective is not finite after iteration " +
+                    std::to_string(iteration_ + 1) + ": scale the features or use fewer extreme values",
                 {}, true);
   }
-  return words[2] != 0;
-}
+
+  /// One allreduce that compares the state of the ranks and spreads requests.
+  Agreement agree() const {
+    Communicator& comm = context_.comm();
+    const auto word = static_cast<std::int64_t>(steps_.hash() >> 1);
+    std::array<std::int64_t, 5> words{word, -word, context_.monitor().stop_requested() ? 1 : 0,
+                                      writer_ && writer_->due(iteration_) ? 1 : 0,
+                                      writer_ && writer_->writing() ? 1 : 0};
+    comm.allreduce_max(words);
+    if (words[0] != -words[1]) {
+      const auto all = comm.allgather(word);
+      const auto odd =
+          std::find_if(all.begin(), all.end(), [&](std::int64_t other) { return other != all.front(); });
+      throw Error(ErrorCode::internal,
+                  "rank " + std::to_string(odd - all.begin()) +
+                      " computed another model than rank 0: its hardware or libraries differ in arithmetic",
+                  {}, true);
+    }
+    return {words[2] != 0, words[3] != 0, words[4] != 0};
+  }
+
+  std::vector<StatePart> copy_all() {
+    auto parts = copy_state(loop_);
+    for (auto& part : steps_.copy()) parts.push_back(std::move(part));
+    return parts;
+  }
+
+  void open_checkpoints() {
+    const CheckpointOptions& options = context_.checkpoint();
+    if (options.directory.empty()) return;
+    const CheckpointIdentity identity = steps_.identity();
+    if (options.resume) resume(options.directory, identity);
+    writer_.emplace(context_, options, identity);
+  }
+
+  void resume(const std::string& directory, const CheckpointIdentity& identity) {
+    const auto present = context_.comm().collectively([&] { return copy_all(); });
+    const auto checkpoint = read_checkpoint(context_, directory, identity, present);
+    if (!checkpoint) {
+      context_.monitor().message("no checkpoint in " + directory + ": starting afresh");
+      return;
+    }
+    context_.comm().collectively([&] {
+      const auto middle = checkpoint->parts.begin() + static_cast<std::ptrdiff_t>(kLoopParts);
+      restore_state(loop_, {checkpoint->parts.begin(), middle});
+      steps_.restore({middle, checkpoint->parts.end()});
+      if (loop_.objective_history.empty())
+        throw bad_input("the checkpoint has no objective: it is of another version");
+    });
+    steps_.restored();
+    iteration_ = checkpoint->iteration;
+    context_.monitor().message("going on after iteration " + std::to_string(iteration_) + " from " +
+                               directory);
+  }
+
+  void write_checkpoint(const Agreement& agreed) {
+    if (writer_->pending() && (!agreed.writing || agreed.stop)) writer_->complete();
+    if (!writer_->pending() && (agreed.checkpoint_due || agreed.stop)) {
+      auto parts = context_.comm().collectively([&] { return copy_all(); });
+      writer_->begin(iteration_, std::move(parts));
+    }
+    if (agreed.stop) writer_->complete();
+  }
+
+  [[noreturn]] void throw_stopped() const {
+    const std::string after = "stopped by request after iteration " + std::to_string(iteration_);
+    throw Error(ErrorCode::stopped,
+                writer_
+                    ? after + ": --resume goes on from the checkpoint in " + context_.checkpoint().directory
+                    : after + ": nothing was saved, because no --checkpoint directory was given",
+                {}, true);
+  }
+
+  const Context& context_;
+  std::string_view name_;
+  Index max_iterations_;
+  const FitSteps& steps_;
+  LoopState loop_;
+  Index iteration_ = 0;
+  bool finished_ = false;
+  FitSummary summary_;
+  std::optional<CheckpointWriter> writer_;
+};
 
 }  // namespace
 
@@ -51,45 +191,10 @@ std::uint64_t hash_bytes(std::uint64_t hash, const void* bytes, std::size_t coun
   return hash;
 }
 
-FitSummary run_fit_loop_erased(const Context& context, std::string_view learner, Index max_iterations,
-                               double initial_objective, FunctionRef<std::uint64_t()> state_hash,
-                               FunctionRef<Step(Index iteration)> step) {
+FitSummary run_fit_steps(const Context& context, std::string_view name, Index max_iterations,
+                         double initial_objective, const FitSteps& steps) {
   const FloatEnvironment environment;  // the caller's program may flush denormals
-  FitSummary summary;
-  summary.converged = false;
-  summary.stop_reason = "max_iter";
-  summary.objective = initial_objective;
-  summary.objective_history.push_back(initial_objective);
-  while (summary.iterations < max_iterations) {
-    const double start_s = now_s();
-    const Index bytes_before = context.comm().bytes_sent();
-    const Step result = step(summary.iterations + 1);
-    if (!std::isfinite(result.objective))
-      throw Error(ErrorCode::bad_input,
-                  std::string(learner) + ": the objective is not finite after iteration " +
-                      std::to_string(summary.iterations + 1) +
-                      ": scale the features or use fewer extreme values",
-                  {}, true);
-    summary.gradient_norm = result.gradient_norm;
-    if (result.counts) {
-      ++summary.iterations;
-      summary.objective = result.objective;
-      summary.objective_history.push_back(result.objective);
-      context.monitor().iteration({learner, summary.iterations, max_iterations, result.objective,
-                                   result.gradient_norm, now_s() - start_s,
-                                   context.comm().bytes_sent() - bytes_before});
-    }
-    const bool stop_requested = agree_on_state(context, state_hash());
-    if (result.converged || result.stop) {
-      summary.converged = result.converged;
-      summary.stop_reason = result.stop_reason;
-      break;
-    }
-    if (stop_requested)
-      throw Error(ErrorCode::stopped,
-                  "stopped by request after iteration " + std::to_string(summary.iterations), {}, true);
-  }
-  return summary;
+  return FitLoop(context, name, max_iterations, steps).run(initial_objective);
 }
 
 void summary_to_record(const FitSummary& summary, Record& record) {

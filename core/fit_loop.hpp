@@ -9,9 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "firesteel/core/checkpoint.hpp"
 #include "firesteel/core/context.hpp"
+#include "firesteel/core/fingerprint.hpp"
 #include "firesteel/core/function_ref.hpp"
 #include "firesteel/core/record.hpp"
+#include "firesteel/core/state_visitor.hpp"
 
 namespace firesteel {
 
@@ -31,20 +34,6 @@ struct FitSummary {
 void summary_to_record(const FitSummary& summary, Record& record);
 FitSummary summary_from_record(const Record& record);
 
-/// Lists the parts of a learner's state between two iterations: everything that later arithmetic or stopping
-/// depends on. Replicated parts must be the same bytes on all ranks: the fit loop checks that after every
-/// iteration.
-class StateVisitor {
- public:
-  virtual ~StateVisitor() = default;
-  virtual void replicated(std::string_view name, std::vector<double>& values) = 0;
-  virtual void replicated(std::string_view name, double& value) = 0;
-  virtual void replicated(std::string_view name, Index& value) = 0;
-  /// One value (or `width` values) for each global row / entity of a partition; this rank's part.
-  virtual void partitioned(std::string_view name, std::vector<double>& values, Index width) = 0;
-  virtual void partitioned(std::string_view name, std::vector<std::int32_t>& values, Index width) = 0;
-};
-
 /// What one step of a learner says.
 struct Step {
   double objective = 0;
@@ -55,14 +44,21 @@ struct Step {
   bool counts = true;            ///< false: the model was not updated, do not count an iteration
 };
 
-/// The loop of every iterative learner. It owns the count of iterations, stopping, logging, timing, the stop
-/// signal and the agreement of ranks; learners provide the state and one step. Collective.
+/// The loop of every iterative learner. It owns the count of iterations, stopping, logging, timing,
+/// checkpoints, resuming, the stop signal and the agreement of ranks; learners provide the state and one
+/// step. `learner` is the learner struct (its parameters, max_iter among them), `data` what it fits.
+/// Collective.
 ///
-/// After each step the ranks compare a hash of the replicated state (one allreduce of 24 bytes): a difference
+/// After each step the ranks compare a hash of the replicated state (one allreduce of 40 bytes): a difference
 /// is an internal error that names the rank, because a node with other arithmetic would otherwise diverge in
 /// silence. Throws stopped (75) after a requested stop, and bad_input if the objective is not finite.
-template <class State, class StepFunction>
-FitSummary run_fit_loop(const Context& context, std::string_view learner, Index max_iterations,
+///
+/// Checkpoints, where the data's context asks for them, hold the state as describe() lists it: so `step` may
+/// depend on nothing else that changes. On resuming, the state is set up as for a fresh fit and then
+/// overwritten; a State with a member restored() has it called (collective), to compute again what follows
+/// from the parts.
+template <class Data, class Learner, class State, class StepFunction>
+FitSummary run_fit_loop(const Data& data, std::string_view name, const Learner& learner,
                         double initial_objective, State& state, StepFunction&& step);
 
 std::uint64_t hash_bytes(std::uint64_t hash, const void* bytes, std::size_t count);
@@ -80,21 +76,40 @@ class StateHasher final : public StateVisitor {
   void partitioned(std::string_view, std::vector<std::int32_t>&, Index) override {}
 };
 
-FitSummary run_fit_loop_erased(const Context& context, std::string_view learner, Index max_iterations,
-                               double initial_objective, FunctionRef<std::uint64_t()> state_hash,
-                               FunctionRef<Step(Index iteration)> step);
+/// A fit as the loop sees it, without its types.
+struct FitSteps {
+  FunctionRef<Step(Index iteration)> step;
+  FunctionRef<std::uint64_t()> hash;
+  FunctionRef<std::vector<StatePart>()> copy;
+  FunctionRef<void(const std::vector<StatePart>&)> restore;
+  FunctionRef<void()> restored;
+  FunctionRef<CheckpointIdentity()> identity;
+};
+FitSummary run_fit_steps(const Context& context, std::string_view name, Index max_iterations,
+                         double initial_objective, const FitSteps& steps);
 
-template <class State, class StepFunction>
-FitSummary run_fit_loop(const Context& context, std::string_view learner, Index max_iterations,
+template <class Data, class Learner, class State, class StepFunction>
+FitSummary run_fit_loop(const Data& data, std::string_view name, const Learner& learner,
                         double initial_objective, State& state, StepFunction&& step) {
-  return run_fit_loop_erased(
-      context, learner, max_iterations, initial_objective,
-      [&] {
-        StateHasher hasher;
-        state.describe(hasher);
-        return hasher.hash;
-      },
-      [&](Index iteration) { return step(state, iteration); });
+  const auto hash = [&] {
+    StateHasher hasher;
+    state.describe(hasher);
+    return hasher.hash;
+  };
+  const auto identity = [&]() -> CheckpointIdentity {
+    Learner parameters = learner;
+    parameters.max_iter = 0;
+    Record record;
+    parameters_to_record(parameters, record);
+    return {std::string(name), record.sha256(), data_fingerprint(data)};
+  };
+  const auto restored = [&] {
+    if constexpr (requires { state.restored(); }) state.restored();
+  };
+  return run_fit_steps(
+      data.context, name, learner.max_iter, initial_objective,
+      {[&](Index iteration) { return step(state, iteration); }, hash, [&] { return copy_state(state); },
+       [&](const std::vector<StatePart>& parts) { restore_state(state, parts); }, restored, identity});
 }
 
 }  // namespace firesteel

@@ -26,6 +26,8 @@ class Monitor {
  public:
   virtual ~Monitor() = default;
   virtual void warning(std::string_view /*text*/) {}
+  /// What a user should know without asking: "goes on from iteration 7".
+  virtual void message(std::string_view /*text*/) {}
   /// Detail that only --verbose shows.
   virtual void note(std::string_view /*text*/) {}
   /// `done` of `total` (bytes, rows, …) of a long phase such as "reading". Called often: an implementation

@@ -62,6 +62,12 @@ OptimizerState Optimizer::start(std::vector<double> point) {
   return state;
 }
 
+void Optimizer::go_on_from(const OptimizerState& state) {
+  std::vector<double> gradient(state.point.size());
+  objective_.evaluate(state.point, gradient);
+  objective_.accept();
+}
+
 Step Optimizer::step(OptimizerState& state) {
   Step result;
   result.objective = state.value;

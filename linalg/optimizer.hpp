@@ -41,6 +41,8 @@ class Optimizer {
 
   /// Evaluates the start and makes it the current point. Collective.
   OptimizerState start(std::vector<double> point);
+  /// Makes the point of a state that was set from outside the current one. Collective; one pass.
+  void go_on_from(const OptimizerState& state);
   /// Collective.
   Step step(OptimizerState& state);
   /// Norm of the gradient, or of the subgradient of least norm where there are absolute values.

@@ -4,3 +4,8 @@ firesteel_add_test(
   SOURCES conformance/conformance_test.cpp conformance/conformance_data.cpp
   LIBRARIES firesteel::algorithms
   RANKS 1 2 3 4)
+firesteel_add_test(
+  resume
+  SOURCES conformance/resume_test.cpp conformance/conformance_data.cpp
+  LIBRARIES firesteel::algorithms
+  RANKS 1 2 3 4)

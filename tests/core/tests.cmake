@@ -13,3 +13,4 @@ firesteel_add_test(
     core/row_blocks_test.cpp
   RANKS 1 2 3 4)
 firesteel_add_test(atomic_file SOURCES core/atomic_file_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)
+firesteel_add_test(checkpoint SOURCES core/checkpoint_test.cpp RANKS 1 2 3 4)

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/checkpoint_format.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "firesteel/core/fit_loop.hpp"
+
+namespace firesteel {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kNamePrefix = "iteration-";
+constexpr std::string_view kNameSuffix = ".fsc";
+
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+Json to_json(const CheckpointHeader& header) {
+  Json json{{"learner", header.identity.learner},
+            {"parameters", header.identity.parameters},
+            {"data", header.identity.data},
+            {"iteration", header.iteration}};
+  for (const auto& part : header.parts)
+    json["parts"].push_back({{"name", part.name},
+                             {"partitioned", part.partitioned},
+                             {"value_bytes", part.value_bytes},
+                             {"count", part.count},
+                             {"offset", part.offset},
+                             {"checksum", part.checksum}});
+  return json;
+}
+
+bool part_fits(const PartEntry& part, Index data_begin, Index file_bytes) {
+  if (part.value_bytes != 4 && part.value_bytes != 8) return false;
+  if (part.count < 0 || part.offset < data_begin || part.offset > file_bytes) return false;
+  return part.count <= (file_bytes - part.offset) / part.value_bytes;
+}
+
+}  // namespace
+
+std::string encode_header(const CheckpointHeader& header) {
+  const std::string text = to_json(header).dump();
+  const auto length = static_cast<Index>(text.size());
+  const std::uint64_t checksum = hash_bytes(0, text.data(), text.size());
+  std::string bytes(kCheckpointMagic, 8);
+  bytes.append(reinterpret_cast<const char*>(&length), sizeof length);
+  bytes += text;
+  bytes.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
+  return bytes;
+}
+
+Index header_bytes(std::span<const std::byte> prefix, Index file_bytes) {
+  if (static_cast<Index>(prefix.size()) < kCheckpointPrefixBytes ||
+      std::memcmp(prefix.data(), kCheckpointMagic, 8) != 0)
+    return -1;
+  Index length = 0;
+  std::memcpy(&length, prefix.data() + 8, sizeof length);
+  if (length < 2 || length > kMaxHeaderBytes || length + kCheckpointPrefixBytes + 8 > file_bytes) return -1;
+  return kCheckpointPrefixBytes + length + 8;
+}
+
+std::optional<CheckpointHeader> decode_header(std::span<const std::byte> head, Index file_bytes) {
+  const Index total = header_bytes(head, file_bytes);
+  if (total < 0 || static_cast<Index>(head.size()) < total) return std::nullopt;
+  const auto* text = reinterpret_cast<const char*>(head.data()) + kCheckpointPrefixBytes;
+  const auto length = static_cast<std::size_t>(total - kCheckpointPrefixBytes - 8);
+  std::uint64_t checksum = 0;
+  std::memcpy(&checksum, text + length, sizeof checksum);
+  if (checksum != hash_bytes(0, text, length)) return std::nullopt;
+  try {
+    const Json json = Json::parse(text, text + length);
+    CheckpointHeader header{
+        {json.at("learner"), json.at("parameters"), json.at("data")}, json.at("iteration"), {}};
+    if (header.iteration < 0) return std::nullopt;
+    for (const auto& entry : json.at("parts")) {
+      PartEntry part{entry.at("name"),  entry.at("partitioned"), entry.at("value_bytes"),
+                     entry.at("count"), entry.at("offset"),      entry.at("checksum")};
+      if (!part_fits(part, total, file_bytes)) return std::nullopt;
+      header.parts.push_back(std::move(part));
+    }
+    return header;
+  } catch (const Json::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::uint64_t position_checksum(std::span<const std::byte> bytes, Index value_bytes, Index first) {
+  const auto step = static_cast<std::size_t>(value_bytes);
+  std::uint64_t sum = 0;
+  auto position = static_cast<std::uint64_t>(first);
+  for (std::size_t i = 0; i + step <= bytes.size(); i += step, ++position) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, bytes.data() + i, step);
+    sum += mix(value ^ mix(position + 0x9E3779B97F4A7C15));
+  }
+  return sum;
+}
+
+std::string checkpoint_name(Index iteration) {
+  char name[48];
+  std::snprintf(name, sizeof name, "iteration-%07lld.fsc", static_cast<long long>(iteration));
+  return name;
+}
+
+std::vector<std::string> list_checkpoints(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (std::filesystem::directory_iterator entry(directory, failure), end; !failure && entry != end;
+       entry.increment(failure)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with(kNamePrefix) && name.ends_with(kNameSuffix)) names.push_back(name);
+  }
+  // Longer names are later iterations: the number has at least seven digits.
+  std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {
+    return std::pair(a.size(), a) > std::pair(b.size(), b);
+  });
+  return names;
+}
+
+}  // namespace firesteel

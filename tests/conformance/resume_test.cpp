@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every learner of the registry, ended after an iteration and resumed, gives the model of an uninterrupted
+// fit.
+#include <gtest/gtest.h>
+#include <mpi.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <ostream>
+
+#include "conformance_data.hpp"
+
+namespace firesteel {
+
+/// What a failed test calls its learner.
+void PrintTo(const LearnerEntry& entry, std::ostream* stream) { *stream << entry.name; }
+
+namespace {
+
+/// Asks to stop after a given iteration.
+class StopAfter : public Monitor {
+ public:
+  explicit StopAfter(Index iteration) : last_(iteration) {}
+  void iteration(const IterationReport& report) override { reached_ = report.iteration >= last_; }
+  bool stop_requested() override { return reached_; }
+
+ private:
+  Index last_;
+  bool reached_ = false;
+};
+
+class Resume : public testing::TestWithParam<LearnerEntry> {
+ protected:
+  static constexpr Index kRows = 300;
+
+  Resume() {
+    setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+    directory_ = world_.comm().broadcast_text(
+        (std::filesystem::temp_directory_path() / ("firesteel-resume-" + std::to_string(getpid()))).string(),
+        0);
+  }
+  ~Resume() override { clear(); }
+
+  void clear() {
+    world_.comm().barrier();
+    if (world_.rank() == 0) std::filesystem::remove_all(directory_);
+    world_.comm().barrier();
+  }
+
+  static std::unique_ptr<AnyModel> fit(const Context& context) {
+    auto learner = GetParam().make();
+    set_parameter(*learner, "max_iter", "6");
+    set_parameter(*learner, "tol", "0");
+    set_parameter(*learner, "k", "3");
+    set_parameter(*learner, "rank", "4");
+    set_parameter(*learner, "reg_param", "0.01");
+    return learner->fit(conformance::make_data(context, GetParam().task, kRows));
+  }
+
+  /// Fits until `iteration`, saves and stops; true if the fit had not ended before.
+  bool stop_after(Index iteration) const {
+    const Context context(MPI_COMM_WORLD, {.threads = 2,
+                                           .monitor = std::make_shared<StopAfter>(iteration),
+                                           .checkpoint = {.directory = directory_, .every = 100}});
+    try {
+      fit(context);
+      return false;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::stopped) << error.what();
+      return true;
+    }
+  }
+
+  Context world_;
+  std::string directory_;
+};
+
+TEST_P(Resume, after_any_iteration_gives_the_same_bytes_of_model) {
+  const std::string whole = fit(Context(MPI_COMM_SELF, {.threads = 1}))->to_record().sha256();
+  Index stopped = 0;
+  for (Index iteration = 1; iteration <= 6; ++iteration) {
+    clear();
+    if (stop_after(iteration)) ++stopped;
+    world_.comm().barrier();
+    const Context again(MPI_COMM_WORLD,
+                        {.threads = 1, .checkpoint = {.directory = directory_, .resume = true}});
+    EXPECT_EQ(fit(again)->to_record().sha256(), whole) << "resumed after iteration " << iteration;
+  }
+  EXPECT_GE(stopped, 2) << "the fits were too short to be interrupted";
+}
+
+TEST_P(Resume, by_one_rank_what_several_had_begun) {
+  const std::string whole = fit(Context(MPI_COMM_SELF, {.threads = 1}))->to_record().sha256();
+  ASSERT_TRUE(stop_after(2));
+  world_.comm().barrier();
+  if (world_.rank() == 0) {
+    const Context alone(MPI_COMM_SELF,
+                        {.threads = 1, .checkpoint = {.directory = directory_, .resume = true}});
+    EXPECT_EQ(fit(alone)->to_record().sha256(), whole);
+  }
+  world_.comm().barrier();
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, Resume, testing::ValuesIn(learners()),
+                         [](const auto& entry) { return std::string(entry.param.name); });
+
+}  // namespace
+}  // namespace firesteel

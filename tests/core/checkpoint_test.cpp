@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/checkpoint.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "firesteel/core/checkpoint_format.hpp"
+#include "firesteel/core/fit_loop.hpp"
+
+namespace firesteel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Index kRows = 500;
+constexpr Index kIterations = 12;
+
+/// A learner made for the test: every iteration mixes a replicated vector, a counter and one value a row, so
+/// that a part forgotten or put back wrongly changes the end.
+struct Mixer {
+  Index max_iter = kIterations;
+  double rate = 0.5;
+
+  void describe(ParameterVisitor& visitor) {
+    visitor.integer("max_iter", max_iter, at_least(0), "iterations");
+    visitor.real("rate", rate, between(0, 1), "how much of a row's value is kept");
+  }
+};
+
+struct MixerState {
+  std::vector<double> mixture{1, 2, 3};
+  Index counter = 0;
+  double momentum = 0.25;
+  std::vector<double> values;
+  std::vector<std::int32_t> labels;
+
+  void describe(StateVisitor& visitor) {
+    visitor.replicated("mixture", mixture);
+    visitor.replicated("counter", counter);
+    visitor.replicated("momentum", momentum);
+    visitor.partitioned("values", values, 1);
+    visitor.partitioned("labels", labels, 1);
+  }
+};
+
+struct MixerResult {
+  MixerState state;
+  FitSummary summary;
+};
+
+RowBlocks make_rows(const Context& context, double offset = 0) {
+  std::vector<double> values;
+  const Index first = kRows * context.rank() / context.size();
+  const Index end = kRows * (context.rank() + 1) / context.size();
+  for (Index row = first; row < end; ++row) values.push_back(static_cast<double>(row) + offset);
+  return pack_rows(context, {.values = values, .columns = 1});
+}
+
+/// Throws in iteration `fail_at`, as a crash would end it.
+MixerResult fit(const RowBlocks& data, const Mixer& mixer, Index fail_at = -1) {
+  const auto rows = static_cast<std::size_t>(data.local_rows());
+  const Index first = data.partition.first_row(data.context.rank());
+  MixerResult result;
+  result.state.values.resize(rows);
+  result.state.labels.assign(rows, 1);
+  const auto step = [&](MixerState& state, Index iteration) -> Step {
+    if (iteration == fail_at) throw Error(ErrorCode::internal, "killed", {}, true);
+    ++state.counter;
+    usleep(1000);  // time for the helper thread to write now and then
+    for (std::size_t i = 0; i < rows; ++i) {
+      const Index row = first + static_cast<Index>(i);
+      state.labels[i] = static_cast<std::int32_t>((state.labels[i] * 3 + row) % 7);
+      state.values[i] = mixer.rate * state.values[i] + static_cast<double>(state.labels[i]);
+    }
+    std::int64_t labels = 0;
+    for (const auto label : state.labels) labels += label;
+    labels = data.context.comm().sum(labels);
+    state.momentum = 0.5 * state.momentum + 1e-3 * static_cast<double>(labels);
+    state.mixture.push_back(state.momentum + static_cast<double>(state.counter));
+    return {.objective = state.momentum, .gradient_norm = state.mixture.back()};
+  };
+  result.summary = run_fit_loop(data, "mixer", mixer, 7.0, result.state, step);
+  return result;
+}
+
+/// Asks to stop after so many iterations.
+class StoppingMonitor : public Monitor {
+ public:
+  explicit StoppingMonitor(Index iterations) : left_(iterations) {}
+  void iteration(const IterationReport&) override { --left_; }
+  bool stop_requested() override { return left_ <= 0; }
+
+ private:
+  Index left_;
+};
+
+class CheckpointTest : public testing::Test {
+ protected:
+  CheckpointTest() {
+    setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+    Context world;
+    directory_ = world.comm().broadcast_text(
+        (fs::temp_directory_path() / ("firesteel-checkpoint-" + std::to_string(getpid()))).string(), 0);
+    world.comm().barrier();
+  }
+  ~CheckpointTest() override {
+    Context world;
+    world.comm().barrier();
+    if (world.rank() == 0) fs::remove_all(directory_);
+    world.comm().barrier();
+  }
+
+  Context context(MPI_Comm comm, bool resume) const {
+    return Context(comm, {.checkpoint = {.directory = directory_, .every = 1, .resume = resume}});
+  }
+
+  /// Goes on for so many iterations, saves and stops.
+  void run_and_save(Index iterations) const {
+    const Context stopping(MPI_COMM_WORLD,
+                           {.monitor = std::make_shared<StoppingMonitor>(iterations),
+                            .checkpoint = {.directory = directory_, .every = 100, .resume = true}});
+    try {
+      fit(make_rows(stopping), Mixer{});
+      ADD_FAILURE() << "did not stop";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::stopped);
+    }
+    stopping.comm().barrier();
+  }
+
+  static void expect_same(const MixerResult& resumed, const MixerResult& whole, const Context& context) {
+    EXPECT_EQ(resumed.state.mixture, whole.state.mixture);
+    EXPECT_EQ(resumed.state.counter, whole.state.counter);
+    EXPECT_EQ(resumed.state.momentum, whole.state.momentum);
+    EXPECT_EQ(context.comm().allgatherv(std::span<const double>(resumed.state.values)), whole.state.values);
+    EXPECT_EQ(context.comm().allgatherv(std::span<const std::int32_t>(resumed.state.labels)),
+              whole.state.labels);
+    EXPECT_EQ(resumed.summary.objective_history, whole.summary.objective_history);
+    EXPECT_EQ(resumed.summary.gradient_norm, whole.summary.gradient_norm);
+    EXPECT_EQ(resumed.summary.iterations, whole.summary.iterations);
+  }
+
+  std::string newest() const {
+    return (fs::path(directory_) / list_checkpoints(directory_).front()).string();
+  }
+
+  std::string directory_;
+};
+
+MixerResult fit_whole_alone() { return fit(make_rows(Context(MPI_COMM_SELF)), Mixer{}); }
+
+TEST_F(CheckpointTest, a_fit_ended_in_any_iteration_goes_on_to_the_same_end) {
+  const MixerResult whole = fit_whole_alone();
+  for (Index fail_at = 1; fail_at <= kIterations; ++fail_at) {
+    const Context first = context(MPI_COMM_WORLD, false);
+    EXPECT_THROW(fit(make_rows(first), Mixer{}, fail_at), Error);
+    first.comm().barrier();
+    const Context second = context(MPI_COMM_WORLD, true);
+    expect_same(fit(make_rows(second), Mixer{}), whole, second);
+    second.comm().barrier();
+    if (second.rank() == 0) fs::remove_all(directory_);
+    second.comm().barrier();
+  }
+}
+
+TEST_F(CheckpointTest, goes_on_with_another_number_of_ranks) {
+  const MixerResult whole = fit_whole_alone();
+  run_and_save(8);
+  const Context world;
+  if (world.rank() == 0) {
+    const Context alone = context(MPI_COMM_SELF, true);
+    expect_same(fit(make_rows(alone), Mixer{}), whole, alone);
+  }
+  world.comm().barrier();
+}
+
+TEST_F(CheckpointTest, keeps_the_last_two_and_passes_over_a_corrupted_one) {
+  const MixerResult whole = fit_whole_alone();
+  for (int save = 0; save < 3; ++save) run_and_save(3);
+  const Context world;
+  ASSERT_EQ(list_checkpoints(directory_).size(), 2U);
+  world.comm().barrier();
+  if (world.rank() == 0) {
+    // One byte of the last part: only a checksum can tell.
+    std::fstream file(newest(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-1, std::ios::end);
+    file.put('\x7f');
+  }
+  world.comm().barrier();
+  const Context again = context(MPI_COMM_WORLD, true);
+  expect_same(fit(make_rows(again), Mixer{}), whole, again);
+}
+
+TEST_F(CheckpointTest, a_truncated_file_of_any_length_is_passed_over) {
+  const Context alone(MPI_COMM_SELF);
+  if (Context world; world.rank() == 0) {
+    const Context saving = context(MPI_COMM_SELF, false);
+    fit(make_rows(saving), Mixer{.max_iter = 1});  // the end of a fit waits for what is being written
+    const std::string path = newest();
+    const auto size = fs::file_size(path);
+    const CheckpointIdentity identity{"mixer", "", ""};
+    for (std::uintmax_t length = size - 1; length > 0; length -= std::min<std::uintmax_t>(length, 97)) {
+      fs::resize_file(path, length);
+      EXPECT_FALSE(read_checkpoint(alone, directory_, identity, {})) << length;
+    }
+  }
+}
+
+TEST_F(CheckpointTest, refuses_other_data_and_other_parameters_but_not_more_iterations) {
+  run_and_save(4);
+  const Context again = context(MPI_COMM_WORLD, true);
+  const auto expect_refused = [&](const RowBlocks& data, const Mixer& mixer, const std::string& reason) {
+    try {
+      fit(data, mixer);
+      ADD_FAILURE() << "did not throw";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_input);
+      EXPECT_TRUE(error.agreed());
+      EXPECT_NE(std::string(error.what()).find(reason), std::string::npos) << error.what();
+    }
+  };
+  expect_refused(make_rows(again, 1.0), Mixer{}, "other data");
+  expect_refused(make_rows(again), Mixer{.rate = 0.25}, "other parameters");
+  const auto longer = fit(make_rows(again), Mixer{.max_iter = kIterations + 5});
+  EXPECT_EQ(longer.summary.iterations, kIterations + 5);
+}
+
+TEST_F(CheckpointTest, an_empty_directory_starts_afresh) {
+  const Context world = context(MPI_COMM_WORLD, true);
+  expect_same(fit(make_rows(world), Mixer{}), fit_whole_alone(), world);
+}
+
+TEST_F(CheckpointTest, a_directory_that_cannot_be_made_is_one_error) {
+  const Context world(MPI_COMM_WORLD, {.checkpoint = {.directory = "/proc/no/such"}});
+  try {
+    fit(make_rows(world), Mixer{});
+    ADD_FAILURE() << "did not throw";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::cannot_create);
+    EXPECT_TRUE(error.agreed());
+  }
+}
+
+TEST_F(CheckpointTest, a_request_to_stop_saves_and_can_be_resumed) {
+  run_and_save(3);
+  EXPECT_EQ(list_checkpoints(directory_), std::vector<std::string>{checkpoint_name(3)});
+  const Context again = context(MPI_COMM_WORLD, true);
+  again.comm().barrier();
+  expect_same(fit(make_rows(again), Mixer{}), fit_whole_alone(), again);
+}
+
+}  // namespace
+}  // namespace firesteel
