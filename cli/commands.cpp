@@ -117,7 +117,13 @@ std::vector<Option> command_options(Verb verb) {
   std::vector<Option> options;
   if (verb != Verb::inspect && verb != Verb::learners) append(options, input_options());
   if (verb == Verb::train)
-    options.push_back({"output", Kind::value, "MODEL", "the model file to write (.h5)", ""});
+    append(
+        options,
+        {{"output", Kind::value, "MODEL", "the model file to write (.h5)", ""},
+         {"checkpoint", Kind::value, "DIR", "save the state of the fit here, the last two of it", "none"},
+         {"checkpoint-every", Kind::value, "N", "iterations between two checkpoints", "1"},
+         {"checkpoint-seconds", Kind::value, "S", "seconds between two checkpoints", "none"},
+         {"resume", Kind::boolean, "", "go on from the newest checkpoint in DIR, if there is one", "false"}});
   if (verb == Verb::score)
     append(options,
            {{"output", Kind::value, "FILE", "predictions: .csv, .tsv, .h5; - is CSV on stdout", ""},

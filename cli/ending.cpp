@@ -34,6 +34,11 @@ extern "C" void on_interrupt(int) {
 
 extern "C" void on_stop(int) { stop_flag = 1; }
 
+extern "C" void on_gentle_interrupt(int number) {
+  if (stop_flag != 0) on_interrupt(number);
+  stop_flag = 1;
+}
+
 void handle(int signal_number, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
@@ -54,6 +59,10 @@ void prepare_ending(bool under_launcher) {
   handle(SIGXFSZ, SIG_IGN);
   for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) handle(signal_number, on_interrupt);
   handle(SIGUSR1, on_stop);
+}
+
+void interrupts_ask_to_stop() {
+  for (const int signal_number : {SIGINT, SIGTERM}) handle(signal_number, on_gentle_interrupt);
 }
 
 bool stop_requested() { return stop_flag != 0; }

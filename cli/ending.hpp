@@ -13,7 +13,11 @@ namespace firesteel::cli {
 /// speaks for the job; SIGUSR1 asks the fit to stop after its iteration. Call once, before anything else.
 void prepare_ending(bool under_launcher);
 
-/// True once SIGUSR1 has come.
+/// From now on the first SIGINT or SIGTERM, too, asks the fit to stop after its iteration: for jobs that save
+/// checkpoints. The next one ends the process as before.
+void interrupts_ask_to_stop();
+
+/// True once the fit was asked to stop.
 bool stop_requested();
 
 /// Prints the one line of a failed job, `firesteel: …`, on stderr.

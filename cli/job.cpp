@@ -193,6 +193,25 @@ void set_top(Job& job, const Arguments& arguments) {
   job.top_for_items = whom == "item";
 }
 
+void set_checkpoint(Job& job, const Arguments& arguments) {
+  CheckpointOptions& checkpoint = job.checkpoint;
+  checkpoint.directory = arguments.text("checkpoint");
+  checkpoint.resume = arguments.boolean("resume", false);
+  if (arguments.given("checkpoint-seconds")) {
+    const std::string value = arguments.text("checkpoint-seconds");
+    const auto seconds = parse_number(value);
+    if (!seconds || !(*seconds > 0))
+      throw bad_parameter("--checkpoint-seconds: expected a number > 0, got " + quoted(value));
+    checkpoint.seconds = *seconds;
+    checkpoint.every = 0;
+  }
+  if (arguments.given("checkpoint-every"))
+    checkpoint.every = count_of(arguments, "checkpoint-every", 1'000'000'000);
+  for (const char* option : {"checkpoint-every", "checkpoint-seconds", "resume"})
+    if (arguments.given(option) && checkpoint.directory.empty())
+      throw bad_parameter("--" + std::string(option) + " needs --checkpoint DIR");
+}
+
 void set_output(Job& job, const Arguments& arguments) {
   require(arguments, *job.command, "output");
   job.output = arguments.text("output");
@@ -218,6 +237,7 @@ void set_values(Job& job, const Arguments& arguments) {
   if (arguments.given("threads")) job.threads = static_cast<int>(count_of(arguments, "threads", kMaxThreads));
   job.read = read_options(arguments);
   if (verb == Verb::train) set_learner(job, arguments);
+  if (verb == Verb::train) set_checkpoint(job, arguments);
   if (verb == Verb::score || verb == Verb::evaluate) set_scoring(job, arguments);
   if (verb == Verb::score) set_top(job, arguments);
   if (job.top == 0) require(arguments, *job.command, "input");

@@ -36,6 +36,7 @@ struct Job {
   bool quiet = false;
   bool verbose = false;
   int threads = 0;  ///< 0: decided by placement
+  CheckpointOptions checkpoint;
 };
 
 /// Checks the words after `firesteel`. Throws bad_parameter naming the option, what was expected and the

@@ -88,6 +88,14 @@ extern "C" void pass_interrupt(int) {
   interrupted = 1;
 }
 
+/// The first interrupt asks the job to save and stop; the next one ends it.
+extern "C" void pass_gently(int number) {
+  static volatile std::sig_atomic_t asked = 0;
+  if (asked != 0) return pass_interrupt(number);
+  asked = 1;
+  if (mpirun_process > 0) kill(mpirun_process, SIGUSR1);
+}
+
 extern "C" void pass_stop(int) {
   if (mpirun_process > 0) kill(mpirun_process, SIGUSR1);
 }
@@ -160,7 +168,7 @@ std::string split_job_explanation(int world_size) {
          count + ", or srun --mpi=pmix";
 }
 
-int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
+int run_under_mpirun(int ranks, const std::vector<std::string>& words, bool has_checkpoints) {
   std::vector<std::string> line{mpirun_path(),     "-n",        std::to_string(ranks),
                                 "--oversubscribe", "--bind-to", "none",
                                 "--quiet",         own_path()};
@@ -168,7 +176,7 @@ int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
 
   struct sigaction action {};
   sigemptyset(&action.sa_mask);
-  action.sa_handler = pass_interrupt;
+  action.sa_handler = has_checkpoints ? pass_gently : pass_interrupt;
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
   action.sa_handler = pass_stop;
   sigaction(SIGUSR1, &action, nullptr);

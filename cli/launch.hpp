@@ -30,7 +30,8 @@ void restart_with_patient_threads(const std::vector<std::string>& words);
 std::string split_job_explanation(int world_size);
 
 /// `--ranks N COMMAND …`: runs this program under mpirun and returns the exit code for it. Interrupts are
-/// passed to mpirun and end with 130.
-int run_under_mpirun(int ranks, const std::vector<std::string>& words);
+/// passed to mpirun and end with 130; where the job has checkpoints the first one asks it to save and stop
+/// (75).
+int run_under_mpirun(int ranks, const std::vector<std::string>& words, bool has_checkpoints);
 
 }  // namespace firesteel::cli

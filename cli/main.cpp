@@ -137,10 +137,11 @@ int end_alone(const Error& error) {
 /// Runs the job on all ranks; `word_failure` is what this rank found wrong in its words.
 int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
   prepare_mpi_environment();
+  if (!job.checkpoint.directory.empty() && !launcher().mpirun) interrupts_ask_to_stop();
   auto monitor = std::make_shared<TerminalMonitor>(job.quiet, job.verbose);
   std::optional<Context> context;
   try {
-    context.emplace(ContextOptions{.threads = job.threads, .monitor = monitor});
+    context.emplace(ContextOptions{.threads = job.threads, .monitor = monitor, .checkpoint = job.checkpoint});
     const std::string split = split_job_explanation(context->size());
     if (!split.empty() && launcher().rank != 0) return static_cast<int>(ErrorCode::bad_parameter);
     if (!split.empty()) throw bad_parameter(split);
@@ -169,7 +170,9 @@ int run(std::vector<std::string> words) {
   }
   if (word_failure && !launcher().mpirun) return end_alone(to_error(word_failure));
   if (!word_failure && !invocation.answer.empty()) return print_answer(invocation.answer);
-  if (!word_failure && invocation.ranks) return run_under_mpirun(*invocation.ranks, invocation.words);
+  if (!word_failure && invocation.ranks)
+    return run_under_mpirun(*invocation.ranks, invocation.words,
+                            !invocation.job.checkpoint.directory.empty());
   if (!word_failure && invocation.job.threads != 1) restart_with_patient_threads(invocation.words);
   return run_with_mpi(invocation.job, word_failure);
 }

@@ -21,6 +21,7 @@ class TerminalMonitor final : public Monitor {
   void set_rank(int rank) { speaks_ = rank == 0; }
 
   void warning(std::string_view text) override;
+  void message(std::string_view text) override { say(text); }
   void note(std::string_view text) override;
   void progress(std::string_view phase, Index done, Index total) override;
   void iteration(const IterationReport& report) override;

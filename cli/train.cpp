@@ -119,6 +119,7 @@ void run_train(const Run& run) {
   context.comm().collectively([&] {
     if (context.rank() == 0) check_can_create(job.output);
   });
+  if (!job.checkpoint.directory.empty()) open_checkpoint_directory(context, job.checkpoint.directory);
 
   TrainResult result;
   const Stopwatch read_watch;

@@ -29,21 +29,25 @@ struct CheckpointWriter::Write {
   std::exception_ptr failure;
 };
 
+void open_checkpoint_directory(const Context& context, const std::string& directory) {
+  context.comm().collectively([&] {
+    if (context.rank() != 0) return;
+    std::error_code failure;
+    std::filesystem::create_directories(directory, failure);
+    if (failure)
+      throw Error(ErrorCode::cannot_create,
+                  directory + ": cannot make the checkpoint directory: " + failure.message());
+    check_can_create((std::filesystem::path(directory) / checkpoint_name(0)).string());
+  });
+}
+
 CheckpointWriter::CheckpointWriter(const Context& context, CheckpointOptions options,
                                    CheckpointIdentity identity)
     : context_(context),
       options_(std::move(options)),
       identity_(std::move(identity)),
       last_(std::chrono::steady_clock::now()) {
-  context_.comm().collectively([&] {
-    if (context_.rank() != 0) return;
-    std::error_code failure;
-    std::filesystem::create_directories(options_.directory, failure);
-    if (failure)
-      throw Error(ErrorCode::cannot_create,
-                  options_.directory + ": cannot make the checkpoint directory: " + failure.message());
-    check_can_create((std::filesystem::path(options_.directory) / checkpoint_name(0)).string());
-  });
+  open_checkpoint_directory(context_, options_.directory);
 }
 
 CheckpointWriter::~CheckpointWriter() {

@@ -39,6 +39,10 @@ std::vector<StatePart> copy_state(State& state);
 template <class State>
 void restore_state(State& state, const std::vector<StatePart>& parts);
 
+/// Creates the directory where absent and checks that files can be made in it; leaves none behind.
+/// Collective; throws cannot_create (73).
+void open_checkpoint_directory(const Context& context, const std::string& directory);
+
 /// Writes the state of a fit into a directory while the fit goes on. One file a checkpoint,
 /// `iteration-0000012.fsc`, written by all ranks together under a temporary name (a helper thread each),
 /// synced, renamed; the last two are kept. The file holds a header (identity, iteration, parts, a checksum of

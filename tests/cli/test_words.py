@@ -96,7 +96,7 @@ class WrongWords(CliTest):
         self.fail_with(64, [*self.TRAIN, "--top", "3"], "--top", "score")
 
     def test_options_of_later_versions_do_not_exist(self):
-        for option in ("--checkpoint", "--memory", "--resume"):
+        for option in ("--memory", "--scratch"):
             self.fail_with(64, [*self.TRAIN, option, "1"], option, ranks=[None])
 
     def test_repeated_option(self):
