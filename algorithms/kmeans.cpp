@@ -10,6 +10,7 @@
 #include "firesteel/algorithms/kmeans_metrics.hpp"
 #include "firesteel/algorithms/kmeans_points.hpp"
 #include "firesteel/algorithms/kmeans_sums.hpp"
+#include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/parallel.hpp"
 
 namespace firesteel {
@@ -34,25 +35,8 @@ void check_columns(Index expected, const RowBlocks& data, const std::string& wha
                     std::to_string(data.columns()) + " features");
 }
 
-/// Readers refuse such numbers; rows that a program made may hold them, and no distance would show it.
-template <class Scalar>
-void check_finite(std::span<const Scalar> values) {
-  if (!std::all_of(values.begin(), values.end(), [](Scalar value) { return std::isfinite(value); }))
-    throw bad_input("the features hold a number that is not finite");
-}
-template <class Scalar>
-void check_finite(const DenseTiles<Scalar>& rows) {
-  if (rows.tiles() > 0)
-    check_finite(std::span<const Scalar>(rows.tile(0), at(rows.tiles() * kTileRows * rows.columns())));
-}
-template <class Scalar>
-void check_finite(const SparseRows<Scalar>& rows) {
-  check_finite(std::span<const Scalar>(rows.values));
-}
-
 void check_fit(KMeans parameters, const RowBlocks& data) {
   validate_parameters(parameters);
-  std::visit([](const auto& rows) { check_finite(rows); }, data.features);
   const Matrix& init = parameters.init;
   if (init.empty()) return;
   if (parameters.k && *parameters.k != init.rows)
@@ -183,6 +167,7 @@ void KMeans::describe(ParameterVisitor& visitor) {
 KMeansModel KMeans::fit(const RowBlocks& data) const {
   const FloatEnvironment environment;
   data.context.comm().collectively([&] { check_fit(*this, data); });
+  check_rows(data);
   const bool cosine = is_cosine(distance_measure);
   const auto points = detail::KMeansPoints::make(data, cosine);
   const Index wanted = init.empty() ? k.value_or(kDefaultClusters) : init.rows;

@@ -59,7 +59,8 @@ struct KMeans {
 
   void describe(ParameterVisitor& visitor);
   /// Collective. Throws bad_parameter for a parameter out of range or k other than the rows of init,
-  /// bad_input for k above the rows, a width of init other than the data's, or no row of positive weight.
+  /// bad_input for k above the rows, a width of init other than the data's, no row of positive weight, or
+  /// rows that check_rows refuses.
   KMeansModel fit(const RowBlocks& data) const;
 };
 

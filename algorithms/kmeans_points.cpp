@@ -95,8 +95,9 @@ void KMeansPoints::prepare() {
     largest[j] = std::max(range.highest[j] - range.shift[j], range.shift[j] - range.lowest[j]);
     if (!std::isfinite(largest[j]))
       throw Error(ErrorCode::bad_input,
-                  "column " + std::to_string(j) + " spans from " + number_text(range.lowest[j]) + " to " +
-                      number_text(range.highest[j]) + ", which is too wide for double precision: scale it",
+                  rows_.schema.column(static_cast<Index>(j)) + " spans from " + number_text(range.lowest[j]) +
+                      " to " + number_text(range.highest[j]) +
+                      ", which is too wide for double precision: scale it",
                   {}, true);
   }
   terms_ = TwoLimbTerms(std::max<Index>(1, rows_.partition.rows()), range.shift, largest, weight);

@@ -7,6 +7,7 @@
 
 #include "firesteel/algorithms/logistic_objective.hpp"
 #include "firesteel/core/canonical_sum.hpp"
+#include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/math.hpp"
 #include "firesteel/linalg/optimizer.hpp"
@@ -63,17 +64,13 @@ std::vector<double> sum_class_weights(const RowBlocks& data, const LogisticTarge
   return {total.begin(), total.end()};
 }
 
-std::string column_name(const FeatureSchema& schema, std::size_t j) {
-  return schema.names.empty() ? "column " + std::to_string(j) : "column '" + schema.names[j] + "'";
-}
-
 void check_moments(const RowBlocks& data, const ColumnMoments& moments) {
   for (std::size_t j = 0; j < moments.deviation.size(); ++j) {
     const double deviation = moments.deviation[j];
     if (!std::isfinite(moments.mean[j]) || !std::isfinite(deviation) ||
         (deviation > 0 && !std::isfinite(1 / deviation)))
       throw agreed_input(
-          column_name(data.schema, j) + ": its standard deviation, " + number_text(deviation) +
+          data.schema.column(static_cast<Index>(j)) + ": its standard deviation, " + number_text(deviation) +
           ", or mean is beyond what double precision can scale; multiply the column by a constant");
   }
 }
@@ -183,7 +180,7 @@ LogisticRegressionModel make_model(const LogisticRegression& learner, const RowB
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i]))
-      throw agreed_input(column_name(data.schema, i % d) +
+      throw agreed_input(data.schema.column(static_cast<Index>(i % d)) +
                          ": its coefficient is not finite; multiply the column by a constant");
     values[i] += 0.0;  // −0.0 becomes 0.0
   }
@@ -228,6 +225,7 @@ LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
   const FloatEnvironment environment;
   LogisticRegression learner = *this;
   data.context.comm().collectively([&] { validate_parameters(learner); });
+  check_rows(data);
   Problem problem = prepare(learner, data);
   const bool absolute = reg_param * elastic_net_param > 0;
   std::vector<double> l1;

@@ -43,8 +43,8 @@ struct LogisticRegression {
   std::vector<double> thresholds;
 
   void describe(ParameterVisitor& visitor);
-  /// Collective. Throws bad_parameter, and bad_input: no labels, one class only, more than two classes for
-  /// family binomial, a column too large or too small to be scaled.
+  /// Collective. Throws bad_parameter, and bad_input: rows that check_rows refuses, no labels, one class
+  /// only, more than two classes for family binomial, a column too large or too small to be scaled.
   Model fit(const RowBlocks& data) const;
 };
 

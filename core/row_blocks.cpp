@@ -137,6 +137,11 @@ ColumnValues labels_of_kind(const ColumnValues& labels, Index kind) {
 
 }  // namespace
 
+std::string FeatureSchema::column(Index j) const {
+  return names.empty() ? "column " + std::to_string(j)
+                       : "column '" + names[static_cast<std::size_t>(j)] + "'";
+}
+
 const double* RowBlocks::tile_weights(Index t, std::span<double, kTileRows> buffer) const {
   if (!weights.empty()) return weights.data() + t * kTileRows;
   const Index rows = std::min(kTileRows, local_rows() - t * kTileRows);

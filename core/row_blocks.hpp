@@ -76,6 +76,9 @@ struct FeatureSchema {
   std::vector<std::string> names;     ///< one a column; empty where the source has none (LIBSVM)
   std::string missing = "error";      ///< how missing values were treated: error, drop, mean
   std::vector<double> missing_means;  ///< where "mean": the training means that stand in
+
+  /// "column 'age'", or "column 3" without names, for messages.
+  std::string column(Index j) const;
 };
 
 /// Rows packed for learners: an ordered sequence of blocks of rows, dealt to ranks in contiguous runs

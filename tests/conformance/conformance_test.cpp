@@ -169,6 +169,26 @@ TEST_P(Conformance, a_value_that_is_not_a_number_is_the_same_clean_error_on_ever
   }
 }
 
+TEST_P(Conformance, a_weight_that_is_none_is_the_same_clean_error_on_every_rank) {
+  const Context context(MPI_COMM_WORLD, {.threads = 2});
+  for (const double bad : {-1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    LearnerData data = make_data(context, GetParam().task, 200);
+    auto* rows = std::get_if<RowBlocks>(&data);
+    if (rows == nullptr) return;  // ratings have no weights
+    const Index global_row = 40;
+    const Index row = global_row - rows->partition.first_row(context.rank());
+    if (row >= 0 && row < rows->local_rows()) rows->weights[static_cast<std::size_t>(row)] = bad;
+    try {
+      fit(data);
+      ADD_FAILURE() << "did not throw";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_input) << error.what();
+      EXPECT_TRUE(error.agreed()) << error.what();
+      EXPECT_EQ(std::string(error.what()), "row 40: expected a weight >= 0, got " + number_text(bad));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Registry, Conformance, testing::ValuesIn(learners()),
                          [](const auto& entry) { return std::string(entry.param.name); });
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/dataset/pack.hpp"
 
 namespace firesteel {
@@ -203,6 +204,65 @@ TEST(PackDataset, a_label_is_set_for_every_row_or_for_none) {
   EXPECT_NE(error(64), "no error");  // whole blocks without
   EXPECT_EQ(error(0), "no error");
   EXPECT_EQ(error(100), "no error");
+}
+
+std::string refusal(const RowBlocks& rows) {
+  try {
+    check_rows(rows);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::bad_input);
+    EXPECT_TRUE(error.agreed());
+    return error.what();
+  }
+  return {};
+}
+
+/// 200 sparse rows of columns 1 and 3, packed dense first; `columns` as they should be.
+RowBlocks sparse_blocks(const Context& context) {
+  const auto values = some_rows(context.rank() == 0 ? 0 : 200, 200, 4);
+  RowBlocks rows = pack_rows(context, {.values = values, .columns = 4});
+  SparseRows<double> sparse;
+  sparse.columns_count = 4;
+  for (Index row = 0; row < rows.local_rows(); ++row) {
+    sparse.indices.insert(sparse.indices.end(), {1, 3});
+    sparse.values.insert(sparse.values.end(), {1.5, 2.5});
+    sparse.row_begin.push_back(static_cast<Index>(sparse.indices.size()));
+  }
+  rows.features = std::move(sparse);
+  return rows;
+}
+
+TEST(CheckRows, names_the_first_row_that_is_not_as_promised) {
+  const Context context = small_blocks();
+  RowBlocks rows = sparse_blocks(context);
+  EXPECT_EQ(refusal(rows), "");
+  auto& sparse = std::get<SparseRows<double>>(rows.features);
+  const Index first = rows.partition.first_row(context.rank());
+  const auto on = [&](Index global_row, auto&& change) {
+    if (global_row >= first && global_row < first + rows.local_rows())
+      change(static_cast<std::size_t>(2 * (global_row - first)));
+  };
+  on(150, [&](std::size_t entry) { sparse.indices[entry] = 3; });
+  EXPECT_EQ(refusal(rows), "row 150: expected sparse indices that ascend to 3, got 3 after 3");
+  on(120, [&](std::size_t entry) { sparse.indices[entry + 1] = 4; });
+  EXPECT_EQ(refusal(rows), "row 120: expected sparse indices that ascend to 3, got 4 after 1");
+  rows.schema.names = {"a", "b", "c", "d"};
+  on(7, [&](std::size_t entry) { sparse.values[entry] = std::numeric_limits<double>::infinity(); });
+  EXPECT_EQ(refusal(rows), "row 7, column 'b': expected a finite number, got inf");
+}
+
+TEST(CheckRows, refuses_lengths_that_do_not_fit_and_ranks_that_differ) {
+  const Context context = small_blocks();
+  RowBlocks rows = sparse_blocks(context);
+  rows.weights.assign(static_cast<std::size_t>(rows.local_rows()) + 1, 1.0);
+  EXPECT_NE(refusal(rows).find("weights (padded to whole tiles), got"), std::string::npos);
+  rows = sparse_blocks(context);
+  rows.has_labels = true;
+  EXPECT_NE(refusal(rows).find(" labels, got 0"), std::string::npos);
+  if (context.size() == 1) return;
+  rows = sparse_blocks(context);
+  if (context.rank() == 1) std::get<SparseRows<double>>(rows.features).columns_count = 5;
+  EXPECT_NE(refusal(rows).find("got 4 to 5 columns"), std::string::npos);
 }
 
 }  // namespace
