@@ -2,6 +2,7 @@
 #include "firesteel/cli/options.hpp"
 
 #include <algorithm>
+#include <boost/program_options.hpp>
 
 #include "firesteel/core/error.hpp"
 
@@ -9,7 +10,10 @@ namespace firesteel::cli {
 
 namespace {
 
-constexpr std::string_view kNegation = "no-";
+namespace po = boost::program_options;
+using Words = std::vector<std::string>;
+
+const std::string kNegation = "no-";
 
 const Option* find_option(const std::vector<Option>& known, std::string_view name) {
   const auto found =
@@ -20,82 +24,77 @@ const Option* find_option(const std::vector<Option>& known, std::string_view nam
 /// A word that can only be an option: values that begin with two dashes are written --name=--value.
 bool is_option(std::string_view word) { return word.size() > 2 && word.starts_with("--"); }
 
-/// Walks over the words of one command line.
-class Parser {
- public:
-  Parser(std::span<const std::string> words, const std::vector<Option>& known)
-      : words_(words), known_(known) {}
-
-  Arguments parse() {
-    while (next_ < words_.size()) {
-      const std::string& word = words_[next_++];
-      if (is_option(word))
-        take_option(word);
-      else if (word.size() > 1 && word.front() == '-')
-        throw bad_parameter("'" + word + "' is no option: options begin with two dashes, as --help");
-      else
-        arguments_.add_positional(word);
-    }
-    return std::move(arguments_);
-  }
-
- private:
-  void take_option(const std::string& word) {
-    const auto equals = word.find('=');
-    const std::string name = word.substr(2, equals == std::string::npos ? equals : equals - 2);
-    const bool has_value = equals != std::string::npos;
-    const std::string value = has_value ? word.substr(equals + 1) : std::string();
-    if (const Option* option = find_option(known_, name)) {
-      if (option->kind == Option::Kind::boolean)
-        take_boolean(*option, has_value, value);
-      else
-        take_values(*option, has_value, value);
-    } else if (const Option* negated = find_negated(name)) {
-      if (has_value)
-        throw bad_parameter("--" + name + " takes no value; write --" + negated->name + "=" + value);
-      arguments_.add(*negated, "false");
+/// A boolean is an option with an optional value, and one more that negates it.
+po::options_description declare(const std::vector<Option>& known) {
+  po::options_description declared;
+  for (const auto& option : known) {
+    const char* name = option.name.c_str();
+    if (option.kind == Option::Kind::list) {
+      declared.add_options()(name, po::value<Words>()->multitoken()->composing());
+    } else if (option.kind == Option::Kind::boolean) {
+      declared.add_options()(name, po::value<std::string>()->implicit_value("true"));
+      declared.add_options()((kNegation + option.name).c_str(), po::value<std::string>()->zero_tokens());
     } else {
-      arguments_.add_unknown(name);
-      if (!has_value && next_ < words_.size() && !is_option(words_[next_])) ++next_;
+      declared.add_options()(name, po::value<std::string>());
     }
   }
+  return declared;
+}
 
-  const Option* find_negated(std::string_view name) const {
-    if (!name.starts_with(kNegation)) return nullptr;
-    const Option* option = find_option(known_, name.substr(kNegation.size()));
-    return option != nullptr && option->kind == Option::Kind::boolean ? option : nullptr;
+[[noreturn]] void refuse_value(const Option& option, const std::string& got) {
+  const bool boolean = option.kind == Option::Kind::boolean;
+  throw bad_parameter("--" + option.name + ": expected " +
+                      (boolean ? "true or false" : "a value (" + option.value_name + ")") + ", got " + got);
+}
+
+/// What Boost sees otherwise: --no-name is --name=false, a word after a boolean is a positional unless it
+/// says true or false, and neither an option nor an empty word is a value.
+void settle(po::option& parsed, const std::vector<Option>& known, Arguments& arguments) {
+  auto& values = parsed.value;
+  const bool apart = parsed.original_tokens.size() > 1;
+  const Option* option = find_option(known, parsed.string_key);
+  if (option == nullptr) {
+    parsed.string_key.erase(0, kNegation.size());
+    values = {"false"};
+  } else if (option->kind == Option::Kind::boolean) {
+    if (values.empty() || values.front() == "true" || values.front() == "false") return;
+    if (!apart) refuse_value(*option, "'" + values.front() + "'");
+    arguments.add_positional(values.front());
+    values.clear();
+  } else if (apart && is_option(parsed.original_tokens[1])) {
+    refuse_value(*option, "the option '" + parsed.original_tokens[1] + "'");
+  } else if (std::find(values.begin(), values.end(), "") != values.end()) {
+    refuse_value(*option, "''");
   }
+}
 
-  void take_boolean(const Option& option, bool has_value, std::string value) {
-    const bool next_is_value =
-        !has_value && next_ < words_.size() && (words_[next_] == "true" || words_[next_] == "false");
-    if (next_is_value) value = words_[next_++];
-    if (!has_value && !next_is_value) value = "true";
-    if (value != "true" && value != "false")
-      throw bad_parameter("--" + option.name + ": expected true or false, got '" + value + "'");
-    arguments_.add(option, value);
+Arguments parse(const Words& words, const po::options_description& declared,
+                const std::vector<Option>& known) {
+  using namespace po::command_line_style;
+  po::parsed_options parsed = po::command_line_parser(words)
+                                  .options(declared)
+                                  .style(allow_long | long_allow_adjacent | long_allow_next)
+                                  .allow_unregistered()
+                                  .run();
+  Arguments arguments;
+  bool after_unknown = false;  // a word there is most likely the value of the unknown option
+  for (auto& option : parsed.options) {
+    if (option.unregistered)
+      arguments.add_unknown(option.string_key);
+    else if (!option.string_key.empty())
+      settle(option, known, arguments);
+    else if (!after_unknown)
+      arguments.add_positional(option.value.front());
+    after_unknown = option.unregistered && option.value.empty();
   }
-
-  void take_values(const Option& option, bool has_value, const std::string& value) {
-    if (!has_value && (next_ == words_.size() || is_option(words_[next_])))
-      throw bad_parameter("--" + option.name + ": expected a value (" + option.value_name + "), got " +
-                          (next_ == words_.size() ? "none" : "the option '" + words_[next_] + "'"));
-    add_value(option, has_value ? value : words_[next_++]);
-    if (option.kind != Option::Kind::list) return;
-    while (next_ < words_.size() && !is_option(words_[next_])) add_value(option, words_[next_++]);
+  po::variables_map values;
+  po::store(parsed, values);  // refuses repeats
+  for (const auto& [name, value] : values) {
+    const bool list = find_option(known, name)->kind == Option::Kind::list;
+    arguments.add(name, list ? value.as<Words>() : Words{value.as<std::string>()});
   }
-
-  void add_value(const Option& option, const std::string& value) {
-    if (value.empty())
-      throw bad_parameter("--" + option.name + ": expected a value (" + option.value_name + "), got ''");
-    arguments_.add(option, value);
-  }
-
-  std::span<const std::string> words_;
-  const std::vector<Option>& known_;
-  std::size_t next_ = 0;
-  Arguments arguments_;
-};
+  return arguments;
+}
 
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
@@ -139,15 +138,29 @@ std::vector<std::string> Arguments::comma_list(std::string_view name) const {
   }
 }
 
-void Arguments::add(const Option& option, std::string value) {
-  auto& values = values_[option.name];
-  if (!values.empty() && option.kind != Option::Kind::list)
-    throw bad_parameter("--" + option.name + " is given twice");
-  values.push_back(std::move(value));
+void Arguments::add_positional(std::string word) {
+  if (word.size() > 1 && word.front() == '-')
+    throw bad_parameter("'" + word + "' is no option: options begin with two dashes, as --help");
+  positionals_.push_back(std::move(word));
 }
 
 Arguments parse_arguments(std::span<const std::string> words, const std::vector<Option>& known) {
-  return Parser(words, known).parse();
+  const po::options_description declared = declare(known);
+  try {
+    return parse({words.begin(), words.end()}, declared, known);
+  } catch (const po::invalid_syntax& error) {
+    const std::string name = error.get_option_name().substr(2);
+    if (const Option* option = find_option(known, name))
+      refuse_value(*option, error.kind() == po::invalid_syntax::missing_parameter ? "none" : "''");
+    if (declared.find_nothrow(name, false) != nullptr) throw bad_parameter("--" + name + " takes no value");
+    Arguments arguments;  // Boost looks at `--name=` before it looks at names
+    arguments.add_unknown(name);
+    return arguments;
+  } catch (const po::multiple_occurrences& error) {
+    throw bad_parameter(error.get_option_name() + " is given twice");
+  } catch (const po::error& error) {
+    throw bad_parameter(error.what());
+  }
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {

@@ -43,8 +43,9 @@ class Arguments {
   /// Options that no declaration knows, as they were written, without dashes, in order.
   const std::vector<std::string>& unknown() const { return unknown_; }
 
-  void add(const Option& option, std::string value);
-  void add_positional(std::string word) { positionals_.push_back(std::move(word)); }
+  void add(const std::string& name, std::vector<std::string> values) { values_[name] = std::move(values); }
+  /// Throws bad_parameter where the word begins with a dash: no file and no learner is meant.
+  void add_positional(std::string word);
   void add_unknown(std::string name) { unknown_.push_back(std::move(name)); }
 
  private:
@@ -53,9 +54,10 @@ class Arguments {
   std::vector<std::string> unknown_;
 };
 
-/// Splits words into options and positionals. Options are written in full, as `--name value` or
-/// `--name=value`; a value may be negative (`--label -1`). Throws bad_parameter for a value that is missing
-/// or not wanted and for an option given twice; options that are not in `known` are collected in unknown().
+/// Splits words into options and positionals, by Boost.Program_options. Options are written in full, as
+/// `--name value` or `--name=value`; a value may be negative (`--label -1`). Throws bad_parameter for a value
+/// that is missing or not wanted and for an option given twice; options that are not in `known` are collected
+/// in unknown().
 Arguments parse_arguments(std::span<const std::string> words, const std::vector<Option>& known);
 
 /// The candidate that `word` was most likely meant to be; empty where none is near. Distance is the number of

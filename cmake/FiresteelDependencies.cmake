@@ -8,6 +8,7 @@ find_package(nlohmann_json CONFIG REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_path(FAST_FLOAT_INCLUDE_DIR fast_float/fast_float.h REQUIRED)
 find_path(EIGEN3_INCLUDE_DIR Eigen/Core PATH_SUFFIXES eigen3 REQUIRED)
+find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 
 # MPI's C interface only: the C++ bindings left the standard in 2012.
 set(MPI_CXX_SKIP_MPICXX TRUE)

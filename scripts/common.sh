@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
-  libeigen3-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
+  libeigen3-dev libboost-program-options-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
   libfast-float-dev python3)
 
 say() { printf '%s\n' "$*" >&2; }

@@ -74,6 +74,16 @@ TEST(ParseArguments, collects_unknown_options_without_their_values) {
   const Arguments arguments = parse({"model", "--lable", "y", "--no-label", "--lab=3"});
   EXPECT_EQ(arguments.unknown(), (std::vector<std::string>{"lable", "no-label", "lab"}));
   EXPECT_EQ(arguments.positionals(), std::vector<std::string>{"model"});
+  EXPECT_EQ(parse({"--lable="}).unknown(), std::vector<std::string>{"lable"});
+  EXPECT_EQ(parse({"--lab", "y"}).unknown(), std::vector<std::string>{"lab"});
+}
+
+TEST(ParseArguments, takes_no_word_from_what_follows) {
+  EXPECT_EQ(parse({"--input", "a", "--header", "b"}).list("input"), std::vector<std::string>{"a"});
+  EXPECT_EQ(parse({"--label", "y", "model"}).positionals(), std::vector<std::string>{"model"});
+  EXPECT_NE(message_of({"--label", "--unknown"}).find("'--unknown'"), std::string::npos);
+  EXPECT_NE(message_of({"--input", "--label", "y"}).find("'--label'"), std::string::npos);
+  EXPECT_NE(message_of({"--input", "a", ""}).find("expected a value"), std::string::npos);
 }
 
 TEST(ParseArguments, splits_at_commas) {
