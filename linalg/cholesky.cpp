@@ -1,34 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/linalg/cholesky.hpp"
 
-#include <cmath>
-
-#include "firesteel/linalg/vector_kernels.hpp"
+#include <Eigen/Cholesky>
 
 namespace firesteel {
 
+namespace {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Factor = Eigen::LLT<Eigen::Ref<Matrix>, Eigen::Lower>;
+
+/// Eigen cuts matrices into blocks by the caches it finds, and so rounds differently from machine to machine.
+void fix_block_sizes() {
+  static const bool fixed = [] {
+    Eigen::setCpuCacheSizes(32 << 10, 256 << 10, 2 << 20);
+    return true;
+  }();
+  static_cast<void>(fixed);
+}
+
+}  // namespace
+
 bool cholesky_factor(std::span<double> matrix, Index n) {
   constexpr double kSmallestPivot = 1e-13;
-  const auto size = static_cast<std::size_t>(n);
-  for (std::size_t i = 0; i < size; ++i) {
-    const auto row = matrix.subspan(i * size, size);
-    for (std::size_t j = 0; j < i; ++j)
-      row[j] = (row[j] - dot(row.first(j), matrix.subspan(j * size, j))) / matrix[j * size + j];
-    const double pivot = row[i] - dot(row.first(i), row.first(i));
-    if (!(pivot > kSmallestPivot * row[i]) || !(row[i] > 0)) return false;
-    row[i] = std::sqrt(pivot);
-  }
+  fix_block_sizes();
+  Eigen::Map<Matrix> entries(matrix.data(), n, n);
+  const Eigen::VectorXd diagonal = entries.diagonal();
+  const Factor factor(entries);  // in place
+  if (factor.info() != Eigen::Success) return false;
+  for (Index i = 0; i < n; ++i)
+    if (!(entries(i, i) * entries(i, i) > kSmallestPivot * diagonal[i])) return false;
   return true;
 }
 
 void cholesky_solve(std::span<const double> factor, Index n, std::span<double> x) {
-  const auto size = static_cast<std::size_t>(n);
-  for (std::size_t i = 0; i < size; ++i)
-    x[i] = (x[i] - dot(factor.subspan(i * size, i), x.first(i))) / factor[i * size + i];
-  for (std::size_t i = size; i-- > 0;) {
-    x[i] /= factor[i * size + i];
-    add_scaled(-x[i], factor.subspan(i * size, i), x.first(i));
-  }
+  fix_block_sizes();
+  const Eigen::Map<const Matrix> lower(factor.data(), n, n);
+  Eigen::Map<Eigen::VectorXd> solution(x.data(), n);
+  lower.triangularView<Eigen::Lower>().solveInPlace(solution);
+  lower.transpose().triangularView<Eigen::Upper>().solveInPlace(solution);
 }
 
 }  // namespace firesteel

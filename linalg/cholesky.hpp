@@ -9,8 +9,8 @@ namespace firesteel {
 
 /// Factors a symmetric positive definite matrix (n x n, row-major, lower triangle read) as L·Lᵀ, L in the
 /// lower triangle. False, with the matrix spoilt, where a pivot falls below 1e−13 of its diagonal entry: the
-/// matrix is singular to working precision. Plain loops over dot(): the same bits everywhere. Local; n³/3
-/// flops.
+/// matrix is singular to working precision. Eigen's LLT, scalar and with fixed block sizes: the same bits
+/// everywhere (docs/decisions/0016). Local; n³/3 flops.
 bool cholesky_factor(std::span<double> matrix, Index n);
 
 /// Solves L·Lᵀ·x = b in place.
