@@ -113,7 +113,6 @@ class LoneFailure(CliTest):
         self.check_failure(support.run_line(line, cwd=self.directory), 64, "'inspekt'")
 
     def test_a_killed_rank_ends_the_job(self):
-        self.write("a.csv", support.classification_csv(rows=4000, features=30))
         process = start_long_job(self, 2)
         child = wait_for_rank(process)
         start = time.monotonic()
@@ -125,10 +124,9 @@ class LoneFailure(CliTest):
 
 
 def start_long_job(test, ranks, launcher=False):
-    args = ["train", "logistic", "--input", "a.csv", "--output", "m.h5", "--max-iter", "100000000", "--tol", "0",
-            "--elastic-net-param", "1", "--reg-param", "1e-9"]
-    args = ["train", "kmeans", "--input", "a.csv", "--output", "m.h5", "--k", "2000", "--max-iter", "100000000",
-            "--tol", "0", "--init-mode", "random", "--verbose"]
+    """A fit without end: ALS has no tolerance."""
+    test.write("a.csv", support.ratings_csv(users=3000, items=300))
+    args = ["train", "als", "--input", "a.csv", "--output", "m.h5", "--rank", "40", "--max-iter", "100000000", "--verbose"]
     line = support.command(["--ranks", str(ranks), *args]) if launcher else support.command(args, ranks)
     return subprocess.Popen(line, cwd=test.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             env=support.environment())
@@ -153,10 +151,6 @@ def wait_until_fitting(process):
 
 
 class Interrupts(CliTest):
-    def setUp(self):
-        super().setUp()
-        self.write("a.csv", support.clusters_csv(rows=20000, centers=50, features=8))
-
     def interrupted(self, process, number):
         wait_until_fitting(process)
         start = time.monotonic()
