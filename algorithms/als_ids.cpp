@@ -50,15 +50,7 @@ std::vector<std::string> exchange_ids(Communicator& comm, const std::vector<std:
   });
   lengths = comm.alltoallv(std::span<const Index>(lengths), counts);
   const auto bytes = comm.alltoallv(std::span<const char>(joined.data(), joined.size()), byte_counts);
-  return comm.collectively([&] {
-    std::vector<std::string> received;
-    std::size_t offset = 0;
-    for (const Index length : lengths) {
-      received.emplace_back(bytes.data() + offset, at(length));
-      offset += at(length);
-    }
-    return received;
-  });
+  return comm.collectively([&] { return cut_texts(lengths, bytes); });
 }
 
 template <class Id>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -242,6 +243,17 @@ void Communicator::allgather_bytes(std::span<const std::byte> mine, std::span<st
   count("allgather", size() - 1, length * static_cast<Index>(size() - 1));
 }
 
+std::vector<std::string> cut_texts(std::span<const Index> lengths, std::span<const char> joined) {
+  std::vector<std::string> texts;
+  texts.reserve(lengths.size());
+  std::size_t offset = 0;
+  for (const Index length : lengths) {
+    texts.emplace_back(joined.data() + offset, static_cast<std::size_t>(length));
+    offset += static_cast<std::size_t>(length);
+  }
+  return texts;
+}
+
 namespace {
 std::vector<Index> offsets_of(std::span<const Index> counts) {
   std::vector<Index> offsets(counts.size() + 1, 0);
@@ -250,10 +262,9 @@ std::vector<Index> offsets_of(std::span<const Index> counts) {
 }
 }  // namespace
 
-void Communicator::exchange(std::span<const std::byte> send, std::span<const Index> send_counts,
-                            std::span<const Index> send_offsets, std::span<std::byte> receive,
-                            std::span<const Index> receive_counts, std::span<const Index> receive_offsets,
-                            std::string_view name) {
+void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan& plan,
+                            std::span<std::byte> receive) {
+  const auto& [name, send_counts, send_offsets, receive_counts, receive_offsets] = plan;
   std::vector<MPI_Request> requests;
   Index messages = 0;
   Index bytes = 0;
@@ -285,78 +296,61 @@ void Communicator::exchange(std::span<const std::byte> send, std::span<const Ind
   count(name, messages, bytes);
 }
 
-/// Memory for what the other ranks will send: had by all of them before anything is sent.
-std::vector<std::byte> Communicator::receive_buffer(Index bytes) {
-  return collectively([&] { return std::vector<std::byte>(static_cast<std::size_t>(bytes)); });
+Communicator::ExchangePlan Communicator::plan_allgather(Index bytes) {
+  const auto counts = allgather(bytes);
+  return {"allgatherv", std::vector<Index>(counts.size(), bytes), std::vector<Index>(counts.size() + 1, 0),
+          counts, offsets_of(counts)};
 }
 
-std::vector<std::byte> Communicator::allgatherv_bytes(std::span<const std::byte> mine) {
-  const auto counts = allgather(static_cast<Index>(mine.size()));
-  const auto offsets = offsets_of(counts);
-  auto all = receive_buffer(offsets.back());
-  const std::vector<Index> send_counts(counts.size(), static_cast<Index>(mine.size()));
-  const std::vector<Index> send_offsets(counts.size(), 0);
-  exchange(mine, send_counts, send_offsets, all, counts, offsets, "allgatherv");
-  return all;
-}
-
-std::vector<std::byte> Communicator::gatherv_bytes(std::span<const std::byte> mine, int root) {
-  auto counts = allgather(static_cast<Index>(mine.size()));
+Communicator::ExchangePlan Communicator::plan_gather(Index bytes, int root) {
+  auto counts = allgather(bytes);
   std::vector<Index> send_counts(counts.size(), 0);
-  send_counts[static_cast<std::size_t>(root)] = static_cast<Index>(mine.size());
-  const std::vector<Index> send_offsets(counts.size(), 0);
+  send_counts[static_cast<std::size_t>(root)] = bytes;
   if (rank() != root) std::fill(counts.begin(), counts.end(), 0);
-  const auto offsets = offsets_of(counts);
-  auto all = receive_buffer(offsets.back());
-  exchange(mine, send_counts, send_offsets, all, counts, offsets, "gatherv");
-  return all;
+  return {"gatherv", std::move(send_counts), std::vector<Index>(counts.size() + 1, 0), counts,
+          offsets_of(counts)};
 }
 
 std::vector<std::string> Communicator::allgather_texts(std::span<const std::string> texts) {
   std::vector<Index> lengths;
   std::string joined;
-  for (const auto& text : texts) {
-    lengths.push_back(static_cast<Index>(text.size()));
-    joined += text;
-  }
+  collectively([&] {
+    for (const auto& text : texts) {
+      lengths.push_back(static_cast<Index>(text.size()));
+      joined += text;
+    }
+  });
   const auto all_lengths = allgatherv(std::span<const Index>(lengths));
   const auto all_joined = allgatherv(std::span<const char>(joined));
-  std::vector<std::string> all;
-  std::size_t offset = 0;
-  for (const Index length : all_lengths) {
-    all.emplace_back(all_joined.data() + offset, static_cast<std::size_t>(length));
-    offset += static_cast<std::size_t>(length);
-  }
-  return all;
+  return collectively([&] { return cut_texts(all_lengths, all_joined); });
 }
 
-std::vector<std::byte> Communicator::alltoallv_bytes(std::span<const std::byte> mine,
-                                                     std::span<const Index> send_counts,
-                                                     std::size_t value_bytes,
-                                                     std::vector<Index>* receive_counts) {
-  std::vector<Index> send_bytes(send_counts.begin(), send_counts.end());
-  for (auto& bytes : send_bytes) bytes *= static_cast<Index>(value_bytes);
+Communicator::ExchangePlan Communicator::plan_alltoall(Index bytes, std::span<const Index> send_counts,
+                                                       std::size_t value_bytes,
+                                                       std::vector<Index>* receive_counts) {
+  ExchangePlan plan{.name = "alltoallv"};
   collectively([&] {
-    const Index total = std::accumulate(send_bytes.begin(), send_bytes.end(), Index{0});
-    const bool negative = std::any_of(send_bytes.begin(), send_bytes.end(), [](Index b) { return b < 0; });
-    if (send_bytes.size() != static_cast<std::size_t>(size()) || negative ||
-        total > static_cast<Index>(mine.size()))
-      throw internal_error("alltoallv: " + std::to_string(send_bytes.size()) + " counts of " +
+    const Index total =
+        std::accumulate(send_counts.begin(), send_counts.end(), Index{0}) * static_cast<Index>(value_bytes);
+    const bool negative = std::any_of(send_counts.begin(), send_counts.end(), [](Index c) { return c < 0; });
+    if (send_counts.size() != static_cast<std::size_t>(size()) || negative || total > bytes)
+      throw internal_error("alltoallv: " + std::to_string(send_counts.size()) + " counts of " +
                            std::to_string(total) + " bytes do not fit " + std::to_string(size()) +
-                           " ranks and a buffer of " + std::to_string(mine.size()));
+                           " ranks and a buffer of " + std::to_string(bytes));
+    plan.send_counts.assign(send_counts.begin(), send_counts.end());
+    for (auto& count : plan.send_counts) count *= static_cast<Index>(value_bytes);
+    plan.send_offsets = offsets_of(plan.send_counts);
+    plan.receive_counts.resize(plan.send_counts.size());
+    plan.receive_offsets.resize(plan.send_counts.size() + 1);
+    if (receive_counts != nullptr) receive_counts->resize(plan.send_counts.size());
   });
-  std::vector<Index> receive_bytes(send_bytes.size());
-  check(MPI_Alltoall(send_bytes.data(), 1, MPI_INT64_T, receive_bytes.data(), 1, MPI_INT64_T, handle_->comm),
+  check(MPI_Alltoall(plan.send_counts.data(), 1, MPI_INT64_T, plan.receive_counts.data(), 1, MPI_INT64_T,
+                     handle_->comm),
         "MPI_Alltoall");
-  const auto send_offsets = offsets_of(send_bytes);
-  const auto receive_offsets = offsets_of(receive_bytes);
-  auto received = receive_buffer(receive_offsets.back());
-  exchange(mine, send_bytes, send_offsets, received, receive_bytes, receive_offsets, "alltoallv");
-  if (receive_counts != nullptr) {
-    *receive_counts = receive_bytes;
-    for (auto& bytes : *receive_counts) bytes /= static_cast<Index>(value_bytes);
-  }
-  return received;
+  plan.receive_offsets = offsets_of(plan.receive_counts);
+  for (std::size_t rank = 0; receive_counts != nullptr && rank < receive_counts->size(); ++rank)
+    (*receive_counts)[rank] = plan.receive_counts[rank] / static_cast<Index>(value_bytes);
+  return plan;
 }
 
 // A message is pieces of the greatest length and then one shorter piece, which may be empty.

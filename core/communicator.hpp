@@ -4,7 +4,6 @@
 #include <mpi.h>
 
 #include <cstddef>
-#include <cstring>
 #include <exception>
 #include <map>
 #include <memory>
@@ -26,6 +25,10 @@ struct Traffic {
   Index messages = 0;    ///< sent by this rank, by the formula documented at the operation
   Index bytes_sent = 0;  ///< payload bytes that left this rank
 };
+
+/// Texts of these lengths that stand one after another: texts travel between ranks as lengths and characters.
+/// Local.
+std::vector<std::string> cut_texts(std::span<const Index> lengths, std::span<const char> joined);
 
 /// A group of ranks that work on one job, over a private duplicate of an MPI communicator, so that a caller's
 /// own MPI traffic is untouched. Errors of MPI are returned on it alone and thrown as Error. Copies share the
@@ -124,7 +127,7 @@ class Communicator {
   template <class T>
   std::vector<T> allgatherv(std::span<const T> values) {
     static_assert(std::is_trivially_copyable_v<T>);
-    return from_bytes<T>(allgatherv_bytes(std::as_bytes(values)));
+    return exchanged<T>(values, plan_allgather(static_cast<Index>(values.size_bytes())));
   }
   /// As allgatherv, for texts.
   std::vector<std::string> allgather_texts(std::span<const std::string> texts);
@@ -132,7 +135,7 @@ class Communicator {
   template <class T>
   std::vector<T> gatherv(std::span<const T> values, int root) {
     static_assert(std::is_trivially_copyable_v<T>);
-    return from_bytes<T>(gatherv_bytes(std::as_bytes(values), root));
+    return exchanged<T>(values, plan_gather(static_cast<Index>(values.size_bytes()), root));
   }
 
   /// send_counts[r] values, in rank order, go to rank r; what arrives is ordered by sender. receive_counts
@@ -141,7 +144,8 @@ class Communicator {
   std::vector<T> alltoallv(std::span<const T> values, std::span<const Index> send_counts,
                            std::vector<Index>* receive_counts = nullptr) {
     static_assert(std::is_trivially_copyable_v<T>);
-    return from_bytes<T>(alltoallv_bytes(std::as_bytes(values), send_counts, sizeof(T), receive_counts));
+    return exchanged<T>(values, plan_alltoall(static_cast<Index>(values.size_bytes()), send_counts, sizeof(T),
+                                              receive_counts));
   }
 
   // Point to point, for CanonicalSum and neighbour exchange. Tags below 2^15. Not collective.
@@ -157,23 +161,30 @@ class Communicator {
  private:
   struct Handle;
 
+  /// Who sends how much to whom, in bytes; offsets have one more, the total.
+  struct ExchangePlan {
+    std::string_view name;
+    std::vector<Index> send_counts;
+    std::vector<Index> send_offsets;
+    std::vector<Index> receive_counts;
+    std::vector<Index> receive_offsets;
+  };
+
+  /// All ranks have the memory for what they will be sent before anything is sent.
   template <class T>
-  static std::vector<T> from_bytes(const std::vector<std::byte>& bytes) {
-    std::vector<T> values(bytes.size() / sizeof(T));
-    if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
-    return values;
+  std::vector<T> exchanged(std::span<const T> values, const ExchangePlan& plan) {
+    std::vector<T> received = collectively(
+        [&] { return std::vector<T>(static_cast<std::size_t>(plan.receive_offsets.back()) / sizeof(T)); });
+    exchange(std::as_bytes(values), plan, std::as_writable_bytes(std::span(received)));
+    return received;
   }
   void broadcast_bytes(std::span<std::byte> bytes, int root);
   void allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all);
-  std::vector<std::byte> receive_buffer(Index bytes);
-  std::vector<std::byte> allgatherv_bytes(std::span<const std::byte> mine);
-  std::vector<std::byte> gatherv_bytes(std::span<const std::byte> mine, int root);
-  std::vector<std::byte> alltoallv_bytes(std::span<const std::byte> mine, std::span<const Index> send_counts,
-                                         std::size_t value_bytes, std::vector<Index>* receive_counts);
-  void exchange(std::span<const std::byte> send, std::span<const Index> send_counts,
-                std::span<const Index> send_offsets, std::span<std::byte> receive,
-                std::span<const Index> receive_counts, std::span<const Index> receive_offsets,
-                std::string_view name);
+  ExchangePlan plan_allgather(Index bytes);
+  ExchangePlan plan_gather(Index bytes, int root);
+  ExchangePlan plan_alltoall(Index bytes, std::span<const Index> send_counts, std::size_t value_bytes,
+                             std::vector<Index>* receive_counts);
+  void exchange(std::span<const std::byte> send, const ExchangePlan& plan, std::span<std::byte> receive);
   template <class Body>
   void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) const;
   template <class T, class Datatype, class Operation>

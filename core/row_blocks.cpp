@@ -23,23 +23,20 @@ std::vector<std::string> move_texts(Communicator& comm, const std::vector<std::s
   // Texts move as lengths and characters, both in row order.
   std::vector<Index> lengths;
   std::string joined;
-  std::vector<Index> characters(static_cast<std::size_t>(comm.size()), 0);
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    lengths.push_back(static_cast<Index>(texts[i].size()));
-    joined += texts[i];
-    const int owner = partition.owner((first_row + static_cast<Index>(i)) / partition.block_rows());
-    characters[static_cast<std::size_t>(owner)] += lengths.back();
-  }
+  std::vector<Index> characters;
+  comm.collectively([&] {
+    characters.assign(static_cast<std::size_t>(comm.size()), 0);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      lengths.push_back(static_cast<Index>(texts[i].size()));
+      joined += texts[i];
+      const int owner = partition.owner((first_row + static_cast<Index>(i)) / partition.block_rows());
+      characters[static_cast<std::size_t>(owner)] += lengths.back();
+    }
+  });
   const auto own_lengths = move_rows(comm, std::span<const Index>(lengths), 1, first_row, partition);
   const auto own_characters =
       comm.alltoallv(std::span<const char>(joined), std::span<const Index>(characters));
-  std::vector<std::string> own;
-  std::size_t offset = 0;
-  for (const Index length : own_lengths) {
-    own.emplace_back(own_characters.data() + offset, static_cast<std::size_t>(length));
-    offset += static_cast<std::size_t>(length);
-  }
-  return own;
+  return comm.collectively([&] { return cut_texts(own_lengths, own_characters); });
 }
 
 /// Throws bad_input at the first number that is not finite, named by global row.

@@ -164,9 +164,9 @@ TextIndex index_text(const Context& context, const TextFiles& files, const TextD
     });
   });
   const LineState state = entry_state(comm, pieces, begin, own);
-  const auto settled = settle(pieces, begin, own, state);
+  const auto settled = comm.collectively([&] { return settle(pieces, begin, own, state); });
   const auto all = comm.allgatherv(std::span<const Piece>(settled));
-  return join(files, dialect, pieces, all);
+  return comm.collectively([&] { return join(files, dialect, pieces, all); });
 }
 
 void drop_headers(TextIndex& index, const std::vector<Index>& header_ends) {

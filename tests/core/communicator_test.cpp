@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,6 +18,15 @@ namespace {
 Communicator in_small_pieces() { return Communicator(MPI_COMM_WORLD, 16); }
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
+
+/// Cannot be made where there is "no memory".
+struct Picky {
+  static inline bool no_memory = false;
+  int value = 0;
+  Picky() {
+    if (no_memory) throw std::bad_alloc();
+  }
+};
 
 /// The error that `action` throws, checked to be the same on every rank.
 template <class Action>
@@ -137,6 +147,23 @@ TEST(Communicator, counts_that_do_not_fit_are_an_error_on_every_rank) {
   const auto error =
       error_of(comm, [&] { comm.alltoallv(std::span<const int>(), std::span<const Index>(counts)); });
   EXPECT_EQ(error.code(), ErrorCode::internal);
+}
+
+TEST(Communicator, a_rank_without_memory_for_what_it_is_sent_is_an_error_on_every_rank) {
+  auto comm = in_small_pieces();
+  const std::vector<Picky> mine(3);
+  Picky::no_memory = comm.rank() == comm.size() - 1;
+  EXPECT_EQ(error_of(comm, [&] { comm.allgatherv(std::span<const Picky>(mine)); }).code(),
+            ErrorCode::out_of_memory);
+  EXPECT_EQ(error_of(comm,
+                     [&] {
+                       std::vector<Index> counts(index(comm.size()), 0);
+                       counts.back() = 3;
+                       comm.alltoallv(std::span<const Picky>(mine), counts);
+                     })
+                .code(),
+            ErrorCode::out_of_memory);
+  Picky::no_memory = false;
 }
 
 TEST(Communicator, messages_of_whole_pieces_end_where_they_end) {
