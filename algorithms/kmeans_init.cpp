@@ -44,11 +44,14 @@ double squared_distance(const double* a, const double* b, Index columns, double 
 /// The candidates so far, replicated, and for each local row its distance to them and the nearest.
 class Candidates {
  public:
-  Candidates(const KMeansPoints& points, std::uint64_t seed)
-      : points_(points), seed_(seed), weights_(at(points.local_rows()), 1.0) {
-    if (points.weighted()) std::copy_n(points.rows().weights.begin(), weights_.size(), weights_.begin());
-    distances_.assign(at(points.local_rows()), kInfinity);
-    nearest_.assign(at(points.local_rows()), 0);
+  /// Collective.
+  Candidates(const KMeansPoints& points, std::uint64_t seed) : points_(points), seed_(seed) {
+    points.context().comm().collectively([&] {
+      weights_.assign(at(points.local_rows()), 1.0);
+      if (points.weighted()) std::copy_n(points.rows().weights.begin(), weights_.size(), weights_.begin());
+      distances_.assign(at(points.local_rows()), kInfinity);
+      nearest_.assign(at(points.local_rows()), 0);
+    });
   }
 
   Index count() const { return static_cast<Index>(values_.size()) / points_.columns(); }

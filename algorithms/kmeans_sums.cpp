@@ -51,8 +51,9 @@ void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int
 void ClusterSums::assign(std::span<const double> centres) {
   const Context& context = points_.context();
   const auto& partition = points_.rows().partition;
-  std::vector<std::int64_t> change(totals_.size(), 0);
+  std::vector<std::int64_t> change;
   context.comm().collectively([&] {
+    change.assign(totals_.size(), 0);
     const auto search = points_.search(centres);
     for (auto& moved : moved_) moved.clear();
     const Index first = partition.first_block(context.rank());

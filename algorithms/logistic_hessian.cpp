@@ -16,15 +16,15 @@ std::size_t size_of(Index i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
-/// √|h| of the rows of a block. h is never negative where a = b and never positive elsewhere.
-void LogisticObjective::roots_of_pair(Index a, Index b, TileRange range, std::span<double> roots) {
+/// roots_ ← √|h| of the rows of a block. h is never negative where a = b and never positive elsewhere.
+void LogisticObjective::roots_of_pair(Index a, Index b, TileRange range) {
   const Index outputs = options_.outputs;
   static thread_local std::vector<double> unused;
   unused.resize(size_of(1 + outputs));
   block_residuals(targets_, outputs, range, margins_.data(), residuals_.data(), unused);
   for (std::size_t row = size_of(range.first * kTileRows); row < size_of(range.end * kTileRows); ++row) {
     const double w = targets_.weight[row];
-    roots[row] = 0;
+    roots_[row] = 0;
     if (!(w > 0)) continue;
     const std::size_t first =
         row / size_of(kTileRows) * size_of(kTileRows * outputs) + row % size_of(kTileRows);
@@ -34,21 +34,20 @@ void LogisticObjective::roots_of_pair(Index a, Index b, TileRange range, std::sp
       return std::max(0.0, r / w + (targets_.target[row] == static_cast<double>(k) ? 1.0 : 0.0));
     };
     const double p = probability(a);
-    roots[row] = std::sqrt(w * p * (a == b ? std::max(0.0, 1 - p) : probability(b)));
+    roots_[row] = std::sqrt(w * p * (a == b ? std::max(0.0, 1 - p) : probability(b)));
   }
 }
 
 void LogisticObjective::hessian_of_pair(Index a, Index b, std::span<double> matrix) {
   const Index d = data_.columns();
   const Index width = d + (options_.fit_intercept ? 1 : 0);
-  std::vector<double> roots(targets_.weight.size());
   const auto gram = (*hessian_sum_)([&](Index block, std::span<double> out) {
     static thread_local AlignedVector<double> columns;
     const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
-    roots_of_pair(a, b, range, roots);
+    roots_of_pair(a, b, range);
     std::visit(
         [&](const auto& features) {
-          fill_columns(features, roots, centre_, inverse_deviation_, options_.fit_intercept, range, columns);
+          fill_columns(features, roots_, centre_, inverse_deviation_, options_.fit_intercept, range, columns);
         },
         data_.features);
     gram_of_columns(columns.data(), (range.end - range.first) * kTileRows, width, out);
@@ -94,7 +93,10 @@ void LogisticObjective::hessian(std::span<double> matrix) {
   if (!hessian_sum_)
     hessian_sum_ = std::make_unique<CanonicalSum>(data_.context.comm(), data_.partition,
                                                   width * (width + 1) / 2, data_.context.threads());
-  data_.context.comm().collectively([&] { residuals_.resize(margins_.size()); });
+  data_.context.comm().collectively([&] {
+    residuals_.resize(margins_.size());
+    roots_.resize(targets_.weight.size());
+  });
   for (Index a = 0; a < outputs; ++a)
     for (Index b = 0; b <= a; ++b) hessian_of_pair(a, b, matrix);
   const auto n = size_of(size());

@@ -54,7 +54,7 @@ class LogisticObjective final : public Objective {
   void sum_in_fixed_point(std::span<const double> coefficients, std::span<const double> offsets);
   void scale_gradient(std::span<const double> x, std::span<double> gradient) const;
   void hessian_of_pair(Index a, Index b, std::span<double> matrix);
-  void roots_of_pair(Index a, Index b, TileRange range, std::span<double> roots);
+  void roots_of_pair(Index a, Index b, TileRange range);
   void add_gauge(std::span<double> matrix) const;
 
   const RowBlocks& data_;
@@ -72,6 +72,7 @@ class LogisticObjective final : public Objective {
   AlignedVector<double> margins_;  ///< at the current point
   AlignedVector<double> trial_margins_;
   AlignedVector<double> residuals_;  ///< fixed point and Hessian only
+  std::vector<double> roots_;        ///< Hessian only
   std::vector<double> point_;
   std::vector<double> trial_;
 };
