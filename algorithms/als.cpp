@@ -6,6 +6,7 @@
 
 #include "firesteel/algorithms/als_blocks.hpp"
 #include "firesteel/algorithms/als_solver.hpp"
+#include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/philox.hpp"
 
@@ -63,18 +64,13 @@ std::vector<double> initial_factors(const Als& als, std::uint64_t draws, const I
 /// The ratings to fit: as given, or 1 for each row where implicit feedback comes without a rating column.
 std::vector<double> checked_ratings(const Als& als, const Ratings& data) {
   if (data.rows == 0) throw bad_input("als: the data have no ratings");
-  const Index local_rows = column_size(data.users);
-  const Index local_ratings = data.has_ratings ? static_cast<Index>(data.ratings.size()) : local_rows;
-  if (column_size(data.items) != local_rows || local_ratings != local_rows)
-    throw bad_input("als: " + std::to_string(local_rows) + " users, " +
-                    std::to_string(column_size(data.items)) + " items and " + std::to_string(local_ratings) +
-                    " ratings: expected as many of each");
+  check_lengths(data);
   if (!data.has_ratings) {
     if (!als.implicit_prefs)
       throw bad_input(
           "als: the data have no rating column; name it with --rating, or use --implicit-prefs, which takes "
           "every row as 1");
-    return std::vector<double>(at(local_rows), 1.0);
+    return std::vector<double>(at(column_size(data.users)), 1.0);
   }
   for (std::size_t r = 0; r < data.ratings.size(); ++r)
     if (!std::isfinite(data.ratings[r])) {

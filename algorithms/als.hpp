@@ -62,10 +62,11 @@ struct AlsModel {
   static AlsModel from_record(const Record& record);
   void describe_scoring(ParameterVisitor& visitor);
 
-  /// u·v for each local row, coordinates ascending; NaN where the user or the item is unknown. Local.
+  /// u·v for each local row, coordinates ascending; NaN where the user or the item is unknown. Throws
+  /// bad_input for columns of different lengths. Local.
   std::vector<double> predictions(const Ratings& data) const;
   /// Columns user and item (as in the data, under its names) and `prediction`, one row a row. Rows of an
-  /// unknown user or item are left out under cold_start_strategy "drop". Local.
+  /// unknown user or item are left out under cold_start_strategy "drop". Collective.
   ColumnTable predict(const Ratings& data) const;
 
   /// Over the rows whose user and item are known (`rows_scored` of them). Explicit: rmse, mse, mae, r2.

@@ -10,6 +10,7 @@
 #include "firesteel/algorithms/als_ranking.hpp"
 #include "firesteel/algorithms/regression_metrics.hpp"
 #include "firesteel/core/canonical_sum.hpp"
+#include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/parallel.hpp"
 
 namespace firesteel {
@@ -34,7 +35,7 @@ constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 /// Sends values[r] to rank destination(r), in row order. Collective.
 template <class T, class Destination>
-std::vector<T> move_rows(Communicator& comm, const std::vector<T>& values, Destination&& destination) {
+std::vector<T> send_rows(Communicator& comm, const std::vector<T>& values, Destination&& destination) {
   std::vector<Index> counts;
   auto sorted = comm.collectively([&] {
     counts.assign(at(comm.size()), 0);
@@ -127,6 +128,7 @@ Metrics ranking_metrics(const AlsModel& model, const Ratings& data) {
   const auto partition = BlockPartition::even(model.num_users(), kEntityBlockRows, comm.size());
   Index scored = 0;
   const auto mine = comm.collectively([&] {
+    check_lengths(data);
     const auto users = find_ids(model.user_ids, data.users, data.context.threads());
     const auto items = find_ids(model.item_ids, data.items, data.context.threads());
     std::vector<KnownRow> rows;
@@ -138,7 +140,7 @@ Metrics ranking_metrics(const AlsModel& model, const Ratings& data) {
     return rows;
   });
   auto relevant =
-      move_rows(comm, mine, [&](std::size_t r) { return partition.owner(mine[r].user / kEntityBlockRows); });
+      send_rows(comm, mine, [&](std::size_t r) { return partition.owner(mine[r].user / kEntityBlockRows); });
   const Index first = partition.first_row(comm.rank());
   const UserQuality users = comm.collectively([&] {
     std::sort(relevant.begin(), relevant.end(), [](const KnownRow& a, const KnownRow& b) {

@@ -7,6 +7,7 @@
 #include "firesteel/algorithms/als.hpp"
 #include "firesteel/algorithms/als_blocks.hpp"
 #include "firesteel/algorithms/als_ranking.hpp"
+#include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/parallel.hpp"
 
 namespace firesteel {
@@ -91,6 +92,7 @@ void AlsModel::describe_scoring(ParameterVisitor& visitor) {
 
 std::vector<double> AlsModel::predictions(const Ratings& data) const {
   const FloatEnvironment environment;
+  check_lengths(data);
   const int threads = data.context.threads();
   const auto users = find_ids(user_ids, data.users, threads);
   const auto items = find_ids(item_ids, data.items, threads);

@@ -140,4 +140,13 @@ void check_rows(const RowBlocks& data) {
   });
 }
 
+void check_lengths(const Ratings& data) {
+  const Index users = column_size(data.users);
+  const Index ratings = data.has_ratings ? static_cast<Index>(data.ratings.size()) : users;
+  if (column_size(data.items) != users || ratings != users)
+    throw bad_input("ratings: " + std::to_string(users) + " users, " +
+                    std::to_string(column_size(data.items)) + " items and " + std::to_string(ratings) +
+                    " ratings: expected as many of each");
+}
+
 }  // namespace firesteel

@@ -12,4 +12,7 @@ namespace firesteel {
 /// Collective. Cost: one pass over the features, and one allreduce of 8 integers.
 void check_rows(const RowBlocks& data);
 
+/// Throws bad_input unless users, items and, where there are any, ratings are as many. Local.
+void check_lengths(const Ratings& data);
+
 }  // namespace firesteel

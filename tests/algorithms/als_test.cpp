@@ -266,6 +266,19 @@ TEST(Als, unknown_users_and_items_are_nan_or_dropped_and_kinds_of_ids_meet_as_te
   EXPECT_TRUE(std::isnan(metric(metrics, "r2")));
 }
 
+TEST(Als, columns_of_different_lengths_are_told_at_scoring_too) {
+  Context context;
+  const auto rows = test::random_ratings(8, 300, 20, 10);
+  Ratings data = test::ratings_of(context, rows);
+  for (const bool implicit : {false, true}) {
+    const auto model = Als{.rank = 3, .max_iter = 1, .implicit_prefs = implicit}.fit(data);
+    Ratings cut = data;
+    if (!cut.ratings.empty() && context.rank() == context.size() - 1) cut.ratings.pop_back();
+    EXPECT_THROW(model.evaluate(cut), Error);
+    EXPECT_THROW(model.predict(cut), Error);
+  }
+}
+
 TEST(Als, record_brings_the_model_back_and_damage_is_told) {
   Context context;
   const auto rows = test::random_ratings(8, 300, 20, 10);
