@@ -214,6 +214,14 @@ KMeansModel KMeansModel::from_record(const Record& record) {
   model.cluster_sizes = record.get<RecordArray<std::int64_t>>("cluster_sizes").values;
   model.distance_measure = record.get<std::string>("distance_measure");
   model.training_cost = record.get<double>("training_cost");
+  const auto& distance = model.distance_measure;
+  if (model.cluster_centers.empty() ||
+      static_cast<Index>(model.cluster_sizes.size()) != model.cluster_centers.rows ||
+      (distance != "euclidean" && !is_cosine(distance)))
+    throw bad_input("the model has " + std::to_string(model.cluster_centers.rows) + " centres of " +
+                    std::to_string(model.features()) + " features, sizes of " +
+                    std::to_string(model.cluster_sizes.size()) + " clusters and distance '" + distance +
+                    "': it is damaged");
   for (const auto& [name, value] : record.entries())
     if (name.starts_with("parameters/")) model.parameters.set(name, value);
   return model;

@@ -301,6 +301,14 @@ TEST_F(KMeansTest, a_model_read_back_predicts_the_same) {
   const Record record = model->to_record();
   const auto again = entry->load(record);
   EXPECT_EQ(again->to_record().sha256(), record.sha256());
+  const auto damaged = [&](std::string_view name, const RecordValue& value) {
+    Record changed;
+    for (const auto& [key, old] : record.entries()) changed.set(key, key == name ? value : old);
+    return changed;
+  };
+  EXPECT_THROW(entry->load(damaged("cluster_sizes", RecordArray<std::int64_t>{{1}, {5}})), Error);
+  EXPECT_THROW(entry->load(damaged("distance_measure", std::string("manhattan"))), Error);
+  EXPECT_THROW(entry->load(damaged("cluster_centers", RecordArray<double>{{0, 2}, {}})), Error);
   EXPECT_EQ(std::get<std::vector<double>>(again->predict(data).columns[1].values),
             std::get<std::vector<double>>(model->predict(data).columns[1].values));
 }
