@@ -49,6 +49,13 @@ TEST_F(RatingsCsv, one_id_that_is_no_integer_makes_the_column_text) {
   EXPECT_EQ(ratings.first_row, 400 * context.rank() / context.size());
 }
 
+TEST_F(RatingsCsv, ids_that_differ_in_writing_stay_different) {
+  const std::string text = "user,item\n7,0\n007,-3\n+7,10\n-0,5\n";
+  const auto ratings = read_ratings(context, options_for(write("a.csv", text))).ratings;
+  EXPECT_EQ(all_texts(ratings.users), (Texts{"7", "007", "+7", "-0"}));
+  EXPECT_EQ(all_integers(context, ratings.items), (Integers{0, -3, 10, 5}));
+}
+
 TEST_F(RatingsCsv, columns_can_be_kept_and_numbered) {
   auto options = options_for(write("a.csv", "a\tb\t3\nc\td\t4\n"));
   options.header = false;
