@@ -22,7 +22,4 @@ void write_model(const Context& context, const Record& record, const std::string
 /// newer format: named with the remedy).
 Record read_model(const Context& context, const std::string& path);
 
-/// Throws cannot_create (73) unless a model can be written to `path`. Leaves nothing behind. Collective.
-void probe_model_output(const Context& context, const std::string& path);
-
 }  // namespace firesteel

@@ -255,10 +255,4 @@ void write_model(const Context& context, const Record& record, const std::string
   });
 }
 
-void probe_model_output(const Context& context, const std::string& path) {
-  context.comm().collectively([&] {
-    if (context.rank() == 0) check_can_create(path);
-  });
-}
-
 }  // namespace firesteel

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/rows_output.hpp"
 #include "firesteel/io/write_table.hpp"
@@ -79,13 +78,6 @@ void write_ratings(const Ratings& ratings, const std::string& path) {
     return columns;
   });
   write_table(ratings.context, table, path);
-}
-
-void probe_data_output(const Context& context, const std::string& path) {
-  context.comm().collectively([&] {
-    format_of(path);
-    if (path != "-" && context.rank() == 0) check_can_create(path);
-  });
 }
 
 }  // namespace firesteel

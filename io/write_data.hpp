@@ -15,8 +15,4 @@ namespace firesteel {
 void write_rows(const RowBlocks& rows, const std::string& path);
 void write_ratings(const Ratings& ratings, const std::string& path);
 
-/// Throws 64 for an extension that `convert` does not write, 73 unless a file can be created at `path`.
-/// Collective.
-void probe_data_output(const Context& context, const std::string& path);
-
 }  // namespace firesteel
