@@ -6,7 +6,7 @@ firesteel_add_test(als_conformance SOURCES algorithms/als_conformance_test.cpp L
 add_test(NAME als.avx2 COMMAND als_test --gtest_filter=*bytes_it_always_had)
 set_tests_properties(als.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
                                          TIMEOUT 60)
-firesteel_add_test(logistic_conformance SOURCES algorithms/logistic_conformance_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2)
+firesteel_add_test(logistic_conformance SOURCES algorithms/logistic_conformance_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
 firesteel_add_test(kmeans SOURCES algorithms/kmeans_test.cpp reference/kmeans_fixture.cpp LIBRARIES firesteel::algorithms nlohmann_json::nlohmann_json RANKS 1 2 3 4)
 firesteel_add_test(logistic SOURCES algorithms/logistic_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
 # All of it again with AVX2 kernels: the same stored digests.
