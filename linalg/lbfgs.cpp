@@ -83,8 +83,9 @@ Optimizer::Trial LbfgsOptimizer::search_orthant(const OptimizerState& state, std
     }
     if (!(decrease < 0)) return trial;
     trial.value = objective_.evaluate(trial.point, trial.gradient) + absolute_part(trial.point);
-    trial.found = std::isfinite(trial.value) &&
-                  (trial.value <= state.value + kSufficientDecrease * decrease || trial.value < state.value);
+    trial.found =
+        std::isfinite(trial.value) && (trial.value <= state.value + kSufficientDecrease * decrease ||
+                                       trial.value <= state.value + kValueNoise * std::abs(state.value));
     if (trial.found) return trial;
   }
   return trial;

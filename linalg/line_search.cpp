@@ -10,12 +10,10 @@ namespace {
 
 constexpr int kMaxTrials = 40;
 constexpr double kGrowth = 10;
-/// A few roundings of a sum of like numbers.
-constexpr double kRounding = 1e-15;
 
 bool decreases(LinePoint start, double t, LinePoint at) {
   return at.value <= start.value + kSufficientDecrease * t * start.slope ||
-         at.value <= start.value + kRounding * std::abs(start.value);
+         at.value <= start.value + kValueNoise * std::abs(start.value);
 }
 
 }  // namespace

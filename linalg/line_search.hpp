@@ -8,8 +8,11 @@ namespace firesteel {
 
 inline constexpr double kSufficientDecrease = 1e-4;
 inline constexpr double kSlopeRatio = 0.9;
+/// Relative noise of an objective summed in double: a rise below it says nothing, near the optimum only
+/// gradients tell points apart.
+inline constexpr double kValueNoise = 1e-12;
 
-/// True where a step t satisfies the strong Wolfe conditions with `slope_ratio`. A rise within rounding of
+/// True where a step t satisfies the strong Wolfe conditions with `slope_ratio`. A rise within kValueNoise of
 /// the value (Hager & Zhang 2005, doi:10.1137/030601880) counts as a decrease.
 bool satisfies_wolfe(LinePoint start, double t, LinePoint at, double slope_ratio);
 

@@ -90,12 +90,16 @@ Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::sp
     if (t == 1)
       for (std::size_t j = 0; j < l1_.size(); ++j)
         if (l1_[j] > 0 && direction[j] == -state.point[j]) trial.point[j] = 0;
-    const double decrease =
-        t * dot(state.gradient, direction) + absolute_part(trial.point) - absolute_part(state.point);
+    // Coordinate by coordinate: near the optimum the slope cancels against the absolute value.
+    double decrease = 0;
+    for (std::size_t j = 0; j < l1_.size(); ++j)
+      decrease += state.gradient[j] * (trial.point[j] - state.point[j]) +
+                  l1_[j] * (std::abs(trial.point[j]) - std::abs(state.point[j]));
     if (!(decrease < 0)) return trial;
     trial.value = objective_.evaluate(trial.point, trial.gradient) + absolute_part(trial.point);
-    trial.found = std::isfinite(trial.value) &&
-                  (trial.value <= state.value + kSufficientDecrease * decrease || trial.value < state.value);
+    trial.found =
+        std::isfinite(trial.value) && (trial.value <= state.value + kSufficientDecrease * decrease ||
+                                       trial.value <= state.value + kValueNoise * std::abs(state.value));
     if (trial.found) return trial;
   }
   return trial;

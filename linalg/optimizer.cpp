@@ -127,7 +127,8 @@ Optimizer::Trial Optimizer::search_line(const OptimizerState& state, std::span<c
   if (t == 0) return trial;
   // The margins of the line served the search; value and gradient are computed afresh where it led.
   const LinePoint found = evaluate(t);
-  trial.found = std::isfinite(found.value) && found.value <= state.value + 1e-15 * std::abs(state.value);
+  trial.found =
+      std::isfinite(found.value) && found.value <= state.value + kValueNoise * std::abs(state.value);
   return trial;
 }
 

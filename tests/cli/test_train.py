@@ -63,6 +63,18 @@ class TrainJson(CliTest):
         self.assertNotIn("nan", out.lower())
 
 
+class TightTolerance(CliTest):
+    """Near the optimum values differ by rounding alone: the gradient must still reach the tolerance."""
+
+    def test_elastic_net_converges(self):
+        for seed, penalty in ((1, (".05", ".5")), (2, (".05", ".5")), (3, (".02", "1"))):
+            self.write("a.csv", support.classification_csv(seed=seed))
+            report = self.succeed("train", "logistic", "--input", "a.csv", "--output", "m.h5", "--json", "--tol", "1e-10",
+                                  "--max-iter", "1000", "--reg-param", penalty[0], "--elastic-net-param", penalty[1]).json
+            self.assertTrue(report["converged"], report)
+            self.assertLessEqual(report["gradient_norm"], 1e-10 * report["objective"])
+
+
 class Parameters(CliTest):
     def setUp(self):
         super().setUp()
