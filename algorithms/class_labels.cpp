@@ -25,7 +25,12 @@ void require_labels(const RowBlocks& data) {
 
 /// A number as a class label.
 std::int64_t whole_label(double label, Index global_row) {
-  if (std::abs(label) <= kLargestWhole && label == std::floor(label)) return static_cast<std::int64_t>(label);
+  if (std::abs(label) < kLargestWhole && label == std::floor(label)) return static_cast<std::int64_t>(label);
+  if (label == std::floor(label))
+    throw bad_input(
+        "row " + std::to_string(global_row + 1) + ": label " + number_text(label) +
+            " is beyond 2^53, where whole numbers are no longer told apart: use smaller ones or texts",
+        {.file = 0, .offset = global_row});
   throw bad_input("row " + std::to_string(global_row + 1) + ": label " + number_text(label) +
                       " is not a whole number: classes are whole numbers or texts",
                   {.file = 0, .offset = global_row});

@@ -18,7 +18,8 @@ struct Evaluation {
 Evaluation evaluate_rows(const Run& run, const LoadedModel& loaded) {
   ReadOptions& read = run.job.read;
   read.label_use =
-      loaded.entry->task == Task::classification ? ReadOptions::Label::required : ReadOptions::Label::ignored;
+      loaded.entry->task == Task::clustering ? ReadOptions::Label::ignored : ReadOptions::Label::required;
+  read.class_labels = loaded.entry->task == Task::classification;
   read.expected = &loaded.model->schema();
   read.expected_features = loaded.model->features();
   if (!run.job.missing_named) read.missing = loaded.model->schema().missing;

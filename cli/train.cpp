@@ -96,10 +96,10 @@ std::string result_text(const Run& run, const TrainResult& result) {
 }
 
 void prepare_label(Job& job) {
-  if (job.entry->task == Task::classification)
-    job.read.label_use = ReadOptions::Label::required;
-  else
-    job.read.label_use = ReadOptions::Label::ignored;
+  // A clustering alone looks at no target: neither a label nor, for recommendations, a rating.
+  job.read.label_use =
+      job.entry->task == Task::clustering ? ReadOptions::Label::ignored : ReadOptions::Label::required;
+  job.read.class_labels = job.entry->task == Task::classification;
 }
 
 void warn_if_not_converged(const Run& run, const FitSummary& summary) {
@@ -114,7 +114,7 @@ void warn_if_not_converged(const Run& run, const FitSummary& summary) {
 void run_train(const Run& run) {
   const Context& context = run.context;
   Job& job = run.job;
-  resolve_inputs(context.comm(), job.read.inputs);
+  refuse_to_overwrite(context, job.output, resolve_inputs(context.comm(), job.read.inputs));
   for (const auto& file : job.matrix_files) require_readable(context, file.second);
   context.comm().collectively([&] {
     if (context.rank() == 0) check_can_create(job.output);
@@ -125,6 +125,8 @@ void run_train(const Run& run) {
   const Stopwatch read_watch;
   prepare_label(job);
   read_matrix_parameters(run);
+  if (job.entry->task == Task::recommendation && !job.read.weight.empty())
+    run.monitor.warning("--weight is not used: ratings have no row weights");
   const Input input = read_input(run, job.entry->task);
   result.read_s = read_watch.seconds();
 

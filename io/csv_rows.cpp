@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/csv_table.hpp"
@@ -23,6 +25,10 @@ Missing missing_of(const std::string& word) {
   throw bad_parameter("--missing: expected error, drop or mean, got '" + word + "'");
 }
 
+/// How labels are read: as numbers, where a text or a fraction is noted; as texts; or as whole numbers, where
+/// a fraction is an error.
+enum class Labels { numbers, texts, whole };
+
 /// This rank's rows as they are parsed.
 template <class Scalar>
 struct ParsedRows {
@@ -32,6 +38,8 @@ struct ParsedRows {
   AlignedVector<double> weights;
   std::vector<std::uint8_t> dropped;
   std::vector<std::vector<std::string>> kept;
+  std::atomic<bool> met_text_label{false};
+  std::atomic<bool> met_fraction_label{false};
 
   ParsedRows(const ColumnPlan& plan, bool text_labels, bool may_drop, Index rows)
       : tiles(rows, static_cast<Index>(plan.features.size())),
@@ -54,8 +62,14 @@ struct RecordSite {
 template <class Scalar>
 class RecordIntoTiles {
  public:
-  RecordIntoTiles(const CsvTable& table, const ColumnPlan& plan, Missing missing, ParsedRows<Scalar>& out)
-      : table_(table), plan_(plan), missing_(missing), out_(out), use_(size(table.columns.count), kSkip) {
+  RecordIntoTiles(const CsvTable& table, const ColumnPlan& plan, Missing missing, Labels labels,
+                  ParsedRows<Scalar>& out)
+      : table_(table),
+        plan_(plan),
+        missing_(missing),
+        labels_(labels),
+        out_(out),
+        use_(size(table.columns.count), kSkip) {
     const auto mixed = [&](std::optional<Index> column) {
       if (column) use_[size(*column)] = kMixed;
     };
@@ -168,10 +182,25 @@ class RecordIntoTiles {
       throw error(
           site, p, column,
           text.empty() ? "the label is missing" : "the label is missing ('" + std::string(text) + "')");
-    if (out_.label_texts.empty())
-      out_.label_numbers[size(site.row)] = number(site, p, column, text, "a number as label");
-    else
+    if (labels_ == Labels::texts) {
       out_.label_texts[size(site.row)] = text;
+      return;
+    }
+    double label = 0;
+    if (!field_to_number(text, label)) {
+      out_.met_text_label.store(true, std::memory_order_relaxed);
+      return;
+    }
+    if (!std::isfinite(label))
+      throw error(site, p, column, "expected a finite number as label, got '" + std::string(text) + "'");
+    if (label != std::floor(label)) {
+      if (labels_ == Labels::whole)
+        throw error(
+            site, p, column,
+            "label " + std::string(text) + " is not a whole number: classes are whole numbers or texts");
+      out_.met_fraction_label.store(true, std::memory_order_relaxed);
+    }
+    out_.label_numbers[size(site.row)] = label;
   }
 
   void put_weight(const RecordSite& site, const char* p, Index column, std::string_view text) const {
@@ -183,6 +212,7 @@ class RecordIntoTiles {
   const CsvTable& table_;
   const ColumnPlan& plan_;
   Missing missing_;
+  Labels labels_;
   ParsedRows<Scalar>& out_;
   std::vector<Index> use_;  ///< of a column: its feature, kSkip, or kMixed
   std::vector<Index> feature_of_;
@@ -196,6 +226,26 @@ void warn_of_plan(const Context& context, const ColumnPlan& plan) {
                               "; --features takes them in");
 }
 
+/// Parses this rank's rows. Local.
+template <class Scalar>
+std::unique_ptr<ParsedRows<Scalar>> parse_pass(const Context& context, const ReadOptions& options,
+                                               const CsvTable& table, const ColumnPlan& plan, Labels labels,
+                                               const BlockPartition& partition) {
+  const Missing missing = missing_of(options.missing);
+  const Index first_row = partition.first_row(context.rank());
+  const Index end_row = partition.first_row(context.rank() + 1);
+  auto parsed = std::make_unique<ParsedRows<Scalar>>(plan, labels == Labels::texts, missing == Missing::drop,
+                                                     end_row - first_row);
+  const RecordIntoTiles<Scalar> parse(table, plan, missing, labels, *parsed);
+  ReadProgress progress(context, true, bytes_of_rows(table.index, first_row, end_row));
+  parse_records(
+      context, table.files, table.index, first_row, end_row, progress,
+      [&](int, const TextExtent& extent, const char* text, const char* p, const char* text_end, Index row) {
+        return parse({&extent, text, p, text_end, row - first_row});
+      });
+  return parsed;
+}
+
 template <class Scalar>
 RowInput parse_rows(const Context& context, const ReadOptions& options, const CsvTable& table,
                     const ColumnPlan& plan) {
@@ -205,29 +255,30 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Cs
   const auto columns = static_cast<Index>(plan.features.size());
   rows.partition =
       BlockPartition::even(table.index.rows, choose_block_rows(columns, sizeof(Scalar), false), comm.size());
-  const bool text_labels = plan.label && table.is_text[size(*plan.label)];
-  comm.collectively([&] {
-    const Missing missing = missing_of(options.missing);
-    const Index first_row = rows.partition.first_row(comm.rank());
-    ParsedRows<Scalar> parsed(plan, text_labels, missing == Missing::drop, rows.local_rows());
-    const RecordIntoTiles<Scalar> parse(table, plan, missing, parsed);
-    const Index end_row = first_row + rows.local_rows();
-    ReadProgress progress(context, true, bytes_of_rows(table.index, first_row, end_row));
-    parse_records(
-        context, table.files, table.index, first_row, end_row, progress,
-        [&](int, const TextExtent& extent, const char* text, const char* p, const char* text_end, Index row) {
-          return parse({&extent, text, p, text_end, row - first_row});
-        });
-    rows.features = std::move(parsed.tiles);
-    if (text_labels)
-      rows.labels = std::move(parsed.label_texts);
-    else
-      rows.labels = std::move(parsed.label_numbers);
-    rows.weights = std::move(parsed.weights);
-    rows.dropped = std::move(parsed.dropped);
-    for (std::size_t i = 0; i < plan.keep.size(); ++i)
-      input.kept.columns.push_back({table.columns.name(plan.keep[i]), std::move(parsed.kept[i])});
-  });
+  // One text makes all labels texts, wherever it stands, and a fraction among numbers is no class: either is
+  // known after a pass, which is then taken again.
+  Labels labels = plan.label && table.is_text[size(*plan.label)] ? Labels::texts : Labels::numbers;
+  const auto pass = [&] {
+    return comm.collectively(
+        [&] { return parse_pass<Scalar>(context, options, table, plan, labels, rows.partition); });
+  };
+  auto parsed = pass();
+  if (comm.any(parsed->met_text_label)) {
+    labels = Labels::texts;
+    parsed = pass();
+  } else if (options.class_labels && comm.any(parsed->met_fraction_label)) {
+    labels = Labels::whole;
+    parsed = pass();
+  }
+  rows.features = std::move(parsed->tiles);
+  if (labels == Labels::texts)
+    rows.labels = std::move(parsed->label_texts);
+  else
+    rows.labels = std::move(parsed->label_numbers);
+  rows.weights = std::move(parsed->weights);
+  rows.dropped = std::move(parsed->dropped);
+  for (std::size_t i = 0; i < plan.keep.size(); ++i)
+    input.kept.columns.push_back({table.columns.name(plan.keep[i]), std::move(parsed->kept[i])});
   rows.has_labels = plan.label.has_value();
   rows.schema.names = plan.feature_names;
   finish_rows(rows, options, table.columns.source);

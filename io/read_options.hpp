@@ -18,11 +18,11 @@ struct ReadOptions {
   std::vector<std::string>
       features;  ///< names, numbers, ranges "0-12"; empty: every numeric column that is free
   std::vector<std::string> exclude;
-  std::string weight;                 ///< empty: no weights
-  bool header = true;                 ///< CSV
-  std::string delimiter = ",";        ///< one character, or the words tab, space
-  std::string missing = "error";      ///< error, drop, mean
-  bool zero_based = false;            ///< LIBSVM
+  std::string weight;             ///< empty: no weights
+  bool header = true;             ///< CSV
+  std::string delimiter;          ///< one character, or the words tab, space; empty: tab in .tsv, else comma
+  std::string missing = "error";  ///< error, drop, mean
+  bool zero_based = false;        ///< LIBSVM
   std::optional<Index> num_features;  ///< LIBSVM
   std::string dataset = "features";   ///< HDF5
   std::string user = "user";
@@ -34,6 +34,7 @@ struct ReadOptions {
   /// Need of a label: error 65 if absent / used where present / not looked at.
   enum class Label { required, optional, ignored };
   Label label_use = Label::required;
+  bool class_labels = false;  ///< a number that is not whole is no label: error 65
   /// At scoring: the model's columns. Matched by name where both sides have names, else by position.
   const FeatureSchema* expected = nullptr;
   Index expected_features = 0;  ///< number of columns of the model; 0: not scoring

@@ -65,7 +65,18 @@ class BadCsv(CliTest):
         self.fail_with(65, self.train("x,y\n1,0\n2,1\n"), "label")
 
     def test_fractional_labels(self):
-        self.fail_with(65, self.train("x,label\n1,0\n2,0.5\n3,1\n"), "0.5")
+        self.fail_with(65, self.train("x,label\n1,0\n2,0.5\n3,1\n"), "a.csv:3:2", "0.5")
+
+    def test_labels_beyond_double_are_not_merged(self):
+        self.fail_with(65, self.train("x,label\n1,9007199254740992\n2,9007199254740993\n"), "2^53")
+
+    def test_kind_of_labels_does_not_depend_on_their_order(self):
+        for labels in (("1", "2", "x"), ("x", "1", "2"), ("0.5", "x", "1")):
+            text = "a,label\n" + "".join(f"{row},{labels[row % 3]}\n" for row in range(9))
+            for ranks in (None, 2):
+                self.succeed(*self.train(text), "--reg-param", "1", ranks=ranks)
+                classes = self.succeed("inspect", "m.h5", "--json").json["classes"]
+                self.assertEqual(classes, sorted(labels))
 
     def test_labels_that_are_fine(self):
         for classes in (("1", "2"), ("-1", "1"), ("0", "1"), ("ham", "spam"), ("0", "1", "2")):

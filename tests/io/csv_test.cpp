@@ -196,11 +196,17 @@ TEST_F(Csv, labels_are_numbers_or_texts_and_named_or_numbered) {
   options = options_for(write("b.csv", "x,label\n1,\n"), Label::required);
   EXPECT_EQ(error_of(options), "b.csv:2:2: the label is missing (column 'label')");
   options = options_for(write("c.csv", "x,label\n1,1\n2,b\n"), Label::required);
-  EXPECT_EQ(error_of(options), "c.csv:3:2: expected a number as label, got 'b' (column 'label')");
+  EXPECT_EQ(all_texts(read_rows(context, options).rows.labels), (Texts{"1", "b"}));
   options.label_use = Label::ignored;
   const auto input = read_rows(context, options);
   EXPECT_FALSE(input.rows.has_labels);
   EXPECT_EQ(all_values(input.rows), (Numbers{1, 2}));
+  options = options_for(write("f.csv", "x,label\n1,1\n2,0.5\n"), Label::required);
+  EXPECT_EQ(error_of(options), "no error");
+  options.class_labels = true;
+  EXPECT_EQ(
+      error_of(options),
+      "f.csv:3:2: label 0.5 is not a whole number: classes are whole numbers or texts (column 'label')");
   options = options_for(write("d.csv", "1,2\n"), Label::required);
   options.header = false;
   EXPECT_EQ(error_of(options),
