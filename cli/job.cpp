@@ -54,7 +54,8 @@ void check_seed(const Arguments& arguments) {
 }
 
 std::string delimiter_of(const Arguments& arguments) {
-  std::string value = arguments.text("delimiter", ",");
+  if (!arguments.given("delimiter")) return {};
+  std::string value = arguments.text("delimiter");
   if (value == "tab" || value == "space") return value;
   if (value == "\t") return "tab";
   if (value == " ") return "space";

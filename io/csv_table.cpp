@@ -19,9 +19,13 @@ constexpr Index kNowhere = std::numeric_limits<Index>::max();
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 
-TextDialect dialect_of(const ReadOptions& options) {
+TextDialect dialect_of(const ReadOptions& options, const std::vector<std::string>& paths) {
   TextDialect dialect;
-  if (options.delimiter == "tab" || options.delimiter == "\\t") {
+  if (options.delimiter.empty()) {
+    const bool tabs = std::all_of(paths.begin(), paths.end(),
+                                  [](const std::string& path) { return path.ends_with(".tsv"); });
+    dialect.delimiter = tabs ? '\t' : ',';
+  } else if (options.delimiter == "tab" || options.delimiter == "\\t") {
     dialect.delimiter = '\t';
   } else if (options.delimiter == "space" || options.delimiter == " ") {
     dialect.delimiter = ' ';
@@ -208,7 +212,7 @@ Error CsvTable::field_error(Index file, Index offset, Index column, const std::s
 
 CsvTable open_csv(const Context& context, const std::vector<std::string>& paths, const ReadOptions& options) {
   Communicator& comm = context.comm();
-  const TextDialect dialect = comm.collectively([&] { return dialect_of(options); });
+  const TextDialect dialect = comm.collectively([&] { return dialect_of(options, paths); });
   CsvTable table;
   table.files = open_text_files(comm, paths);
   table.columns.source = table.files.path(0);

@@ -81,6 +81,12 @@ class Convert(CliTest):
         fit = ("train", "als", "--rank", "3", "--output", "m.h5", "--json", "--input")
         self.assertEqual(self.succeed(*fit, "r.csv", *names).json["objective"], self.succeed(*fit, "r.h5").json["objective"])
 
+    def test_tsv(self):
+        expected = self.digest("a.csv")
+        self.succeed("convert", "--input", "a.csv", "--output", "a.tsv")
+        self.assertIn(b"\t", self.read("a.tsv"))
+        self.assertEqual(self.digest("a.tsv"), expected)
+
     def test_json(self):
         report = self.succeed("convert", "--input", "a.csv", "--output", "b.csv", "--json").json
         self.assertEqual(report, {"command": "convert", "rows": 100, "output": "b.csv"})
