@@ -39,9 +39,11 @@ void leave_out_dropped(RowBlocks& rows) {
   }
 }
 
-/// Sums and counts of one block's values that are not missing: out = {sums, counts}.
+/// Weighted sums and weights of one block's values that are not missing: out = {sums, weights}. Without
+/// weights each is 1.
 template <class Scalar>
-void block_totals(const DenseTiles<Scalar>& tiles, Index first_row, Index rows, std::span<double> out) {
+void block_totals(const DenseTiles<Scalar>& tiles, std::span<const double> weights, Index first_row,
+                  Index rows, std::span<double> out) {
   std::fill(out.begin(), out.end(), 0.0);
   const std::size_t columns = out.size() / 2;
   for (Index begin = first_row; begin < first_row + rows; begin += kTileRows) {
@@ -50,9 +52,10 @@ void block_totals(const DenseTiles<Scalar>& tiles, Index first_row, Index rows, 
     for (std::size_t column = 0; column < columns; ++column) {
       for (Index lane = 0; lane < lanes; ++lane) {
         const double value = static_cast<double>(tile[static_cast<Index>(column) * kTileRows + lane]);
-        if (std::isnan(value)) continue;
-        out[column] += value;
-        out[columns + column] += 1;
+        const double weight = weights.empty() ? 1 : weights[size(begin + lane)];
+        if (std::isnan(value) || weight == 0) continue;
+        out[column] += weight * value;
+        out[columns + column] += weight;
       }
     }
   }
@@ -77,18 +80,18 @@ std::vector<double> column_means(const RowBlocks& rows, const DenseTiles<Scalar>
   const Index first_row = rows.partition.first_row(rows.context.rank());
   const auto totals = sum([&](Index block, std::span<double> out) {
     const Index begin = rows.partition.row_of_block(block);
-    block_totals(tiles, begin - first_row, rows.partition.row_of_block(block + 1) - begin, out);
+    block_totals(tiles, rows.weights, begin - first_row, rows.partition.row_of_block(block + 1) - begin, out);
   });
   return rows.context.comm().collectively([&] {
     std::vector<double> means(size(columns));
     for (std::size_t column = 0; column < means.size(); ++column) {
-      const double count = totals[means.size() + column];
+      const double weight = totals[means.size() + column];
       const std::string name = rows.schema.names.empty() ? std::to_string(column) : rows.schema.names[column];
-      if (count == 0)
+      if (weight == 0)
         throw bad_input(source + ": column '" + name +
                         "' has no values at all: --missing mean has nothing to average; "
                         "exclude it by --exclude");
-      means[column] = totals[column] / count;
+      means[column] = totals[column] / weight;
       if (!std::isfinite(means[column]))
         throw bad_input(source + ": the mean of column '" + name + "' overflows: scale the column");
     }

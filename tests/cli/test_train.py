@@ -75,6 +75,20 @@ class TightTolerance(CliTest):
             self.assertLessEqual(report["gradient_norm"], 1e-10 * report["objective"])
 
 
+class MissingMeans(CliTest):
+    """A weight stands for so many equal rows, in the means of --missing mean too; 0 for none."""
+
+    def test_weights_count_rows(self):
+        rows = (("1,,0", 1), (",4,1", 2), ("3,5,0", 3), ("9,6,1", 0), ("5,1,1", 1))
+        self.write("w.csv", "a,b,label,w\n" + "".join(f"{row},{weight}\n" for row, weight in rows))
+        self.write("r.csv", "a,b,label\n" + "".join(f"{row}\n" * weight for row, weight in rows))
+        words = ("--missing", "mean", "--features", "a,b", "--reg-param", "0.1", "--no-standardization", "--json")
+        for ranks in (None, 2):
+            fit = self.succeed("train", "logistic", "--input", "w.csv", "--weight", "w", "--output", "m.h5", *words, ranks=ranks)
+            again = self.succeed("train", "logistic", "--input", "r.csv", "--output", "n.h5", *words, ranks=ranks)
+            self.assertTrue(math.isclose(fit.json["objective"], again.json["objective"], rel_tol=1e-9), (fit, again))
+
+
 class Parameters(CliTest):
     def setUp(self):
         super().setUp()
@@ -85,6 +99,12 @@ class Parameters(CliTest):
         digests = {seed: self.succeed(*self.train, "--k", "5", "--init-mode", "random", "--max-iter", "0", "--seed",
                                       seed).json["sha256"] for seed in ("0", "1", "18446744073709551615")}
         self.assertEqual(len(set(digests.values())), 3, digests)
+
+    def test_features_may_name_a_label_that_is_not_used(self):
+        self.write("b.csv", "x,label\n1,2\n3,4\n5,9\n")
+        words = ("train", "kmeans", "--input", "b.csv", "--output", "b.h5", "--json")
+        self.assertEqual(self.succeed(*words).json["features"], 1)
+        self.assertEqual(self.succeed(*words, "--features", "x,label").json["features"], 2)
 
     def test_every_reading_command_takes_a_seed(self):
         self.succeed(*self.train)
