@@ -93,11 +93,12 @@ std::vector<Index> default_features(const InputColumns& columns, const std::vect
 }
 
 void check_chosen_features(const InputColumns& columns, const std::vector<bool>& is_text,
-                           const ColumnPlan& plan) {
+                           const ReadOptions& options, const ColumnPlan& plan) {
   for (const Index column : plan.features) {
     const std::string what = "--features: column '" + columns.name(column) + "' of " + columns.source;
     if (is_text[size(column)]) throw bad_input(what + " holds text; features must be numbers");
-    if (column == plan.label) throw bad_input(what + " is the label, and cannot be a feature too");
+    if (column == plan.label && options.label_use != ReadOptions::Label::ignored)
+      throw bad_input(what + " is the label, and cannot be a feature too");
     if (column == plan.weight) throw bad_input(what + " is the weight, and cannot be a feature too");
   }
 }
@@ -187,7 +188,7 @@ ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is
   } else if (!options.features.empty()) {
     plan.features = expand_columns(columns, options.features, "--features");
     std::erase_if(plan.features, [&](Index column) { return contains(excluded, column); });
-    check_chosen_features(columns, is_text, plan);
+    check_chosen_features(columns, is_text, options, plan);
   } else {
     plan.features = default_features(columns, is_text, options, taken, plan);
   }

@@ -101,6 +101,9 @@ RatingInput read_ratings_hdf5(const Context& context, const ReadOptions& options
   ratings.items = read_ids(comm, files, options.item, ratings.first_row, end);
   comm.collectively([&] {
     ratings.has_ratings = has_column(files, options.rating);
+    const bool asked = options.rating != ReadOptions{}.rating;
+    if (!ratings.has_ratings && asked && options.label_use != ReadOptions::Label::ignored)
+      files.open(0).fail("no array '" + options.rating + "' (--rating)");
     if (ratings.has_ratings)
       ratings.ratings = read_checked_ratings(files, options.rating, ratings.first_row, end);
     for (const auto& name : options.keep) {
