@@ -85,6 +85,11 @@ ColumnTable predict_rows(const Run& run, LoadedModel& loaded) {
   if (!run.job.missing_named) read.missing = loaded.model->schema().missing;
   Input input = read_input(run, loaded.entry->task);
 
+  // CSV repeats the text as it was; in HDF5 a number is a number.
+  const bool as_text =
+      run.job.output == "-" || run.job.output.ends_with(".csv") || run.job.output.ends_with(".tsv");
+  if (!as_text) read_kept_numbers(run.context, input.kept);
+
   // Kept columns stand beside every row, so rows without a prediction are taken out of both together.
   const bool keeps = !read.keep.empty();
   const bool drops = keeps && set_cold_start(*loaded.model, "nan") == "drop";
@@ -102,7 +107,10 @@ void run_score(const Run& run) {
   const Context& context = run.context;
   const Job& job = run.job;
   require_readable(context, job.model);
-  if (!job.read.inputs.empty()) resolve_inputs(context.comm(), job.read.inputs);
+  std::vector<std::string> sources{job.model};
+  if (!job.read.inputs.empty())
+    for (auto& input : resolve_inputs(context.comm(), job.read.inputs)) sources.push_back(std::move(input));
+  refuse_to_overwrite(context, job.output, sources);
   probe_output(context, job.output);
 
   LoadedModel loaded = load_model(run);

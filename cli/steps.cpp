@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/io/model_file.hpp"
@@ -22,6 +23,19 @@ void require_readable(const Context& context, const std::string& path) {
     struct stat status {};
     if (fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode))
       throw Error(ErrorCode::no_input, path + ": is a directory, expected a file");
+  });
+}
+
+void refuse_to_overwrite(const Context& context, const std::string& output,
+                         const std::vector<std::string>& sources) {
+  context.comm().collectively([&] {
+    if (context.rank() != 0) return;
+    for (const auto& source : sources) {
+      std::error_code absent;  // an output that is not there yet is none of them
+      if (std::filesystem::equivalent(source, output, absent))
+        throw bad_parameter("--output: " + output +
+                            " is read by this command, and would be lost: name another");
+    }
   });
 }
 

@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <set>
 #include <span>
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/parameters.hpp"
 #include "firesteel/io/array_file.hpp"
+#include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/text_output.hpp"
 
 namespace firesteel {
@@ -98,7 +101,56 @@ void write_hdf5(const Context& context, const ColumnTable& table, const std::str
   file.commit();
 }
 
+constexpr std::int64_t kWholeNumbers = 0;
+constexpr std::int64_t kRealNumbers = 1;
+constexpr std::int64_t kTexts = 2;
+
+/// What this rank's texts spell.
+std::int64_t kind_of_texts(const std::vector<std::string>& texts) {
+  std::int64_t kind = kWholeNumbers;
+  double value = 0;
+  for (const auto& text : texts) {
+    if (parse_integer(text)) continue;
+    if (!is_missing(text) && !field_to_number(text, value)) return kTexts;
+    kind = kRealNumbers;
+  }
+  return kind;
+}
+
+std::vector<std::int64_t> whole_numbers(const std::vector<std::string>& texts) {
+  std::vector<std::int64_t> numbers;
+  numbers.reserve(texts.size());
+  for (const auto& text : texts) numbers.push_back(*parse_integer(text));
+  return numbers;
+}
+
+std::vector<double> real_numbers(const std::vector<std::string>& texts) {
+  std::vector<double> numbers;
+  numbers.reserve(texts.size());
+  for (const auto& text : texts) {
+    double value = std::numeric_limits<double>::quiet_NaN();
+    if (!is_missing(text)) field_to_number(text, value);
+    numbers.push_back(value);
+  }
+  return numbers;
+}
+
 }  // namespace
+
+void read_kept_numbers(const Context& context, ColumnTable& table) {
+  for (auto& column : table.columns) {
+    const auto* texts = std::get_if<std::vector<std::string>>(&column.values);
+    std::int64_t kind = texts == nullptr ? 0 : kind_of_texts(*texts);
+    context.comm().allreduce_max(std::span(&kind, 1));
+    context.comm().collectively([&] {
+      if (texts == nullptr || kind == kTexts) return;
+      if (kind == kWholeNumbers)
+        column.values = whole_numbers(*texts);
+      else
+        column.values = real_numbers(*texts);
+    });
+  }
+}
 
 void probe_output(const Context& context, const std::string& path) {
   context.comm().collectively([&] {

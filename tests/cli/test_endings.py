@@ -38,6 +38,14 @@ class ExitCodes(CliTest):
         os.mkdir(self.path("d.h5"))
         self.fail_with(73, ["train", "logistic", "--input", "a.csv", "--output", "d.h5"], "d.h5", ranks=[None, 2])
 
+    def test_64_output_is_an_input(self):
+        before = self.read("a.csv")
+        self.fail_with(64, ["train", "kmeans", "--input", "a.csv", "--output", "./a.csv"], "--output")
+        self.succeed("train", "kmeans", "--input", "a.csv", "--output", "k.h5")
+        self.fail_with(64, ["score", "k.h5", "--input", "a.csv", "--output", "k.h5"], "--output")
+        self.fail_with(64, ["score", "k.h5", "--input", "a.csv", "--output", "a.csv"], "--output")
+        self.assertEqual(self.read("a.csv"), before)
+
     def test_65_data_contradict(self):
         self.write("bad.csv", "x,label\n1,0\nabc,1\n")
         self.fail_with(65, ["train", "logistic", "--input", "bad.csv", "--output", "m.h5"], "bad.csv:3:1", "'abc'")

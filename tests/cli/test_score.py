@@ -4,6 +4,8 @@
 import csv
 import io
 import math
+import re
+import subprocess
 import unittest
 
 import support
@@ -25,6 +27,16 @@ class Classifier(CliTest):
     def score(self, *words, ranks=None, output="p.csv"):
         self.succeed("score", "m.h5", "--input", "a.csv", "--output", output, *words, ranks=ranks)
         return self.read(output)
+
+    def test_kept_numbers_are_numbers_in_hdf5(self):
+        self.write("k.csv", "id,x0,x1,x2,x3,note,part\n9007199254740993,1,2,3,4,a,0.5\n7,4,3,2,1,b,\n")
+        for ranks in (None, 3):
+            self.succeed("score", "m.h5", "--input", "k.csv", "--output", "k.h5", "--keep", "id,note,part", ranks=ranks)
+            header = subprocess.run(["h5dump", self.path("k.h5")], capture_output=True, text=True).stdout
+            kinds = re.findall(r'DATASET "(id|note|part)" {\s+DATATYPE\s+(\w+)', header)
+            self.assertEqual(kinds, [("id", "H5T_STD_I64LE"), ("note", "H5T_STRING"), ("part", "H5T_IEEE_F64LE")])
+            self.assertIn("9007199254740993, 7", header)
+            self.assertIn("0.5, nan", header)
 
     def test_columns_and_order(self):
         rows = table(self.score())
@@ -184,6 +196,11 @@ class Recommender(CliTest):
 
     def test_columns_absent(self):
         self.fail_with(65, ["train", "als", "--input", "a.csv", "--output", "n.h5"], "user")
+
+    def test_a_rating_column_that_is_named_must_be_there(self):
+        words = ["train", "als", "--implicit-prefs", "--user", "userId", "--item", "movieId", "--input", "new.csv"]
+        self.succeed(*words, "--output", "n.h5")
+        self.fail_with(65, [*words, "--rating", "stars", "--output", "n.h5"], "--rating", "stars")
 
 
 if __name__ == "__main__":
