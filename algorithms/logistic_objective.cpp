@@ -146,6 +146,10 @@ void LogisticObjective::accept() {
   std::swap(margins_, trial_margins_);
 }
 
+void LogisticObjective::collectively(FunctionRef<void()> local) {
+  data_.context.comm().collectively([&] { local(); });
+}
+
 LinePoint LogisticObjective::along(double t) {
   const auto total = line_sum_([&](Index block, std::span<double> out) {
     static thread_local AlignedVector<double> scratch;

@@ -39,6 +39,7 @@ class LogisticObjective final : public Objective {
   double evaluate(std::span<const double> x, std::span<double> gradient) override;
   void accept() override;
   LinePoint along(double t) override;
+  void collectively(FunctionRef<void()> local) override;
   void hessian(std::span<double> matrix) override;
 
   /// Smallest margin by which a row of positive weight is on its class's side at the current point; positive:

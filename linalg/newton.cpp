@@ -72,11 +72,17 @@ std::vector<double> proximal_direction(const std::vector<double>& hessian, const
 }  // namespace
 
 Optimizer::Trial NewtonOptimizer::advance(const OptimizerState& state) {
+  // Matrices of size², which a rank may have no memory for.
   const std::size_t n = state.point.size();
-  std::vector<double> hessian(n * n);
+  std::vector<double> hessian;
+  objective_.collectively([&] { hessian.resize(n * n); });
   objective_.hessian(hessian);
-  if (l1_.empty()) return search_line(state, newton_direction(hessian, state.gradient), kSlopeRatio);
-  return backtrack(state, proximal_direction(hessian, state, l1_));
+  std::vector<double> direction;
+  objective_.collectively([&] {
+    direction =
+        l1_.empty() ? newton_direction(hessian, state.gradient) : proximal_direction(hessian, state, l1_);
+  });
+  return l1_.empty() ? search_line(state, direction, kSlopeRatio) : backtrack(state, direction);
 }
 
 Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::span<const double> direction) {

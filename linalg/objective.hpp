@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "firesteel/core/function_ref.hpp"
 #include "firesteel/core/index.hpp"
 
 namespace firesteel {
@@ -27,6 +28,8 @@ class Objective {
   virtual void accept() = 0;
   /// Smooth value and slope (by t) at current + t·(evaluated last − current). No pass over the features.
   virtual LinePoint along(double t) = 0;
+  /// Runs code without collective calls on every rank; one rank's error becomes that of all.
+  virtual void collectively(FunctionRef<void()> local) = 0;
   /// Hessian of the smooth part at the current point, size x size, row-major, symmetric.
   virtual void hessian(std::span<double> matrix) = 0;
 };
