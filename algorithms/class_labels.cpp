@@ -28,10 +28,10 @@ std::int64_t whole_label(double label, Index global_row) {
   if (std::abs(label) < kLargestWhole && label == std::floor(label)) return static_cast<std::int64_t>(label);
   if (label == std::floor(label))
     throw bad_input(
-        "row " + std::to_string(global_row + 1) + ": label " + number_text(label) +
+        "row " + std::to_string(global_row) + ": label " + number_text(label) +
             " is beyond 2^53, where whole numbers are no longer told apart: use smaller ones or texts",
         {.file = 0, .offset = global_row});
-  throw bad_input("row " + std::to_string(global_row + 1) + ": label " + number_text(label) +
+  throw bad_input("row " + std::to_string(global_row) + ": label " + number_text(label) +
                       " is not a whole number: classes are whole numbers or texts",
                   {.file = 0, .offset = global_row});
 }
@@ -109,7 +109,7 @@ std::vector<Index> classes_of_rows(const RowBlocks& data, const std::vector<Valu
     const auto found = std::lower_bound(classes.begin(), classes.end(), labels[row]);
     if (found == classes.end() || *found != labels[row]) {
       const Index global_row = first_row + static_cast<Index>(row);
-      throw bad_input("row " + std::to_string(global_row + 1) + ": label " + label_text(labels[row]) +
+      throw bad_input("row " + std::to_string(global_row) + ": label " + label_text(labels[row]) +
                           " is unknown to the model, whose classes begin with " +
                           label_text(classes.front()) + " and end with " + label_text(classes.back()),
                       {.file = 0, .offset = global_row});
