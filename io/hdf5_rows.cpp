@@ -78,6 +78,8 @@ class RowsReader {
 
   /// A feature's value; NaN only where it stands for a missing value that is dealt with later.
   double checked(const Source& source, double value, Index row, std::size_t feature, Index local_row) {
+    if (options_.single_precision && std::isfinite(value) && !std::isfinite(static_cast<float>(value)))
+      source.fail(where(row, feature) + ": " + number_text(value) + " is beyond single precision", row);
     if (std::isfinite(value)) return value;
     if (std::isinf(value))
       source.fail(where(row, feature) + ": expected a finite number, got " + number_text(value), row);

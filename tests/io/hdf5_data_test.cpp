@@ -265,6 +265,16 @@ TEST_F(Hdf5Data, any_number_type_and_storage_is_read) {
   }
 }
 
+TEST_F(Hdf5Data, numbers_beyond_single_precision_are_refused_where_it_is_asked_for) {
+  if (context.rank() == 0) Maker(scratch / "large.h5").doubles("features", {2, 2}, {1, 2, 3, -1e39});
+  context.comm().barrier();
+  ReadOptions options{.label_use = ReadOptions::Label::ignored};
+  EXPECT_EQ(read_rows_hdf5(context, options, {scratch / "large.h5"}).rows.rows_used, 2);
+  options.single_precision = true;
+  expect_failure(ErrorCode::bad_input, "row 1, column 'f1': -1e+39 is beyond single precision",
+                 [&] { read_rows_hdf5(context, options, {scratch / "large.h5"}); });
+}
+
 TEST_F(Hdf5Data, missing_values_are_an_error_or_dropped_or_the_mean) {
   constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
   if (context.rank() == 0) {
