@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/parameters.hpp"
 
 namespace firesteel {
 
@@ -90,6 +91,12 @@ bool field_to_number(std::string_view text, double& value) {
   const auto result = fast_float::from_chars(text.data(), text.data() + text.size(), value);
   return !text.empty() && result.ptr == text.data() + text.size() &&
          (result.ec == std::errc() || result.ec == std::errc::result_out_of_range);
+}
+
+std::optional<std::int64_t> field_to_whole(std::string_view text) {
+  const std::string_view digits = text.starts_with('-') ? text.substr(1) : text;
+  if (text != "0" && (digits.empty() || digits.front() < '1' || digits.front() > '9')) return std::nullopt;
+  return parse_integer(text);
 }
 
 }  // namespace firesteel

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,5 +51,9 @@ bool is_missing(std::string_view text);
 
 /// Reads a whole field as a number, inf and nan included. `text` may lie anywhere.
 bool field_to_number(std::string_view text, double& value);
+
+/// A whole number as numbers are printed. nullopt for anything else, and so for 007, +7 and -0, which as
+/// numbers would lose what their writer put there.
+std::optional<std::int64_t> field_to_whole(std::string_view text);
 
 }  // namespace firesteel

@@ -37,13 +37,6 @@ RatingPlan plan_ratings(const CsvTable& table, const ReadOptions& options) {
   return plan;
 }
 
-/// An id as a whole number, if it is written as that number prints: 007 and +7 would else become 7.
-std::optional<std::int64_t> whole_id(std::string_view text) {
-  const auto number = parse_integer(text);
-  const char first = text[text.front() == '-' && text.size() > 1 ? 1 : 0];
-  return text == "0" || (first >= '1' && first <= '9') ? number : std::nullopt;
-}
-
 /// Ids of one column: whole numbers until one is none.
 struct Ids {
   bool as_text = false;
@@ -55,7 +48,7 @@ struct Ids {
   void put(Index row, std::string_view text) {
     if (as_text) {
       texts[size(row)] = text;
-    } else if (const auto number = whole_id(text)) {
+    } else if (const auto number = field_to_whole(text)) {
       numbers[size(row)] = *number;
     } else {
       failed.store(true, std::memory_order_relaxed);

@@ -110,7 +110,8 @@ std::int64_t kind_of_texts(const std::vector<std::string>& texts) {
   std::int64_t kind = kWholeNumbers;
   double value = 0;
   for (const auto& text : texts) {
-    if (parse_integer(text)) continue;
+    if (field_to_whole(text)) continue;
+    if (parse_integer(text)) return kTexts;  // 007: a code, not the number 7
     if (!is_missing(text) && !field_to_number(text, value)) return kTexts;
     kind = kRealNumbers;
   }

@@ -178,6 +178,20 @@ TEST(WriteTable, a_full_disk_of_one_rank_ends_all_and_leaves_the_old_file) {
   EXPECT_EQ(scratch.names(), (std::vector<std::string>{"out.csv", "out.h5"}));
 }
 
+TEST(WriteTable, kept_codes_stay_texts_and_kept_numbers_become_numbers) {
+  const Context context;
+  ColumnTable table{{{"code", std::vector<std::string>{"7", "007"}},
+                     {"whole", std::vector<std::string>{"0", "-12"}},
+                     {"real", std::vector<std::string>{"1", "2.50"}}}};
+  // A rank without rows follows the others.
+  if (context.rank() == 1)
+    for (auto& column : table.columns) column.values = std::vector<std::string>{};
+  read_kept_numbers(context, table);
+  EXPECT_EQ(table.columns[0].values.index(), 2u);
+  EXPECT_EQ(table.columns[1].values.index(), 1u);
+  EXPECT_EQ(table.columns[2].values.index(), 0u);
+}
+
 TEST(WriteTable, two_columns_of_one_name_are_refused) {
   Context context;
   const Scratch scratch(context);
