@@ -7,6 +7,7 @@
 
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/core/parameters.hpp"
 
 namespace firesteel {
 
@@ -112,6 +113,9 @@ void put_means(RowBlocks& rows, DenseTiles<Scalar>& tiles, const ReadOptions& op
         throw bad_input(
             "the model holds no training means to stand in for missing values: it was trained without "
             "--missing mean");
+      for (const double mean : means)
+        if (!std::isfinite(static_cast<Scalar>(mean)))
+          throw bad_input("the model's training mean " + number_text(mean) + " is beyond single precision");
     });
   }
   replace_missing(tiles, means, rows.context.threads());

@@ -16,6 +16,7 @@ struct RowsOutput {
   Index total = 0;          ///< of all ranks
   bool has_labels = false;
   bool text_labels = false;
+  bool whole_labels = false;
   bool has_weights = false;
 
   Index count() const { return static_cast<Index>(used.size()); }

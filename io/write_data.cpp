@@ -37,8 +37,10 @@ RowsOutput select_rows(const RowBlocks& rows) {
   output.first = comm.exclusive_scan(output.count());
   output.total = comm.sum(output.count());
   output.has_labels = rows.has_labels;
-  output.text_labels = comm.any(output.count() > 0 && rows.has_labels &&
-                                std::holds_alternative<std::vector<std::string>>(rows.labels));
+  // A rank without rows does not know the kind.
+  const bool labelled = output.count() > 0 && rows.has_labels;
+  output.text_labels = comm.any(labelled && std::holds_alternative<std::vector<std::string>>(rows.labels));
+  output.whole_labels = comm.any(labelled && std::holds_alternative<std::vector<std::int64_t>>(rows.labels));
   // Where rows were dropped, weights of 1 were put beside the others: not the input's.
   const bool weighted = comm.any(!rows.weights.empty());
   const bool uneven = comm.any(std::any_of(output.used.begin(), output.used.end(),

@@ -112,7 +112,7 @@ OutputArray label_array(const RowsOutput& output) {
                    texts == nullptr ? std::span<const std::string>() : std::span<const std::string>(*texts));
   if (output.text_labels)
     array.type = OutputArray::Type::text;
-  else if (std::holds_alternative<std::vector<std::int64_t>>(output.rows->labels))
+  else if (output.whole_labels)
     array.type = OutputArray::Type::int64;
   return array;
 }
