@@ -75,6 +75,19 @@ void check_moments(const RowBlocks& data, const ColumnMoments& moments) {
   }
 }
 
+/// The optimiser works on coefficients times a unit. With --standardization that is the standard deviation σ;
+/// without, where L2 bears on the coefficients themselves, √(σ² + λ/c), c the curvature of the loss at equal
+/// probabilities: it makes the Hessian's diagonal alike for columns that are rarely other than 0 too, whose σ
+/// alone would blow the penalty up and slow L-BFGS down.
+void choose_units(const LogisticRegression& learner, Problem& problem) {
+  const double l2 = learner.reg_param * (1 - learner.elastic_net_param);
+  if (learner.standardization || l2 == 0) return;
+  const auto classes = static_cast<double>(problem.class_weights.size());
+  const double curvature = (classes - 1) / (classes * classes);
+  for (double& unit : problem.moments.deviation)
+    if (unit > 0) unit = std::sqrt(unit * unit + l2 / curvature);
+}
+
 Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   Problem problem;
   problem.classes = ClassLabels::gather(data);
@@ -92,6 +105,7 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   problem.class_weights = sum_class_weights(data, problem.targets, classes, problem.classes.count());
   problem.moments = column_moments(data, problem.targets.weight);
   check_moments(data, problem.moments);
+  choose_units(learner, problem);
   return problem;
 }
 
@@ -111,7 +125,7 @@ std::vector<double> start_point(const Problem& problem, Index size, bool fit_int
   return point;
 }
 
-/// The weight of a penalty of `amount` on coefficients^power, on standardised coefficients.
+/// The weight of a penalty of `amount` on coefficients^power, on coefficients in the optimiser's units.
 std::vector<double> penalty_weights(const LogisticRegression& learner, const Problem& problem, double amount,
                                     bool squared) {
   const auto& deviation = problem.moments.deviation;

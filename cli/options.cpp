@@ -57,10 +57,10 @@ void settle(po::option& parsed, const std::vector<Option>& known, Arguments& arg
     parsed.string_key.erase(0, kNegation.size());
     values = {"false"};
   } else if (option->kind == Option::Kind::boolean) {
-    if (values.empty() || values.front() == "true" || values.front() == "false") return;
-    if (!apart) refuse_value(*option, "'" + values.front() + "'");
-    arguments.add_positional(values.front());
-    values.clear();
+    if (!values.empty() && (values.front() == "true" || values.front() == "false")) return;
+    if (!values.empty() && !apart) refuse_value(*option, "'" + values.front() + "'");
+    if (!values.empty()) arguments.add_positional(values.front());
+    values = {"true"};  // Boost would not see a repeat of its implicit value
   } else if (apart && is_option(parsed.original_tokens[1])) {
     refuse_value(*option, "the option '" + parsed.original_tokens[1] + "'");
   } else if (std::find(values.begin(), values.end(), "") != values.end()) {

@@ -65,6 +65,8 @@ TEST(ParseArguments, refuses_what_is_missing_twice_or_too_much) {
   EXPECT_NE(message_of({"--label="}).find("expected a value"), std::string::npos);
   EXPECT_NE(message_of({"--label", "a", "--label", "a"}).find("twice"), std::string::npos);
   EXPECT_NE(message_of({"--header", "--no-header"}).find("twice"), std::string::npos);
+  EXPECT_NE(message_of({"--header", "--header"}).find("twice"), std::string::npos);
+  EXPECT_NE(message_of({"--no-header", "--header"}).find("twice"), std::string::npos);
   EXPECT_NE(message_of({"--header=1"}).find("true or false"), std::string::npos);
   EXPECT_NE(message_of({"--no-header=true"}).find("no value"), std::string::npos);
   EXPECT_NE(message_of({"-l", "a"}).find("'-l'"), std::string::npos);

@@ -2,6 +2,7 @@
 """train: the JSON of the contract, learners' own keys, what reaches the model."""
 
 import math
+import random
 import unittest
 
 import support
@@ -73,6 +74,24 @@ class TightTolerance(CliTest):
                                   "--max-iter", "1000", "--reg-param", penalty[0], "--elastic-net-param", penalty[1]).json
             self.assertTrue(report["converged"], report)
             self.assertLessEqual(report["gradient_norm"], 1e-10 * report["objective"])
+
+
+    def test_columns_that_are_rarely_not_zero(self):
+        """Without standardization a column of tiny deviation must not slow the descent down."""
+        draw = random.Random(5)
+        lines = [",".join([f"x{j}" for j in range(12)] + ["label"])]
+        for row in range(600):
+            values = [draw.random() if j < 6 else 0.02 * (row % 200 == j) for j in range(12)]
+            score = sum(value * (j % 3 - 1) for j, value in enumerate(values[:6])) + draw.gauss(0, 0.5)
+            lines.append(",".join([repr(value) for value in values] + [str((score > -0.3) + (score > 0.3))]))
+        self.write("a.csv", "\n".join(lines) + "\n")
+        words = ("train", "logistic", "--input", "a.csv", "--output", "m.h5", "--json", "--tol", "1e-10", "--max-iter",
+                 "1000", "--reg-param", "0.005", "--no-standardization", "--solver")
+        newton = self.succeed(*words, "newton").json
+        lbfgs = self.succeed(*words, "lbfgs").json
+        self.assertTrue(newton["converged"] and lbfgs["converged"])
+        self.assertLess(lbfgs["iterations"], 100)
+        self.assertTrue(math.isclose(lbfgs["objective"], newton["objective"], rel_tol=1e-9))
 
 
 class MissingMeans(CliTest):
