@@ -29,6 +29,7 @@ std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 struct KeyedRow {
   std::uint64_t key;
   Index row;  ///< global
+  // NOLINTNEXTLINE(modernize-use-nullptr): a false report of clang-tidy 14 on defaulted comparisons
   friend auto operator<=>(const KeyedRow&, const KeyedRow&) = default;
 };
 

@@ -264,24 +264,24 @@ std::vector<Index> offsets_of(std::span<const Index> counts) {
 
 void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan& plan,
                             std::span<std::byte> receive) {
-  const auto& [name, send_counts, send_offsets, receive_counts, receive_offsets] = plan;
   std::vector<MPI_Request> requests;
   Index messages = 0;
   Index bytes = 0;
   for (int peer = 0; peer < size(); ++peer) {
     const auto p = static_cast<std::size_t>(peer);
     if (peer == rank()) continue;
-    in_pieces(static_cast<std::size_t>(receive_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
-      check(MPI_Irecv(receive.data() + receive_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer,
-                      kExchangeTag, handle_->comm, &requests.emplace_back()),
-            "MPI_Irecv");
-    });
+    in_pieces(static_cast<std::size_t>(plan.receive_counts[p]), 1,
+              [&](std::size_t offset, std::size_t length) {
+                check(MPI_Irecv(receive.data() + plan.receive_offsets[p] + offset, static_cast<int>(length),
+                                MPI_BYTE, peer, kExchangeTag, handle_->comm, &requests.emplace_back()),
+                      "MPI_Irecv");
+              });
   }
   for (int step = 1; step < size(); ++step) {
     const int peer = (rank() + step) % size();
     const auto p = static_cast<std::size_t>(peer);
-    in_pieces(static_cast<std::size_t>(send_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
-      check(MPI_Isend(send.data() + send_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer,
+    in_pieces(static_cast<std::size_t>(plan.send_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
+      check(MPI_Isend(send.data() + plan.send_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer,
                       kExchangeTag, handle_->comm, &requests.emplace_back()),
             "MPI_Isend");
       ++messages;
@@ -289,11 +289,11 @@ void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan&
     });
   }
   const auto me = static_cast<std::size_t>(rank());
-  if (send_counts[me] > 0)
-    std::memcpy(receive.data() + receive_offsets[me], send.data() + send_offsets[me],
-                static_cast<std::size_t>(send_counts[me]));
+  if (plan.send_counts[me] > 0)
+    std::memcpy(receive.data() + plan.receive_offsets[me], send.data() + plan.send_offsets[me],
+                static_cast<std::size_t>(plan.send_counts[me]));
   check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
-  count(name, messages, bytes);
+  count(plan.name, messages, bytes);
 }
 
 Communicator::ExchangePlan Communicator::plan_allgather(Index bytes) {

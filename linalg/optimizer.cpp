@@ -35,13 +35,9 @@ std::vector<double> Optimizer::pseudo_gradient(const OptimizerState& state) cons
   for (std::size_t j = 0; j < l1_.size(); ++j) {
     const double x = state.point[j];
     const double g = state.gradient[j];
-    if (x > 0)
+    if (x > 0 || (x == 0 && g + l1_[j] < 0))
       result[j] = g + l1_[j];
-    else if (x < 0)
-      result[j] = g - l1_[j];
-    else if (g + l1_[j] < 0)
-      result[j] = g + l1_[j];
-    else if (g - l1_[j] > 0)
+    else if (x < 0 || (x == 0 && g - l1_[j] > 0))
       result[j] = g - l1_[j];
     else
       result[j] = 0;
