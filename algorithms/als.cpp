@@ -185,7 +185,6 @@ AlsModel Als::fit(const Ratings& data) const {
   model.item_name = data.item_name;
   model.num_ratings = data.rows;
   model.summary.converged = std::nullopt;  // ALS runs its iterations; it has no test of convergence
-  model.summary.rows = data.rows;
   model.summary.extra = {{"num_users", model.num_users()},
                          {"num_items", model.num_items()},
                          {"num_ratings", model.num_ratings},

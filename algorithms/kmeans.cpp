@@ -188,8 +188,6 @@ KMeansModel KMeans::fit(const RowBlocks& data) const {
   model.cluster_sizes = detail::cluster_sizes(*points, assignment, model.cluster_centers.rows);
   model.summary.objective = model.training_cost;
   model.summary.objective_history.back() = model.training_cost;
-  model.summary.rows = data.rows_used;
-  model.summary.features = data.columns();
   model.summary.extra = {
       {"k", model.cluster_centers.rows},
       {"training_cost", model.training_cost},

@@ -258,8 +258,6 @@ LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
                                     [](Descent& d, Index) { return d.optimizer.step(d.state); });
   LogisticRegressionModel model = make_model(learner, data, problem, objective, descent.state.point);
   summary.gradient_norm = optimizer->gradient_norm(descent.state);
-  summary.rows = data.rows_used;
-  summary.features = data.columns();
   model.separable = reg_param == 0 && objective.smallest_margin() > 0;
   if (model.separable)
     data.context.monitor().warning(

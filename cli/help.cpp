@@ -124,6 +124,20 @@ std::string learner_parameters(const LearnerEntry& learner) {
          option_lines(learner_options(learner));
 }
 
+/// A command line that trains this learner.
+std::string training_example(const LearnerEntry& learner) {
+  const std::string command = "firesteel train " + std::string(learner.name);
+  switch (learner.task) {
+    case Task::classification:
+      return command + " --input day1.csv day2.csv --label clicked --output clicks.h5";
+    case Task::clustering:
+      return command + " --input 'points*.csv' --exclude id --output clusters.h5";
+    case Task::recommendation:
+      return command + " --input ratings.csv --user userId --item movieId --output films.h5";
+  }
+  return command;
+}
+
 }  // namespace
 
 std::string general_help() {
@@ -147,10 +161,12 @@ std::string general_help() {
 
 std::string command_help(const Command& command, const LearnerEntry* learner) {
   std::string usage(command.usage);
+  std::string example(command.example);
   if (learner != nullptr && usage.starts_with("LEARNER")) usage.replace(0, 7, learner->name);
+  if (learner != nullptr && command.verb == Verb::train) example = training_example(*learner);
   std::string text = "firesteel " + std::string(command.name) + " " + usage + "\n" +
-                     std::string(command.summary) + "\n\nExample\n  " + std::string(command.example) +
-                     "\n\nOptions\n" + option_lines(command_options(command.verb));
+                     std::string(command.summary) + "\n\nExample\n  " + example + "\n\nOptions\n" +
+                     option_lines(command_options(command.verb));
   if (command.verb == Verb::train && learner != nullptr) text += "\n" + learner_parameters(*learner);
   if (command.verb == Verb::train && learner == nullptr) {
     text += "\nLearners (firesteel train LEARNER --help shows the parameters of one)\n";

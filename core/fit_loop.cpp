@@ -32,8 +32,13 @@ constexpr std::size_t kLoopParts = 2;
 /// One fit: the loop's own state, the learner's behind FitSteps, and the checkpoints of both.
 class FitLoop {
  public:
-  FitLoop(const Context& context, std::string_view name, Index max_iterations, const FitSteps& steps)
-      : context_(context), name_(name), max_iterations_(max_iterations), steps_(steps) {}
+  FitLoop(const Context& context, std::string_view name, Index max_iterations, FitSummary summary,
+          const FitSteps& steps)
+      : context_(context),
+        name_(name),
+        max_iterations_(max_iterations),
+        steps_(steps),
+        summary_(std::move(summary)) {}
 
   FitSummary run(double initial_objective) {
     loop_.objective_history.push_back(initial_objective);
@@ -192,9 +197,24 @@ std::uint64_t hash_bytes(std::uint64_t hash, const void* bytes, std::size_t coun
 }
 
 FitSummary run_fit_steps(const Context& context, std::string_view name, Index max_iterations,
-                         double initial_objective, const FitSteps& steps) {
+                         double initial_objective, FitSummary summary, const FitSteps& steps) {
   const FloatEnvironment environment;  // the caller's program may flush denormals
-  return FitLoop(context, name, max_iterations, steps).run(initial_objective);
+  return FitLoop(context, name, max_iterations, std::move(summary), steps).run(initial_objective);
+}
+
+FitSummary summary_of_data(const RowBlocks& data) {
+  FitSummary summary;
+  summary.rows = data.rows_used;
+  summary.features = data.columns();
+  summary.precision = data.single_precision() ? "single" : "double";
+  summary.block_rows = data.partition.block_rows();
+  return summary;
+}
+
+FitSummary summary_of_data(const Ratings& data) {
+  FitSummary summary;
+  summary.rows = data.rows;
+  return summary;
 }
 
 void summary_to_record(const FitSummary& summary, Record& record) {
@@ -205,6 +225,8 @@ void summary_to_record(const FitSummary& summary, Record& record) {
   if (summary.gradient_norm) record.set("summary/gradient_norm", *summary.gradient_norm);
   record.set("summary/rows", summary.rows);
   record.set("summary/features", summary.features);
+  record.set("summary/precision", summary.precision);
+  if (summary.block_rows > 0) record.set("summary/block_rows", summary.block_rows);
   record.set_vector("summary/objective_history", summary.objective_history);
 }
 
@@ -218,6 +240,9 @@ FitSummary summary_from_record(const Record& record) {
     summary.gradient_norm = record.get<double>("summary/gradient_norm");
   summary.rows = record.get<std::int64_t>("summary/rows");
   summary.features = record.get<std::int64_t>("summary/features");
+  if (record.contains("summary/precision")) summary.precision = record.get<std::string>("summary/precision");
+  if (record.contains("summary/block_rows"))
+    summary.block_rows = record.get<std::int64_t>("summary/block_rows");
   summary.objective_history = record.vector("summary/objective_history", -1).values;
   return summary;
 }

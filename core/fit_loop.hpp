@@ -14,6 +14,7 @@
 #include "firesteel/core/fingerprint.hpp"
 #include "firesteel/core/function_ref.hpp"
 #include "firesteel/core/record.hpp"
+#include "firesteel/core/row_blocks.hpp"
 #include "firesteel/core/state_visitor.hpp"
 
 namespace firesteel {
@@ -27,7 +28,9 @@ struct FitSummary {
   std::optional<double> gradient_norm;    ///< Euclidean, at the model returned, where there is a gradient
   std::vector<double> objective_history;  ///< [0] at the start, then after each iteration
   Index rows = 0;                         ///< used
-  Index features = 0;
+  Index features = 0;                     ///< columns; 0 for ratings
+  std::string precision = "double";       ///< how features were stored: double, single
+  Index block_rows = 0;                   ///< rows a block (see choose_block_rows); 0 for ratings
   /// Learner's own figures for `--json`, in order: k, training_cost, num_users …
   std::vector<std::pair<std::string, RecordValue>> extra;
 };
@@ -45,9 +48,9 @@ struct Step {
 };
 
 /// The loop of every iterative learner. It owns the count of iterations, stopping, logging, timing,
-/// checkpoints, resuming, the stop signal and the agreement of ranks; learners provide the state and one
-/// step. `learner` is the learner struct (its parameters, max_iter among them), `data` what it fits.
-/// Collective.
+/// checkpoints, resuming, the stop signal, the agreement of ranks and what the summary says of the data;
+/// learners provide the state and one step. `learner` is the learner struct (its parameters, max_iter among
+/// them), `data` what it fits. Collective.
 ///
 /// After each step the ranks compare a hash of the replicated state (one allreduce of 40 bytes): a difference
 /// is an internal error that names the rank, because a node with other arithmetic would otherwise diverge in
@@ -85,8 +88,11 @@ struct FitSteps {
   FunctionRef<void()> restored;
   FunctionRef<CheckpointIdentity()> identity;
 };
+/// The part of a summary that follows from the data alone: rows, features, precision, block_rows. Local.
+FitSummary summary_of_data(const RowBlocks& data);
+FitSummary summary_of_data(const Ratings& data);
 FitSummary run_fit_steps(const Context& context, std::string_view name, Index max_iterations,
-                         double initial_objective, const FitSteps& steps);
+                         double initial_objective, FitSummary summary, const FitSteps& steps);
 
 template <class Data, class Learner, class State, class StepFunction>
 FitSummary run_fit_loop(const Data& data, std::string_view name, const Learner& learner,
@@ -107,7 +113,7 @@ FitSummary run_fit_loop(const Data& data, std::string_view name, const Learner& 
     if constexpr (requires { state.restored(); }) state.restored();
   };
   return run_fit_steps(
-      data.context, name, learner.max_iter, initial_objective,
+      data.context, name, learner.max_iter, initial_objective, summary_of_data(data),
       {[&](Index iteration) { return step(state, iteration); }, hash, [&] { return copy_state(state); },
        [&](const std::vector<StatePart>& parts) { restore_state(state, parts); }, restored, identity});
 }

@@ -32,6 +32,11 @@ class Answers(CliTest):
             self.assertIn(f"firesteel {name}", text)
             self.assertIn("Example", text)
 
+    def test_help_of_a_learner_shows_a_command_that_trains_it(self):
+        for learner in ("logistic", "kmeans", "als"):
+            text = self.succeed("train", learner, "--help").out
+            self.assertIn(f"Example\n  firesteel train {learner} --input", text)
+
     def test_help_of_a_learner_shows_its_parameters(self):
         text = self.succeed("train", "logistic", "--help").out
         for word in ("--reg-param", "--elastic-net-param", "--max-iter", "--tol", "[100]", "[1e-06]"):

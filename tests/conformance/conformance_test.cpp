@@ -75,6 +75,17 @@ TEST_P(Conformance, a_model_predicts_the_same_after_its_record_was_read_back) {
   }
 }
 
+TEST_P(Conformance, a_model_says_how_its_rows_were_stored_and_cut) {
+  const Context context(MPI_COMM_WORLD, {.threads = 1});
+  const bool rows = GetParam().task != Task::recommendation;
+  for (const Storage storage : {Storage::dense, Storage::dense_single}) {
+    const FitSummary summary = GetParam().load(fit(context, 200, storage)->to_record())->summary();
+    EXPECT_EQ(summary.rows, 200);
+    EXPECT_EQ(summary.block_rows, rows ? 32 : 0);
+    EXPECT_EQ(summary.precision, rows && storage == Storage::dense_single ? "single" : "double");
+  }
+}
+
 TEST_P(Conformance, predictions_are_one_a_row_and_the_same_for_any_ranks) {
   const Context world(MPI_COMM_WORLD, {.threads = 2});
   const Context alone(MPI_COMM_SELF, {.threads = 1});
