@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/file_lock.hpp"
 
 namespace firesteel {
 
@@ -84,17 +85,26 @@ std::string resolve_target(const std::string& path, mode_t* old_mode) {
   return resolved.get();
 }
 
+/// Locks a new temporary file, so that others know that it is not abandoned. False where another process took
+/// it for abandoned before it was locked.
+bool keep_from_removal(int fd) {
+  struct stat status {};
+  return try_lock(fd) != LockResult::held_by_another && ::fstat(fd, &status) == 0 && status.st_nlink > 0;
+}
+
 /// Creates a new file of a fresh name beside `target`. Throws cannot_create.
 FileDescriptor create_temporary(const std::string& path, const std::string& target, std::string* name) {
   static std::atomic<unsigned> counter{0};
   const std::string directory = directory_of(target);
-  const std::string stem =
-      (directory == "/" ? "" : directory) + "/.firesteel-" + std::to_string(::getpid()) + "-";
-  // Processes on other hosts that share the directory may have the same pid.
+  const std::string stem = (directory == "/" ? "" : directory) + "/.firesteel-" + host_name() + "-" +
+                           std::to_string(::getpid()) + "-";
+  // Processes in other containers that share the directory may have the same pid.
   for (int attempt = 0; attempt < 1000; ++attempt) {
     *name = stem + std::to_string(counter++) + ".tmp";
     FileDescriptor file(::open(name->c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (file.open()) return file;
+    if (file.open() && keep_from_removal(file.get())) return file;
+    if (file.open()) continue;
+    if (errno == EINTR) continue;
     if (errno == ENOENT) throw cannot_create(path, "the directory " + directory + " does not exist");
     if (errno != EEXIST) throw cannot_create(path, reason(errno));
   }
@@ -111,13 +121,17 @@ void write_fully(int fd, const std::string& path, Index offset, std::span<const 
   }
 }
 
-/// Some file systems cannot sync (EINVAL, ENOTSUP): nothing more can be done there.
-void sync_file(int fd, const std::string& path) {
+/// 0 or an errno. Some file systems cannot sync (EINVAL, ENOTSUP): nothing more can be done there.
+int sync_descriptor(int fd) {
   while (::fsync(fd) != 0) {
     if (errno == EINTR) continue;
-    if (errno == EINVAL || errno == ENOTSUP) return;
-    throw write_failed(path, errno);
+    return errno == EINVAL || errno == ENOTSUP ? 0 : errno;
   }
+  return 0;
+}
+
+void sync_file(int fd, const std::string& path) {
+  if (const int code = sync_descriptor(fd); code != 0) throw write_failed(path, code);
 }
 
 }  // namespace
@@ -138,6 +152,7 @@ int FileDescriptor::close() {
 
 void check_can_create(const std::string& path) {
   const AtomicFile probe(path);  // what it creates, its destructor removes
+  remove_abandoned_files(directory_of(probe.temporary_path()));
 }
 
 AtomicFile::AtomicFile(const std::string& path) : path_(path) {
@@ -183,7 +198,10 @@ void AtomicFile::commit() {
   committed_ = true;
   forget(std::exchange(slot_, -1));
   const FileDescriptor directory(::open(directory_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.open()) sync_file(directory.get(), path_);
+  if (!directory.open()) return;
+  if (const int code = sync_descriptor(directory.get()); code != 0)
+    throw Error(ErrorCode::io_failed, "syncing the directory of " + path_ + " failed: " + reason(code) +
+                                          "; the file is there and whole, but may not outlive this machine");
 }
 
 SharedAtomicFile::SharedAtomicFile(Communicator& comm, const std::string& path) : comm_(comm), path_(path) {
@@ -208,22 +226,19 @@ void SharedAtomicFile::write_at(Index offset, std::span<const std::byte> bytes) 
     write_fully(joined_.get(), path_, offset, bytes);
 }
 
-void SharedAtomicFile::sync() {
-  if (owned_)
-    owned_->sync();
-  else
-    sync_file(joined_.get(), path_);
+void SharedAtomicFile::finish() {
+  if (owned_) return;  // appear() syncs rank 0's bytes
+  sync_file(joined_.get(), path_);
+  if (const int code = joined_.close(); code != 0) throw write_failed(path_, code);
+}
+
+void SharedAtomicFile::appear() {
+  if (owned_) owned_->commit();
 }
 
 void SharedAtomicFile::commit() {
-  comm_.collectively([&] {
-    sync();
-    if (owned_) return;
-    if (const int code = joined_.close(); code != 0) throw write_failed(path_, code);
-  });
-  comm_.collectively([&] {
-    if (owned_) owned_->commit();
-  });
+  comm_.collectively([&] { finish(); });
+  comm_.collectively([&] { appear(); });
 }
 
 void remove_temporary_files() noexcept {

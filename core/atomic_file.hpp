@@ -34,7 +34,7 @@ class FileDescriptor {
 
 /// Throws cannot_create (73) with the reason unless a file can be created or replaced at `path`: its
 /// directory exists and takes a new file, and what stands at `path`, if anything, is a regular file. Leaves
-/// nothing behind. Local.
+/// nothing behind, and removes what killed processes did. Local.
 void check_can_create(const std::string& path);
 
 /// A file that appears whole or not at all: written under a temporary name in the same directory, synced,
@@ -84,11 +84,14 @@ class SharedAtomicFile {
   void write_at(Index offset, std::span<const std::byte> bytes) const;
   /// Sets the length. Local, on rank 0 alone.
   void resize(Index bytes) const { owned_->resize(bytes); }
-  /// Brings this rank's bytes to the disk. Local, as write_at.
-  void sync();
-  /// Every rank syncs, then rank 0 makes the file appear. Collective; throws io_failed (74) on all ranks if
-  /// one fails, and the old file stays.
+  /// Every rank finishes, then the file appears. Collective; throws io_failed (74) on all ranks if one fails,
+  /// and the old file stays.
   void commit();
+  /// The two halves of commit(), for a helper thread. finish(): this rank's bytes are on the disk, or will be
+  /// with rank 0's; appear(): rank 0 makes the file appear, and may write_at() until then; only after all
+  /// ranks have agreed that they finished. Local, on all ranks; both throw io_failed.
+  void finish();
+  void appear();
 
  private:
   Communicator& comm_;

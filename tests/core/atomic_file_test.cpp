@@ -3,11 +3,17 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
 #include <functional>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/file_lock.hpp"
 #include "firesteel/tests/io/file_size_limit.hpp"
 #include "firesteel/tests/io/scratch.hpp"
 
@@ -77,6 +83,53 @@ TEST(AtomicFile, a_full_disk_leaves_the_old_file) {
   EXPECT_EQ(code, ErrorCode::io_failed);
   EXPECT_EQ(slurp(scratch / "file"), "old");
   EXPECT_EQ(scratch.names(), std::vector<std::string>{"file"});
+}
+
+TEST(AtomicFile, what_a_killed_process_left_is_removed_and_what_is_in_use_is_not) {
+  const Context alone(MPI_COMM_SELF);
+  const Scratch scratch(alone);
+  const AtomicFile in_use(scratch / "in_use");
+  const std::string abandoned = ".firesteel-" + host_name() + "-999999999-0.tmp";
+  scratch.put(abandoned, "half a file");
+  scratch.put(".firesteel-another_host-7-0.tmp", "perhaps in use there");
+  scratch.put(".firesteel-another_host-8-0.tmp", "too old to be");
+  std::filesystem::last_write_time(scratch / ".firesteel-another_host-8-0.tmp",
+                                   std::filesystem::file_time_type::clock::now() - std::chrono::hours(2));
+  scratch.put("data.tmp", "not ours");
+  check_can_create(scratch / "file");
+  auto names = scratch.names();
+  std::sort(names.begin(), names.end());
+  auto expected =
+      std::vector<std::string>{".firesteel-another_host-7-0.tmp", "data.tmp",
+                               std::filesystem::path(in_use.temporary_path()).filename().string()};
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(names, expected);
+}
+
+TEST(DirectoryLock, is_held_by_one_and_free_once_its_holder_is_gone) {
+  using std::chrono::milliseconds;
+  const Context alone(MPI_COMM_SELF);
+  const Scratch scratch(alone);
+  {
+    const DirectoryLock held(scratch / "", milliseconds(0));
+    try {
+      const DirectoryLock second(scratch / "", milliseconds(50));
+      ADD_FAILURE() << "two hold the same directory";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::cannot_create);
+      EXPECT_NE(std::string(error.what()).find(process_name()), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_TRUE(scratch.names().empty());
+  const pid_t child = fork();
+  if (child == 0) {
+    const DirectoryLock held(scratch / "", milliseconds(0));
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(scratch.names(), std::vector<std::string>{".firesteel-lock"});
+  const DirectoryLock after(scratch / "", milliseconds(0));
 }
 
 TEST(AtomicFile, a_signal_handler_can_remove_what_is_open) {
