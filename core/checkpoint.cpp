@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <numeric>
+#include <system_error>
 
 #include "firesteel/core/checkpoint_format.hpp"
 
@@ -14,31 +15,44 @@ namespace firesteel {
 namespace {
 
 constexpr std::size_t kKeptCheckpoints = 2;
+/// A job that was killed, and is replaced at once, may need a while until its last process is gone.
+constexpr auto kLockPatience = std::chrono::seconds(5);
 
 Index value_count(const StatePart& part) { return static_cast<Index>(part.bytes.size()) / part.value_bytes; }
 
-}  // namespace
+std::string in_directory(const std::string& directory, const std::string& name) {
+  return (std::filesystem::path(directory) / name).string();
+}
 
-/// A write under way: what this rank puts where, and how it went.
-struct CheckpointWriter::Write {
-  Index iteration = 0;
-  std::string header;  ///< rank 0
-  std::vector<StatePart> parts;
-  std::vector<Index> offsets;  ///< of this rank's values of each part; −1: another rank writes them
-  std::atomic<bool> done{false};
-  std::exception_ptr failure;
-};
-
-void open_checkpoint_directory(const Context& context, const std::string& directory) {
-  context.comm().collectively([&] {
-    if (context.rank() != 0) return;
+std::unique_ptr<DirectoryLock> lock_directory(Communicator& comm, const std::string& directory) {
+  return comm.collectively([&]() -> std::unique_ptr<DirectoryLock> {
+    if (comm.rank() != 0) return nullptr;
     std::error_code failure;
     std::filesystem::create_directories(directory, failure);
     if (failure)
       throw Error(ErrorCode::cannot_create,
                   directory + ": cannot make the checkpoint directory: " + failure.message());
-    check_can_create((std::filesystem::path(directory) / checkpoint_name(0)).string());
+    check_can_create(in_directory(directory, checkpoint_name(0)));
+    return std::make_unique<DirectoryLock>(directory, kLockPatience);
   });
+}
+
+}  // namespace
+
+/// A write under way: what this rank puts where, and how it went. All memory is there before it begins.
+struct CheckpointWriter::Write {
+  std::unique_ptr<SharedAtomicFile> file;
+  CheckpointHeader header;
+  std::vector<StatePart> parts;
+  std::vector<Index> first;             ///< global position of this rank's first value of each part
+  std::vector<std::int64_t> checksums;  ///< of this rank's values of each part
+  bool publishing = false;              ///< the second stage: the values of all ranks are written
+  std::atomic<bool> idle{false};
+  std::exception_ptr failure;
+};
+
+void open_checkpoint_directory(const Context& context, const std::string& directory) {
+  const auto probe = lock_directory(context.comm(), directory);
 }
 
 CheckpointWriter::CheckpointWriter(const Context& context, CheckpointOptions options,
@@ -46,9 +60,8 @@ CheckpointWriter::CheckpointWriter(const Context& context, CheckpointOptions opt
     : context_(context),
       options_(std::move(options)),
       identity_(std::move(identity)),
-      last_(std::chrono::steady_clock::now()) {
-  open_checkpoint_directory(context_, options_.directory);
-}
+      lock_(lock_directory(context_.comm(), options_.directory)),
+      last_(std::chrono::steady_clock::now()) {}
 
 CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
@@ -61,65 +74,86 @@ bool CheckpointWriter::due(Index iteration) const {
   return options_.every > 0 && iteration % options_.every == 0;
 }
 
-bool CheckpointWriter::writing() const { return write_ && !write_->done.load(std::memory_order_acquire); }
+bool CheckpointWriter::writing() const { return write_ && !write_->idle.load(std::memory_order_acquire); }
+
+/// Fixes where each part stands. Offsets follow a header whose length depends on their digits: fixed by a
+/// round number above it.
+void CheckpointWriter::lay_out(Write& write, const std::vector<Index>& totals) {
+  auto& entries = write.header.parts;
+  for (std::size_t i = 0; i < write.parts.size(); ++i) {
+    const StatePart& part = write.parts[i];
+    entries.push_back({part.name, part.partitioned, part.value_bytes, totals[i], 0, 0});
+  }
+  constexpr Index kDigits = 64;  // more than an offset and a checksum that are still 0
+  Index offset = (static_cast<Index>(encode_header(write.header).size()) +
+                  kDigits * static_cast<Index>(entries.size()) + 4095) /
+                 4096 * 4096;
+  for (auto& entry : entries) {
+    entry.offset = offset;
+    offset += (entry.count * entry.value_bytes + 63) / 64 * 64;
+  }
+}
 
 void CheckpointWriter::begin(Index iteration, std::vector<StatePart> parts) {
   Communicator& comm = context_.comm();
-  auto write = std::make_unique<Write>();
-  CheckpointHeader header{identity_, iteration, {}};
-  std::vector<Index> first(parts.size(), 0);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const StatePart& part = parts[i];
-    const bool mine = part.partitioned || comm.rank() == 0;
-    if (part.partitioned) first[i] = comm.exclusive_scan(value_count(part));
-    std::int64_t words[2] = {
-        mine ? value_count(part) : 0,
-        mine ? static_cast<std::int64_t>(position_checksum(part.bytes, part.value_bytes, first[i])) : 0};
-    comm.allreduce_sum(words);
-    header.parts.push_back(
-        {part.name, part.partitioned, part.value_bytes, words[0], 0, static_cast<std::uint64_t>(words[1])});
-  }
-  // Offsets follow a header whose length depends on their digits: fixed by a round number above it.
-  const Index data_begin =
-      (static_cast<Index>(encode_header(header).size()) + 64 * static_cast<Index>(parts.size()) + 4095) /
-      4096 * 4096;
-  Index offset = data_begin;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    header.parts[i].offset = offset;
-    const bool mine = parts[i].partitioned || comm.rank() == 0;
-    write->offsets.push_back(mine ? offset + first[i] * parts[i].value_bytes : -1);
-    offset += (header.parts[i].count * parts[i].value_bytes + 63) / 64 * 64;
-  }
-  write->iteration = iteration;
-  if (comm.rank() == 0) write->header = encode_header(header);
-  write->parts = std::move(parts);
-  const auto path = (std::filesystem::path(options_.directory) / checkpoint_name(iteration)).string();
-  file_ = std::make_unique<SharedAtomicFile>(comm, path);
+  std::vector<Index> totals;
+  auto write = comm.collectively([&] {
+    auto made = std::make_unique<Write>();
+    made->header.identity = identity_;
+    made->header.iteration = iteration;
+    made->parts = std::move(parts);
+    made->first.resize(made->parts.size(), 0);
+    made->checksums.resize(made->parts.size(), 0);
+    for (const auto& part : made->parts)
+      totals.push_back(part.partitioned || comm.rank() == 0 ? value_count(part) : 0);
+    return made;
+  });
+  for (std::size_t i = 0; i < write->parts.size(); ++i)
+    if (write->parts[i].partitioned) write->first[i] = comm.exclusive_scan(totals[i]);
+  comm.allreduce_sum(totals);
+  const auto path = comm.collectively([&] {
+    lay_out(*write, totals);
+    return in_directory(options_.directory, checkpoint_name(iteration));
+  });
+  write->file = std::make_unique<SharedAtomicFile>(comm, path);
   write_ = std::move(write);
-  thread_ = std::thread([this] { write_parts(); });
+  comm.collectively([&] { in_background(&CheckpointWriter::write_values); });
 }
 
-void CheckpointWriter::write_parts() {
+/// Runs a stage in the helper thread; where none is to be had, here and now.
+void CheckpointWriter::in_background(void (CheckpointWriter::*stage)()) {
+  const auto guarded = [this, stage] {
+    try {
+      (this->*stage)();
+    } catch (...) {
+      write_->failure = std::current_exception();
+    }
+    write_->idle.store(true, std::memory_order_release);
+  };
+  write_->idle.store(false, std::memory_order_relaxed);
   try {
-    if (!write_->header.empty()) file_->write_at(0, std::as_bytes(std::span(write_->header)));
-    for (std::size_t i = 0; i < write_->parts.size(); ++i)
-      if (write_->offsets[i] >= 0) file_->write_at(write_->offsets[i], write_->parts[i].bytes);
-    file_->sync();
-  } catch (...) {
-    write_->failure = std::current_exception();
+    thread_ = std::thread(guarded);
+  } catch (const std::system_error&) {
+    guarded();
   }
-  write_->done.store(true, std::memory_order_release);
 }
 
-void CheckpointWriter::complete() {
-  if (!pending()) return;
-  thread_.join();
-  const auto write = std::move(write_);
-  const auto file = std::move(file_);
-  last_ = std::chrono::steady_clock::now();
-  context_.comm().agree(write->failure);
-  file->commit();
-  if (context_.rank() != 0) return;
+void CheckpointWriter::write_values() {
+  for (std::size_t i = 0; i < write_->parts.size(); ++i) {
+    const StatePart& part = write_->parts[i];
+    if (!part.partitioned && context_.rank() != 0) continue;
+    const Index first = write_->first[i];
+    write_->file->write_at(write_->header.parts[i].offset + first * part.value_bytes, part.bytes);
+    write_->checksums[i] = static_cast<std::int64_t>(position_checksum(part.bytes, part.value_bytes, first));
+  }
+  write_->file->finish();
+}
+
+/// Rank 0: the header, the name, and the end of the checkpoint before the last.
+void CheckpointWriter::publish() {
+  const std::string header = encode_header(write_->header);
+  write_->file->write_at(0, std::as_bytes(std::span(header)));
+  write_->file->appear();
   const auto names = list_checkpoints(options_.directory);
   for (std::size_t i = kKeptCheckpoints; i < names.size(); ++i) {
     std::error_code ignored;  // an old checkpoint that stays does no harm
@@ -127,31 +161,54 @@ void CheckpointWriter::complete() {
   }
 }
 
+void CheckpointWriter::advance() {
+  Communicator& comm = context_.comm();
+  if (thread_.joinable()) thread_.join();
+  std::exception_ptr failure = write_->failure;
+  if (failure) write_.reset();
+  comm.agree(failure);
+  if (write_->publishing) {
+    buffers_ = std::move(write_->parts);
+    write_.reset();
+    last_ = std::chrono::steady_clock::now();
+    return;
+  }
+  write_->publishing = true;
+  comm.allreduce_sum(write_->checksums);
+  for (std::size_t i = 0; i < write_->checksums.size(); ++i)
+    write_->header.parts[i].checksum = static_cast<std::uint64_t>(write_->checksums[i]);
+  comm.collectively([&] {
+    if (comm.rank() == 0) in_background(&CheckpointWriter::publish);
+  });
+}
+
+void CheckpointWriter::complete() {
+  while (pending()) advance();
+}
+
 // States as parts.
 
-namespace {
 template <class T>
-StatePart copy_part(std::string_view name, bool partitioned, const T* values, std::size_t count) {
-  StatePart part{std::string(name), partitioned, sizeof(T), std::vector<std::byte>(count * sizeof(T))};
+void StateCopier::copy(std::string_view name, bool partitioned, const T* values, std::size_t count) {
+  if (count_ == parts_.size()) parts_.emplace_back();
+  StatePart& part = parts_[count_++];
+  part.name = name;
+  part.partitioned = partitioned;
+  part.value_bytes = sizeof(T);
+  part.bytes.resize(count * sizeof(T));
   if (count > 0) std::memcpy(part.bytes.data(), values, part.bytes.size());
-  return part;
 }
-}  // namespace
 
 void StateCopier::replicated(std::string_view name, std::vector<double>& values) {
-  parts.push_back(copy_part(name, false, values.data(), values.size()));
+  copy(name, false, values.data(), values.size());
 }
-void StateCopier::replicated(std::string_view name, double& value) {
-  parts.push_back(copy_part(name, false, &value, 1));
-}
-void StateCopier::replicated(std::string_view name, Index& value) {
-  parts.push_back(copy_part(name, false, &value, 1));
-}
+void StateCopier::replicated(std::string_view name, double& value) { copy(name, false, &value, 1); }
+void StateCopier::replicated(std::string_view name, Index& value) { copy(name, false, &value, 1); }
 void StateCopier::partitioned(std::string_view name, std::vector<double>& values, Index) {
-  parts.push_back(copy_part(name, true, values.data(), values.size()));
+  copy(name, true, values.data(), values.size());
 }
 void StateCopier::partitioned(std::string_view name, std::vector<std::int32_t>& values, Index) {
-  parts.push_back(copy_part(name, true, values.data(), values.size()));
+  copy(name, true, values.data(), values.size());
 }
 
 const StatePart& StateRestorer::next(std::string_view name) {

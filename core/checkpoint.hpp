@@ -13,6 +13,7 @@
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/context.hpp"
+#include "firesteel/core/file_lock.hpp"
 #include "firesteel/core/state_visitor.hpp"
 
 namespace firesteel {
@@ -32,25 +33,29 @@ struct StatePart {
   std::vector<std::byte> bytes;  ///< replicated: all of it; partitioned: this rank's values
 };
 
-/// Copies the state out. Local.
+/// Copies the state out, into `buffers` of an earlier copy where given. Local.
 template <class State>
-std::vector<StatePart> copy_state(State& state);
+std::vector<StatePart> copy_state(State& state, std::vector<StatePart> buffers = {});
 /// Copies values back into a state whose partitioned parts have this rank's sizes already. Local.
 template <class State>
 void restore_state(State& state, const std::vector<StatePart>& parts);
 
-/// Creates the directory where absent and checks that files can be made in it; leaves none behind.
-/// Collective; throws cannot_create (73).
+/// Creates the directory where absent and checks that files can be made in it and that no other job writes
+/// there; leaves nothing behind. Collective; throws cannot_create (73).
 void open_checkpoint_directory(const Context& context, const std::string& directory);
 
 /// Writes the state of a fit into a directory while the fit goes on. One file a checkpoint,
 /// `iteration-0000012.fsc`, written by all ranks together under a temporary name (a helper thread each),
 /// synced, renamed; the last two are kept. The file holds a header (identity, iteration, parts, a checksum of
 /// each) and the parts as little-endian values in global order, so that any number of ranks can read it. The
-/// directory must be one that all ranks share.
+/// directory must be one that all ranks share; it is kept locked, so that two jobs do not mix their files.
+///
+/// A write has two stages, each in the helper threads: every rank's values, then, once all are on the disk,
+/// rank 0's header and the renaming. The fit waits for neither: advance() takes a write from one stage to the
+/// next when the fit loop learns that all ranks are idle.
 class CheckpointWriter {
  public:
-  /// Creates the directory where absent. Collective; throws cannot_create (73).
+  /// Creates the directory where absent and locks it. Collective; throws cannot_create (73).
   CheckpointWriter(const Context& context, CheckpointOptions options, CheckpointIdentity identity);
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
@@ -58,26 +63,34 @@ class CheckpointWriter {
 
   /// Whether rank 0 wants a checkpoint after this iteration; false on other ranks. Local.
   bool due(Index iteration) const;
-  /// Whether this rank's part of a write is still under way. Local.
+  /// Whether this rank's helper thread is at work. Local.
   bool writing() const;
-  /// A write was begun and not yet completed. The same on all ranks. Local.
-  bool pending() const { return file_ != nullptr; }
+  /// A write was begun and has not come to its end. The same on all ranks. Local.
+  bool pending() const { return write_ != nullptr; }
 
-  /// Takes a copy of the state and begins to write it. Collective; no write may be pending.
+  /// Takes the state's parts and begins to write them. Collective; no write may be pending.
   void begin(Index iteration, std::vector<StatePart> parts);
-  /// Waits for the write, makes the file appear, removes all but the last two. Collective; throws io_failed
-  /// (74).
+  /// Waits for the stage under way and begins the next, if there is one. Collective, a write must be pending;
+  /// throws io_failed (74).
+  void advance();
+  /// Waits until the write is done, if one is pending. Collective; throws io_failed (74).
   void complete();
+  /// The buffers of the last write, for the next copy of the state. Local.
+  std::vector<StatePart> take_buffers() { return std::move(buffers_); }
 
  private:
   struct Write;
-  void write_parts();
+  void in_background(void (CheckpointWriter::*stage)());
+  void write_values();
+  void publish();
+  void lay_out(Write& write, const std::vector<Index>& totals);
 
   Context context_;
   CheckpointOptions options_;
   CheckpointIdentity identity_;
-  std::unique_ptr<SharedAtomicFile> file_;
+  std::unique_ptr<DirectoryLock> lock_;  // rank 0
   std::unique_ptr<Write> write_;
+  std::vector<StatePart> buffers_;
   std::thread thread_;
   std::chrono::steady_clock::time_point last_;
 };
@@ -99,12 +112,22 @@ std::optional<Checkpoint> read_checkpoint(const Context& context, const std::str
 // Implementation of the templates.
 class StateCopier final : public StateVisitor {
  public:
-  std::vector<StatePart> parts;
+  explicit StateCopier(std::vector<StatePart> buffers) : parts_(std::move(buffers)) {}
+  std::vector<StatePart> take() {
+    parts_.resize(count_);
+    return std::move(parts_);
+  }
   void replicated(std::string_view name, std::vector<double>& values) override;
   void replicated(std::string_view name, double& value) override;
   void replicated(std::string_view name, Index& value) override;
   void partitioned(std::string_view name, std::vector<double>& values, Index width) override;
   void partitioned(std::string_view name, std::vector<std::int32_t>& values, Index width) override;
+
+ private:
+  template <class T>
+  void copy(std::string_view name, bool partitioned, const T* values, std::size_t count);
+  std::vector<StatePart> parts_;
+  std::size_t count_ = 0;
 };
 
 class StateRestorer final : public StateVisitor {
@@ -123,10 +146,10 @@ class StateRestorer final : public StateVisitor {
 };
 
 template <class State>
-std::vector<StatePart> copy_state(State& state) {
-  StateCopier copier;
+std::vector<StatePart> copy_state(State& state, std::vector<StatePart> buffers) {
+  StateCopier copier(std::move(buffers));
   state.describe(copier);
-  return std::move(copier.parts);
+  return copier.take();
 }
 
 template <class State>

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "firesteel/core/file_lock.hpp"
 #include "firesteel/core/fit_loop.hpp"
 
 namespace firesteel {
@@ -113,12 +113,8 @@ std::string checkpoint_name(Index iteration) {
 
 std::vector<std::string> list_checkpoints(const std::string& directory) {
   std::vector<std::string> names;
-  std::error_code failure;
-  for (std::filesystem::directory_iterator entry(directory, failure), end; !failure && entry != end;
-       entry.increment(failure)) {
-    const std::string name = entry->path().filename().string();
-    if (name.starts_with(kNamePrefix) && name.ends_with(kNameSuffix)) names.push_back(name);
-  }
+  for (auto& name : names_in(directory))
+    if (name.starts_with(kNamePrefix) && name.ends_with(kNameSuffix)) names.push_back(std::move(name));
   // Longer names are later iterations: the number has at least seven digits.
   std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {
     return std::pair(a.size(), a) > std::pair(b.size(), b);

@@ -13,7 +13,7 @@ namespace firesteel {
 
 /// Layout of a checkpoint file: 8 bytes magic, 8 bytes length of the header, the header as JSON, 8 bytes
 /// checksum of it, then each part at its offset.
-inline constexpr char kCheckpointMagic[9] = "FSCKPT01";
+inline constexpr char kCheckpointMagic[9] = "FSCKPT02";
 inline constexpr Index kCheckpointPrefixBytes = 16;
 inline constexpr Index kMaxHeaderBytes = 1 << 20;
 

@@ -83,7 +83,7 @@ class StateHasher final : public StateVisitor {
 struct FitSteps {
   FunctionRef<Step(Index iteration)> step;
   FunctionRef<std::uint64_t()> hash;
-  FunctionRef<std::vector<StatePart>()> copy;
+  FunctionRef<std::vector<StatePart>(std::vector<StatePart> buffers)> copy;
   FunctionRef<void(const std::vector<StatePart>&)> restore;
   FunctionRef<void()> restored;
   FunctionRef<CheckpointIdentity()> identity;
@@ -114,7 +114,8 @@ FitSummary run_fit_loop(const Data& data, std::string_view name, const Learner& 
   };
   return run_fit_steps(
       data.context, name, learner.max_iter, initial_objective, summary_of_data(data),
-      {[&](Index iteration) { return step(state, iteration); }, hash, [&] { return copy_state(state); },
+      {[&](Index iteration) { return step(state, iteration); }, hash,
+       [&](std::vector<StatePart> buffers) { return copy_state(state, std::move(buffers)); },
        [&](const std::vector<StatePart>& parts) { restore_state(state, parts); }, restored, identity});
 }
 

@@ -2,6 +2,7 @@
 #include "firesteel/core/mpi_runtime.hpp"
 
 #include <mpi.h>
+#include <unistd.h>
 
 #include "firesteel/core/error.hpp"
 
@@ -31,6 +32,15 @@ std::shared_ptr<MpiRuntime> MpiRuntime::acquire() {
   // contexts.
   static const std::shared_ptr<MpiRuntime> runtime(new MpiRuntime());
   return runtime;
+}
+
+void end_job(int code) noexcept {
+  int initialized = 0;
+  int finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (initialized != 0 && finalized == 0) MPI_Abort(MPI_COMM_WORLD, code);
+  _exit(code);
 }
 
 }  // namespace firesteel

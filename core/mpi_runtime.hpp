@@ -21,4 +21,8 @@ class MpiRuntime {
   bool initialized_here_ = false;
 };
 
+/// Ends all ranks of this process's MPI job with an exit code, or this process alone where MPI does not run.
+/// For a failure that cannot be agreed on. Local.
+[[noreturn]] void end_job(int code) noexcept;
+
 }  // namespace firesteel

@@ -21,6 +21,7 @@ constexpr std::size_t kEndOfFileOffset = 28;  // in a superblock of version 2 wi
 struct Image::Memory {
   void* data = nullptr;
   std::size_t length = 0;
+  bool exhausted = false;
 
   static void* allocate(std::size_t length, H5FD_file_image_op_t, void* self) {
     return static_cast<Memory*>(self)->resize(nullptr, length);
@@ -31,6 +32,7 @@ struct Image::Memory {
   void* resize(void* old, std::size_t new_length) {
     const std::size_t kept = old == nullptr ? 0 : length;
     void* grown = std::realloc(old, new_length);
+    exhausted = exhausted || grown == nullptr;  // for good: HDF5 may try again on its way out
     if (grown == nullptr) return nullptr;
     if (new_length > kept) std::memset(static_cast<char*>(grown) + kept, 0, new_length - kept);
     data = grown;
@@ -44,6 +46,7 @@ struct Image::Memory {
 
 Image::Image() : memory_(std::make_unique<Memory>()) {}
 Image::~Image() { std::free(memory_->data); }
+bool Image::exhausted() const { return memory_->exhausted; }
 
 void Image::use(const PropertyList& access, std::size_t array_bytes, std::size_t metadata_bytes) {
   if (array_bytes > kLargeArrays && H5Pset_meta_block_size(access, metadata_bytes) < 0)

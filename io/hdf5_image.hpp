@@ -29,6 +29,8 @@ class Image {
   std::span<const std::byte> bytes() const;
   /// The whole file's length.
   std::size_t length() const;
+  /// HDF5 failed because memory for the file could not be had.
+  bool exhausted() const;
 
  private:
   struct Memory;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <deque>
 #include <map>
+#include <new>
+#include <optional>
 #include <span>
 #include <type_traits>
 
@@ -205,6 +207,15 @@ void require(bool good, const std::string& path, const char* call) {
                                           "); an older file stays as it was");
 }
 
+/// The file with all but the bytes of its arrays.
+void build(const Record& record, const std::string& path, File& file, Writer& writer) {
+  writer.put(kFormatAttribute, kModelFormat);
+  for (const auto& [name, value] : record.entries()) writer.put(name, value);
+  writer.put(kDigestAttribute, record.sha256());
+  writer.close_groups();
+  require(file.close(), path, "H5Fclose");
+}
+
 void save(const Record& record, const std::string& path) {
   const Quiet quiet;
   std::size_t bytes = 0;
@@ -220,17 +231,18 @@ void save(const Record& record, const std::string& path) {
   const PropertyList access = file_access();
   const PropertyList creation = file_creation();
   image.use(access, bytes, metadata_bytes);
-  File file(H5Fcreate("model", H5F_ACC_TRUNC, creation, access));
-  require(file.valid(), path, "H5Fcreate");
-  Writer writer(file, path);
-  writer.put(kFormatAttribute, kModelFormat);
-  for (const auto& [name, value] : record.entries()) writer.put(name, value);
-  writer.put(kDigestAttribute, record.sha256());
-  writer.close_groups();
-  require(file.close(), path, "H5Fclose");
+  std::optional<Writer> writer;
+  try {
+    File file(H5Fcreate("model", H5F_ACC_TRUNC, creation, access));
+    require(file.valid(), path, "H5Fcreate");
+    build(record, path, file, writer.emplace(file, path));
+  } catch (const Error&) {
+    if (image.exhausted()) throw std::bad_alloc();
+    throw;
+  }
   output.resize(static_cast<Index>(image.length()));
   output.write_at(0, image.bytes());
-  for (const auto& content : writer.contents()) output.write_at(content.offset, content.bytes);
+  for (const auto& content : writer->contents()) output.write_at(content.offset, content.bytes);
   output.commit();
 }
 
