@@ -5,14 +5,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <exception>
 #include <initializer_list>
 #include <string>
 #include <thread>
 
+#include "firesteel/cli/launch.hpp"
 #include "firesteel/core/atomic_file.hpp"
+#include "firesteel/core/mpi_runtime.hpp"
 
 namespace firesteel::cli {
 
@@ -51,10 +56,41 @@ void handle(int signal_number, void (*handler)(int)) {
   while (true) std::this_thread::sleep_for(std::chrono::seconds(1));
 }
 
+/// Ranks that fail alike without having agreed take turns, so that the first ends the job before another
+/// speaks.
+void wait_for_turn(int rank) {
+  constexpr auto kTurn = std::chrono::milliseconds(400);
+  std::this_thread::sleep_for(kTurn * std::min(rank, 8));
+}
+
+/// What cannot be caught, because it was thrown where a library allows no exception (mostly bad_alloc in a
+/// destructor) or in a thread of its own, ends the job like any other error: one line, one code.
+[[noreturn]] void on_terminate() {
+  static std::atomic_flag ending;
+  if (ending.test_and_set()) wait_for_the_end();
+  remove_temporary_files();
+  int code = static_cast<int>(ErrorCode::out_of_memory);
+  const char* text = "firesteel: out of memory\n";
+  std::string message;
+  try {
+    if (const auto exception = std::current_exception()) {
+      const Error error = to_error(exception);
+      code = static_cast<int>(error.code());
+      message = std::string("firesteel: ") + error.what() + "\n";
+      text = message.c_str();
+    }
+  } catch (...) {  // even that needs memory
+  }
+  if (launcher().mpirun) wait_for_turn(launcher().rank);
+  (void)!write(STDERR_FILENO, text, std::strlen(text));
+  end_job(code);
+}
+
 }  // namespace
 
 void prepare_ending(bool under_launcher) {
   launcher_speaks = under_launcher ? 1 : 0;
+  std::set_terminate(on_terminate);
   handle(SIGPIPE, SIG_IGN);
   handle(SIGXFSZ, SIG_IGN);
   for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) handle(signal_number, on_interrupt);
@@ -93,10 +129,7 @@ void end_ranks(Communicator& comm, const Error& error) {
     if (comm.rank() == 0) comm.abort(code);
     wait_for_the_end();
   }
-  // Ranks that fail alike without having agreed take turns, so that the first ends the job before another
-  // speaks.
-  constexpr auto kTurn = std::chrono::milliseconds(400);
-  std::this_thread::sleep_for(kTurn * std::min(comm.rank(), 8));
+  wait_for_turn(comm.rank());
   print_error(error.what());
   comm.abort(code);
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line: checks the words, starts MPI where the command needs it, runs one verb and ends every
 // rank with one exit code and at most one message.
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -18,6 +16,7 @@
 #include "firesteel/cli/progress.hpp"
 #include "firesteel/cli/verbs.hpp"
 #include "firesteel/core/atomic_file.hpp"
+#include "firesteel/core/mpi_runtime.hpp"
 
 namespace firesteel::cli {
 
@@ -153,8 +152,7 @@ int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
     const Error error = to_error(std::current_exception());
     if (context && launcher().mpirun) end_ranks(context->comm(), error);
     // Without the usual clean-up: a library whose write failed may fail again in its own.
-    const int code = end_alone(error);
-    _exit(code);
+    end_job(end_alone(error));
   }
 }
 

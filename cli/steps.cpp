@@ -75,6 +75,7 @@ Index rows_used(const LearnerData& data) {
 }
 
 void write_stdout(const Context& context, const std::string& text) {
+  context.comm().barrier();  // a rank that failed to get here leaves nothing on stdout
   context.comm().collectively([&] {
     if (context.rank() != 0) return;
     errno = 0;
