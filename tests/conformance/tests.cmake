@@ -9,3 +9,8 @@ firesteel_add_test(
   SOURCES conformance/resume_test.cpp conformance/conformance_data.cpp
   LIBRARIES firesteel::algorithms
   RANKS 1 2 3 4)
+firesteel_add_test(
+  stress
+  SOURCES conformance/stress_test.cpp conformance/conformance_data.cpp
+  LIBRARIES firesteel::algorithms
+  RANKS 1 2 3)
