@@ -22,7 +22,7 @@ JOBS = {
     "als": ["--input", "ratings.csv", "--rank", "8", "--max-iter", "15"],
 }
 PHASES = ("start", "reading", "iterations", "checkpoint", "model")
-SLOW_DISK = dict(paths=".firesteel-:points.csv:ratings.csv", calls="fsync,pread", slow_us=3000)
+SLOW_DISK = dict(paths=".firesteel-:points.csv:ratings.csv", calls="fsync,pread", slow_us=3000, log="calls.log")
 
 
 def open_files(pid):
@@ -42,6 +42,7 @@ class Job:
     def __init__(self, place, learner, ranks):
         self.place = place
         self.errors = place.path("errors.log").open("wb")
+        place.path("calls.log").unlink(missing_ok=True)
         line = harness.train(place.program, learner, JOBS[learner], ranks, "--checkpoint", "saved", "--verbose")
         self.process = subprocess.Popen(line, cwd=place.directory,
                                         env=harness.environment(**place.shim_environment(**SLOW_DISK)),
@@ -67,7 +68,7 @@ class Job:
 
     def wait_for(self, phase):
         if phase == "reading":
-            harness.wait_until(lambda: self.phase() == "reading", self.process, step=0.0005)
+            harness.wait_until(lambda: self.place.path("calls.log").exists(), self.process, step=0.0005)
         elif phase in ("iterations", "checkpoint"):
             harness.wait_until(lambda: self.said(" iteration "), self.process)
         elif phase == "model":
@@ -112,7 +113,7 @@ class Kills:
         source = self.source
         learner, ranks, others = source.choice(list(JOBS)), source.choice([1, 2, 2, 3, 4]), source.choice([0, 1, 2, 3])
         victim, aim = source.choice(["rank", "rank", "mpirun", "all"]), source.choice(PHASES)
-        scale = {"start": 0.15, "reading": 0.02, "model": 0.002}.get(aim, self.seconds[learner] * 0.7)
+        scale = {"start": 0.15, "reading": 0.25, "model": 0.002}.get(aim, self.seconds[learner] * 0.7)
         delay = source.random() * scale
         self.place.clear()
         self.place.path("model.h5").write_bytes(harness.OLD_MODEL)
