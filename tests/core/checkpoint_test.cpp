@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -151,6 +152,25 @@ class CheckpointTest : public testing::Test {
 };
 
 MixerResult fit_whole_alone() { return fit(make_rows(Context(MPI_COMM_SELF)), Mixer{}); }
+
+TEST(HashBytes, every_byte_of_short_and_long_inputs_counts_and_so_does_its_place) {
+  for (const std::size_t count : {1u, 7u, 8u, 63u, 255u, 256u, 257u, 1000u}) {
+    std::vector<unsigned char> bytes(count);
+    for (std::size_t i = 0; i < count; ++i) bytes[i] = static_cast<unsigned char>(i * 37);
+    const auto whole = hash_bytes(5, bytes.data(), count);
+    EXPECT_NE(whole, hash_bytes(6, bytes.data(), count));
+    for (std::size_t i = 0; i < count; ++i) {
+      bytes[i] ^= 0x10;
+      EXPECT_NE(whole, hash_bytes(5, bytes.data(), count)) << i << " of " << count;
+      bytes[i] ^= 0x10;
+    }
+    if (count >= 128) {
+      std::rotate(bytes.begin(), bytes.begin() + 64,
+                  bytes.end());  // lanes keep their words, in another order
+      EXPECT_NE(whole, hash_bytes(5, bytes.data(), count));
+    }
+  }
+}
 
 TEST_F(CheckpointTest, a_fit_ended_in_any_iteration_goes_on_to_the_same_end) {
   const MixerResult whole = fit_whole_alone();
