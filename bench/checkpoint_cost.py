@@ -47,8 +47,8 @@ def make_data(rows):
 def fit(options, layout, data, saved):
     ranks, threads = LAYOUTS[layout]
     shutil.rmtree(WORK / "saved", ignore_errors=True)
-    line = ["mpirun", "-n", ranks, "--bind-to", "none"] if ranks > 1 else []
-    line += [BINARY, "train", "kmeans", "--input", data, "--k", options.k, "--max-iter", options.iterations, "--tol", 0, "--threads", threads,
+    line = [BINARY, *(["--ranks", ranks] if ranks > 1 else [])]
+    line += ["train", "kmeans", "--input", data, "--k", options.k, "--max-iter", options.iterations, "--tol", 0, "--threads", threads,
              "--output", WORK / "checkpoint_cost_model.h5", "--json", "--quiet"]
     if saved:
         line += ["--checkpoint", saved]

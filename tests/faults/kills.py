@@ -113,13 +113,15 @@ class Kills:
         source = self.source
         learner, ranks, others = source.choice(list(JOBS)), source.choice([1, 2, 2, 3, 4]), source.choice([0, 1, 2, 3])
         victim, aim = source.choice(["rank", "rank", "mpirun", "all"]), source.choice(PHASES)
-        scale = {"start": 0.15, "reading": 0.25, "model": 0.002}.get(aim, self.seconds[learner] * 0.7)
+        scale = {"start": 0.15, "reading": 0.25, "model": 0.002}.get(aim, max(0.05, self.seconds[learner] - 0.3) * 0.8)
         delay = source.random() * scale
         self.place.clear()
         self.place.path("model.h5").write_bytes(harness.OLD_MODEL)
         job = Job(self.place, learner, ranks)
         job.wait_for(aim)
         time.sleep(delay)
+        if aim == "checkpoint":
+            harness.wait_until(lambda: job.phase() == "checkpoint", job.process, limit=0.2, step=0.0003)
         phase, family = job.kill(victim, source)
         self.phases[phase] = self.phases.get(phase, 0) + 1
         took = harness.wait_for_the_end(job.process, family, limit=10 if phase == "start" else harness.END_LIMIT_S,

@@ -5,7 +5,7 @@ if(NOT FIRESTEEL_SANITIZE)
   target_link_libraries(firesteel_faults PRIVATE ${CMAKE_DL_LIBS})
   # Not the flags of the C++ sources: C has not all of them.
   set_target_properties(firesteel_faults PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests"
-                                                    COMPILE_OPTIONS "-std=gnu11;-Wall;-Wextra")
+                                                    COMPILE_OPTIONS "-std=gnu11;-ffp-contract=off;-fno-fast-math;-Wall;-Wextra")
 
   add_executable(throwing_step faults/throwing_step.cpp)
   target_link_libraries(throwing_step PRIVATE firesteel::cli)
