@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
   libeigen3-dev libboost-program-options-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
-  libfast-float-dev python3)
+  libfast-float-dev python3 valgrind)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Counts instructions and calls of the hot kernels under callgrind: numbers that other load on the machine does not
+move. AVX2 kernels, because valgrind does not know AVX-512. A band is what GCC 12 gives, ± TOLERANCE; a count far below
+is a reason to lower the band, one above a reason to look at the kernel.
+
+Usage: instructions.py FIT_ONCE [JOB]"""
+import concurrent.futures
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TOLERANCE = 0.10
+ROWS, COLUMNS, TILE = 8192, 32, 32
+CSV_ROWS, CSV_COLUMNS = 2000, 20
+
+# job: kernel (a regular expression on the demangled name), calls that the job makes of it (None: not counted), elements
+# that all calls together work through, instructions an element.
+KMEANS_TILES = ROWS // TILE * 5  # four iterations and the labels of the start
+LOGISTIC_PASSES = 1 + 2 + 3  # the start; the first iteration, whose line is searched; three more. By block: 8, or 4 of floats
+JOBS = {
+    "kmeans_double": (r"::find_nearest_double\(", KMEANS_TILES, KMEANS_TILES * TILE * COLUMNS * 32, 0.676),
+    "kmeans_single": (r"::find_nearest_float\(", KMEANS_TILES, KMEANS_TILES * TILE * COLUMNS * 32, 0.339),
+    "logistic_double": (r"::gradient_double\(", LOGISTIC_PASSES * 8, LOGISTIC_PASSES * ROWS * COLUMNS, 1.713),
+    "logistic_single": (r"::gradient_float\(", LOGISTIC_PASSES * 4, LOGISTIC_PASSES * ROWS * COLUMNS, 2.108),
+    "logistic_sparse": (r"^void firesteel::block_loss_and_gradient<double>\(firesteel::SparseRows", LOGISTIC_PASSES * 8,
+                        LOGISTIC_PASSES * ROWS * COLUMNS // 2, 24.82),
+    "als": (r"::add_batch\(", None, 2 * 2 * 40_000 * 32 * 33 // 2, 1.020),
+    "csv": (r"^firesteel::read_rows\(", 1, 0, 18.89),
+}
+
+
+def costs_of_calls(path):
+    """name → (calls, inclusive instructions), from callgrind's file format: `calls=` lines, cost on the line after."""
+    names, found, callee, pending = {}, {}, None, None
+    for line in open(path, errors="replace"):
+        match = re.match(r"c?fn=\((\d+)\)(?: (.*))?", line)
+        if match:
+            if match.group(2):
+                names[match.group(1)] = match.group(2)
+            if line.startswith("cfn"):
+                callee = names[match.group(1)]
+        elif line.startswith("calls="):
+            pending = int(line[6:].split()[0])
+        elif pending is not None:
+            calls, cost = found.get(callee, (0, 0))
+            found[callee] = calls + pending, cost + int(line.split()[-1])
+            pending = None
+    return found
+
+
+def count(program, job, folder):
+    """(calls, instructions) of the job's kernel, and the elements it worked through."""
+    kernel, _, elements, _ = JOBS[job]
+    words = [program, job]
+    if job == "csv":
+        path = os.path.join(folder, "numbers.csv")
+        draw = random.Random(1)
+        with open(path, "w") as file:
+            file.write(",".join(f"x{j}" for j in range(CSV_COLUMNS)) + ",label\n")
+            for _ in range(CSV_ROWS):
+                file.write(",".join(f"{draw.uniform(-5, 5):.6f}" for _ in range(CSV_COLUMNS)) + f",{draw.randrange(2)}\n")
+        words.append(path)
+        elements = os.path.getsize(path)
+    out = os.path.join(folder, job + ".callgrind")
+    environment = dict(os.environ, FIRESTEEL_SIMD="avx2")
+    done = subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--compress-pos=no", *words],
+                          env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{job}: valgrind ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    found = [cost for name, cost in costs_of_calls(out).items() if re.search(kernel, name)]
+    if not found:
+        raise RuntimeError(f"{job}: no call of {kernel} was seen")
+    return sum(calls for calls, _ in found), sum(cost for _, cost in found), elements
+
+
+def main():
+    if shutil.which("valgrind") is None:
+        sys.exit("valgrind is not installed: ./scripts/test installs it")
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = sys.argv[2:] or list(JOBS)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            counts = list(pool.map(lambda job: count(sys.argv[1], job, folder), jobs))
+        for job, (calls, cost, elements) in zip(jobs, counts):
+            _, expected_calls, _, band = JOBS[job]
+            value = cost / elements
+            good = abs(value / band - 1) <= TOLERANCE and expected_calls in (None, calls)
+            failures += not good
+            print(f"{job:16} {value:8.4f} instructions an element, expected {band:.4f} ± {TOLERANCE:.0%}; {calls} calls"
+                  + ("" if expected_calls is None else f", expected {expected_calls}") + ("" if good else "   <-- differs"))
+    sys.exit(failures > 0)
+
+
+main()

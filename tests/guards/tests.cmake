@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# Guards of speed that noise cannot break.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+firesteel_add_test(traffic SOURCES guards/traffic_test.cpp LIBRARIES firesteel::algorithms firesteel::linalg RANKS 1 2 3 4)
+
+# Sanitizers and other build types have other instructions.
+if(NOT FIRESTEEL_SANITIZE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  add_executable(fit_once guards/fit_once.cpp)
+  target_link_libraries(fit_once PRIVATE firesteel::algorithms firesteel::io)
+  add_test(NAME instructions COMMAND Python3::Interpreter "${CMAKE_CURRENT_LIST_DIR}/instructions.py" $<TARGET_FILE:fit_once>)
+  set_tests_properties(
+    instructions PROPERTIES TIMEOUT 180 PROCESSORS 2 ENVIRONMENT
+                            "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_WAIT_POLICY=passive")
+endif()
