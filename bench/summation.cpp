@@ -92,9 +92,10 @@ int main(int argc, char** argv) {
     time(in_fixed_point, best[2]);
   }
   const double bytes = static_cast<double>(tiles.local_rows() * columns) * sizeof(double);
-  const char* names[] = {"as it comes", "canonical tree", "int64 fixed point"};
-  for (int i = 0; i < 3; ++i)
-    std::printf("%-18s %6.2f GB/s  x %.3f\n", names[i], bytes / best[i] / 1e9, best[i] / best[0]);
-  std::printf("%lld rows x %lld columns, blocks of %lld rows\n", static_cast<long long>(rows),
-              static_cast<long long>(columns), static_cast<long long>(block_rows));
+  std::printf(
+      "{\"rows\": %lld, \"columns\": %lld, \"block_rows\": %lld, \"bytes\": %.0f, "
+      "\"as_it_comes_cpu_seconds\": %.6f, "
+      "\"canonical_tree_cpu_seconds\": %.6f, \"int64_fixed_point_cpu_seconds\": %.6f}\n",
+      static_cast<long long>(rows), static_cast<long long>(columns), static_cast<long long>(block_rows),
+      bytes, best[0], best[1], best[2]);
 }

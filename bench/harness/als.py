@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ALS: seconds an iteration. Starts differ (every library has its own random ones), so the objectives after the same
+number of iterations are compared, not the factors."""
+import h5py
+import numpy as np
+
+from harness import data
+from harness.bench import Contestant, Disagreement, ratio, share, spark
+
+AGREE = 0.03  # relative, of the objective after the iterations: what other starts make of it
+CHUNK = 500_000
+
+
+class Ratings:
+    def __init__(self, bench, rows, users, items, rank, iterations, implicit):
+        self.bench, self.rank, self.iterations, self.implicit = bench, rank, iterations, implicit
+        self.path = data.ratings(bench.folder, rows, users, items)
+        # Without penalty where implicit: the libraries scale theirs differently.
+        self.reg_param = 0.0 if implicit else 0.1
+        with h5py.File(self.path) as file:
+            self.user, self.item, self.rating = file["user"][:], file["item"][:], file["rating"][:]
+        self.users, self.items = int(self.user.max()) + 1, int(self.item.max()) + 1
+        self.models = {}
+
+    def objective(self, users, items):
+        total = 0.0
+        for begin in range(0, len(self.user), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            r = self.rating[part]
+            s = np.einsum("ij,ij->i", users[self.user[part]], items[self.item[part]])
+            total += float(np.sum((1 + r) * (1 - s)**2 - s**2)) if self.implicit else float(np.sum((r - s)**2))
+        if self.implicit:
+            return total + float(np.sum((users.T @ users) * (items.T @ items)))
+        of_users, of_items = np.bincount(self.user), np.bincount(self.item)
+        return total + self.reg_param * float(of_users @ np.sum(users**2, axis=1) + of_items @ np.sum(items**2, axis=1))
+
+    def contestant(self, peer, solver, threads):
+        ours = peer == "firesteel"
+        where = "local[2]" if peer == "spark" else f"{threads} thread{'s' if threads > 1 else ''}"
+        name = f"{peer}{' ' + solver if solver else ''}, {where}"
+        model = self.models[name] = self.bench.models / f"als-{len(self.models)}.{'h5' if ours else 'npz'}"
+        load = {"op": "ratings", "path": str(data.parquet(self.path) if peer == "spark" else self.path), "alpha": 1.0}
+        slot = str(self.path) if peer == "spark" else "ratings"
+        request = {"op": "fit", "learner": "als", "slot": slot, "threads": threads, "model": str(model), "rank": self.rank,
+                   "max_iter": self.iterations, "reg_param": self.reg_param, "implicit": self.implicit, "alpha": 1.0,
+                   "solver": solver}
+        if ours:
+            request["parameters"] = {"rank": str(self.rank), "max_iter": str(self.iterations), "reg_param": repr(self.reg_param),
+                                     "implicit_prefs": str(self.implicit).lower(), "alpha": "1"}
+        make = spark if peer == "spark" else Contestant
+        return make(name, lambda: self.bench.peer(peer, slot, load).ask(400, **request))
+
+    def compare(self, results):
+        costs = {}
+        for name, path in self.models.items():
+            if "failure" in results[name]:
+                continue
+            file = np.load(path) if path.suffix == ".npz" else h5py.File(path)
+            costs[name] = results[name]["objective"] = self.objective(*(np.asarray(file[key][:], dtype="f8")
+                                                                        for key in ("user_factors", "item_factors")))
+        best = min(costs.values())
+        for name, cost in costs.items():
+            if cost > (1 + AGREE) * best:
+                raise Disagreement(f"{name}: objective {cost:.6g} after {self.iterations} iterations, another reached {best:.6g}")
+
+
+def implicit(bench, rows, users, items, rank, iterations):
+    ratings = Ratings(bench, rows, users, items, rank, iterations, True)
+    contestants = [ratings.contestant(peer, solver, threads) for threads in (1, 2)
+                   for peer, solver in (("firesteel", ""), ("implicit", "cg"), ("implicit", "cholesky"))]
+    contestants.append(ratings.contestant("spark", "", 2))
+    results = bench.turns(contestants)
+    ratings.compare(results)
+    lines = []
+    for words in ("1 thread", "2 threads"):
+        for solver, target in (("cg", 4), ("cholesky", 6)):
+            exact = "ours exact" if solver == "cg" else "both exact"
+            lines.append(ratio(results, f"firesteel, {words}", [f"implicit {solver}, {words}"], target,
+                               f"implicit {solver}, an iteration, {exact}, {words}", "iteration_seconds"))
+    lines.append(ratio(results, "firesteel, 2 threads", ["spark, local[2]"], 15, "spark, an iteration, both exact, 2 threads",
+                       "iteration_seconds"))
+    return {"title": f"ALS implicit, {rows:,} interactions, {ratings.users:,} x {ratings.items:,}, rank {rank}, "
+                     f"{iterations} iterations (Firesteel solves exactly, in double)", "results": results, "lines": lines}
+
+
+def explicit(bench, rows, users, items, rank, iterations, top):
+    """Fits, then the best items for every user by the factors that were fitted."""
+    ratings = Ratings(bench, rows, users, items, rank, iterations, False)
+    contestants = [ratings.contestant("firesteel", "", 2), ratings.contestant("firesteel", "", 1),
+                   ratings.contestant("spark", "", 2)]
+    limits = bench.limits()
+    results = bench.turns(contestants)
+    ratings.compare(results)
+    lines = [ratio(results, "firesteel, 2 threads", ["spark, local[2]"], 25, "spark, an iteration, 2 threads",
+                   "iteration_seconds")]
+    row = results["firesteel, 1 thread"]
+    if "failure" not in row:
+        flops = 2 * rows * rank**2 + (ratings.users + ratings.items) * rank**3 / 3
+        lines.append(share(flops / row["iteration_seconds"] / (limits[1]["fma_gflops_double"] * 1e9), 0.5,
+                           "FMA peak, double, whole iteration, 1 thread"))
+    recommending, more = recommend(bench, ratings, top)
+    return {"title": f"ALS explicit, {rows:,} ratings, {ratings.users:,} x {ratings.items:,}, rank {rank}, {iterations} "
+                     f"iterations; top {top} for all users", "results": {**results, **recommending}, "lines": lines + more,
+            "limits": limits}
+
+
+def recommend(bench, ratings, top):
+    factors = ratings.models["firesteel, 1 thread"]
+    files, contestants = {}, []
+    for peer, threads in (("firesteel", 1), ("implicit", 1), ("firesteel", 2), ("implicit", 2), ("spark", 2)):
+        where = "local[2]" if peer == "spark" else f"{threads} thread{'s' if threads > 1 else ''}"
+        name = f"{peer} top {top}, {where}"
+        files[name] = bench.models / f"top-{len(files)}.bin"
+        request = {"op": "recommend", "top": top, "threads": threads, "path": str(files[name]), "factors": str(factors)}
+        make = spark if peer == "spark" else Contestant
+        contestants.append(make(name, lambda p=peer, r=request: bench.workers.of(p).ask(300, **r)))
+    results = bench.turns(contestants)
+    ours = np.fromfile(files[f"firesteel top {top}, 1 thread"], dtype="i8").reshape(-1, top)
+    theirs = np.fromfile(files[f"implicit top {top}, 1 thread"], dtype="i8").reshape(-1, top)
+    common = np.mean([len(set(a) & set(b)) / top for a, b in zip(ours, theirs)])
+    if common < 0.995:  # implicit scores in single precision: near ties may fall out of the list
+        raise Disagreement(f"recommended items: only {common:.2%} in common with implicit")
+    return results, [
+        ratio(results, f"firesteel top {top}, 2 threads", [f"spark top {top}, local[2]"], 50, f"spark, top {top}, 2 threads"),
+        ratio(results, f"firesteel top {top}, 1 thread", [f"implicit top {top}, 1 thread"], 3, f"implicit, top {top}, 1 thread"),
+        ratio(results, f"firesteel top {top}, 2 threads", [f"implicit top {top}, 2 threads"], 3, f"implicit, top {top}, 2 threads")]
