@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -20,36 +21,54 @@ from harness import als, files, kmeans, logistic, report, system  # noqa: E402
 from harness.bench import Bench, met  # noqa: E402
 from harness.workers import ROOT, WORK  # noqa: E402
 
-A9A = ROOT / "datasets" / "a9a"
 NATIVE = {"scikit-learn": 2.5, "sklearnex": 2.5, "faiss": 2.5}
 
 # name: function, sizes of the full case, of the quick one, minutes that the full one takes on two quiet cores
 CASES = {
-    "kmeans-32": (kmeans.run, dict(rows=1_000_000, columns=32, k=100, iterations=10), dict(rows=40_000, columns=32, k=100, iterations=5), 3.0),
-    "kmeans-128": (kmeans.run, dict(rows=300_000, columns=128, k=256, iterations=5), dict(rows=20_000, columns=128, k=64, iterations=5), 2.0),
-    "kmeans-10": (kmeans.run, dict(rows=2_000_000, columns=10, k=10, iterations=20), dict(rows=100_000, columns=10, k=10, iterations=20), 2.5),
-    "kmeans-two-ranks": (kmeans.two_ranks, dict(rows=1_000_000, columns=32, k=100, iterations=10), dict(rows=40_000, columns=32, k=100, iterations=5), 0.6),
-    "logistic-50": (logistic.dense, dict(rows=1_000_000, columns=50), dict(rows=40_000, columns=50), 3.0),
-    "logistic-10": (logistic.dense, dict(rows=4_000_000, columns=10), dict(rows=100_000, columns=10), 3.5),
-    "logistic-a9a": (logistic.a9a, dict(copies=64), dict(copies=4), 2.0),
-    "logistic-wide": (logistic.wide, dict(rows=1_000_000, columns=1_000_000, per_row=50), dict(rows=20_000, columns=20_000, per_row=50), 5.0),
-    "logistic-classes": (logistic.multinomial, dict(rows=60_000, columns=784, classes=10), dict(rows=4_000, columns=784, classes=10), 2.0),
-    "als-implicit": (als.implicit, dict(rows=5_000_000, users=70_000, items=20_000, rank=64, iterations=4), dict(rows=100_000, users=4_000, items=2_000, rank=64, iterations=6), 4.0),
-    "als-explicit": (als.explicit, dict(rows=8_000_000, users=70_000, items=10_000, rank=32, iterations=4, top=10), dict(rows=200_000, users=5_000, items=2_000, rank=32, iterations=6, top=10), 3.0),
-    "read-csv-6": (files.csv, dict(rows=1_000_000, columns=50, digits=6), dict(rows=40_000, columns=50, digits=6), 0.5),
-    "read-csv-4": (files.csv, dict(rows=1_000_000, columns=50, digits=4), dict(rows=40_000, columns=50, digits=4), 0.5),
-    "read-libsvm": (files.libsvm, dict(rows=200_000, columns=1_000_000, per_row=50), dict(rows=20_000, columns=20_000, per_row=50), 0.7),
-    "job-small": (files.small_job, dict(rows=1_000, columns=10, k=10), dict(rows=1_000, columns=10, k=10), 1.0),
-    "job-large": (files.large_job, dict(rows=1_000_000, columns=50), dict(rows=40_000, columns=50), 2.5),
-    "memory": (files.memory, dict(rows=1_000_000, columns=100), dict(rows=100_000, columns=50), 0.3),
-    "allreduce": (system.allreduce, dict(megabytes=100), dict(megabytes=10), 0.1),
-    "one-answer": (system.one_answer, dict(rows=1_000_000, columns=50), dict(rows=200_000, columns=50), 0.2),
+    "kmeans-32": (kmeans.run, dict(rows=1_000_000, columns=32, k=100, iterations=10),
+        dict(rows=40_000, columns=32, k=100, iterations=5), 3.0),
+    "kmeans-128": (kmeans.run, dict(rows=300_000, columns=128, k=256, iterations=5),
+        dict(rows=20_000, columns=128, k=64, iterations=5), 2.0),
+    "kmeans-10": (kmeans.run, dict(rows=2_000_000, columns=10, k=10, iterations=20),
+        dict(rows=100_000, columns=10, k=10, iterations=20), 2.5),
+    "kmeans-two-ranks": (kmeans.two_ranks, dict(rows=1_000_000, columns=32, k=100, iterations=10),
+        dict(rows=40_000, columns=32, k=100, iterations=5), 0.6),
+    "logistic-50": (logistic.dense, dict(rows=1_000_000, columns=50),
+        dict(rows=40_000, columns=50), 3.0),
+    "logistic-10": (logistic.dense, dict(rows=4_000_000, columns=10),
+        dict(rows=100_000, columns=10), 3.5),
+    "logistic-a9a": (logistic.a9a, dict(copies=64),
+        dict(copies=4), 2.0),
+    "logistic-wide": (logistic.wide, dict(rows=1_000_000, columns=1_000_000, per_row=50),
+        dict(rows=20_000, columns=20_000, per_row=50), 5.0),
+    "logistic-classes": (logistic.multinomial, dict(rows=60_000, columns=784, classes=10),
+        dict(rows=4_000, columns=784, classes=10), 2.0),
+    "als-implicit": (als.implicit, dict(rows=5_000_000, users=70_000, items=20_000, rank=64, iterations=3),
+        dict(rows=100_000, users=4_000, items=2_000, rank=64, iterations=6), 4.0),
+    "als-explicit": (als.explicit, dict(rows=8_000_000, users=70_000, items=10_000, rank=32, iterations=4, top=10),
+        dict(rows=200_000, users=5_000, items=2_000, rank=32, iterations=6, top=10), 3.0),
+    "read-csv-6": (files.csv, dict(rows=1_000_000, columns=50, digits=6),
+        dict(rows=40_000, columns=50, digits=6), 0.5),
+    "read-csv-4": (files.csv, dict(rows=1_000_000, columns=50, digits=4),
+        dict(rows=40_000, columns=50, digits=4), 0.5),
+    "read-libsvm": (files.libsvm, dict(rows=200_000, columns=1_000_000, per_row=50),
+        dict(rows=20_000, columns=20_000, per_row=50), 0.7),
+    "job-small": (files.small_job, dict(rows=1_000, columns=10, k=10),
+        dict(rows=1_000, columns=10, k=10), 1.0),
+    "job-large": (files.large_job, dict(rows=1_000_000, columns=50),
+        dict(rows=40_000, columns=50), 2.5),
+    "memory": (files.memory, dict(rows=1_000_000, columns=100),
+        dict(rows=100_000, columns=50), 0.3),
+    "allreduce": (system.allreduce, dict(megabytes=100),
+        dict(megabytes=10), 0.1),
+    "one-answer": (system.one_answer, dict(rows=1_000_000, columns=50),
+        dict(rows=200_000, columns=50), 0.2),
 }
 OPTIONS = {
     "kmeans-32": dict(targets={"scikit-learn": 4, "sklearnex": 5, "faiss": 3.5, "spark auto": 25, "spark block": 12}, with_spark=True),
     "kmeans-128": dict(targets=NATIVE),
     "kmeans-10": dict(targets={"scikit-learn": 10, "sklearnex": 10, "faiss": 10}, settled=0.7),
-    "logistic-a9a": dict(source=next(A9A.glob("a9a*"), A9A / "a9a")),
+    "logistic-a9a": dict(source=ROOT / "datasets" / "a9a" / "a9a.txt"),
 }
 PEERS = ("pyspark", "scikit-learn", "scikit-learn-intelex", "implicit", "faiss-cpu", "pyarrow", "numpy", "scipy")
 
@@ -99,6 +118,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small sizes; results stay in build/bench")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count, after one that does not")
     parser.add_argument("--only", help="cases, separated by commas")
+    parser.add_argument("--without", default="", help="peers to leave out, by how their names begin: spark")
     parser.add_argument("--list", action="store_true", help="the cases and how long they take")
     arguments = parser.parse_args()
     names = chosen(arguments.only)
@@ -114,7 +134,8 @@ def main():
     if not arguments.quick:
         print(f"{len(names)} cases, about {sum(CASES[name][3] for name in names):.0f} minutes on two quiet cores, and some more "
               "the first time, when data are made", file=sys.stderr)
-    bench = Bench(arguments.rounds, arguments.quick)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers are ended
+    bench = Bench(arguments.rounds, arguments.quick, filter(None, arguments.without.split(",")))
     try:
         for name in names:
             print(name, file=sys.stderr, flush=True)

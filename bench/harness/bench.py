@@ -40,6 +40,8 @@ class Contestant:
             print(f"    {self.name}: {failure}", file=sys.stderr, flush=True)
             return
         self.spent += time.monotonic() - start
+        if self.spent > 2 * self.budget and self.answers:
+            self.least = 1  # so slow that one run more than the discarded one must do
         if keep:
             self.answers.append(answer)
         print(f"    {self.name:48} {answer['seconds']:9.3f} s{'' if keep else '  (discarded)'}", file=sys.stderr, flush=True)
@@ -52,8 +54,8 @@ def spark(name, run, **options):
 class Bench:
     """What a case needs: workers with their data, turns, sums of what came out."""
 
-    def __init__(self, rounds, quick):
-        self.rounds, self.quick = rounds, quick
+    def __init__(self, rounds, quick, without=()):
+        self.rounds, self.quick, self.without = rounds, quick, tuple(without)
         self.workers = Workers()
         self.loaded = {}
         self.folder = WORK / "data"
@@ -62,6 +64,7 @@ class Bench:
 
     def peer(self, name, slot, load):
         """The worker of a peer with `load` (a request) done in it, once a case."""
+        self.check_wanted(name)
         worker = self.workers.of(name)
         if self.loaded.get((name, slot)) is not worker:
             for key in [key for key in self.loaded if key[0] == name == "spark"]:
@@ -69,6 +72,10 @@ class Bench:
             worker.ask(300, slot=slot, **load)
             self.loaded[(name, slot)] = worker
         return worker
+
+    def check_wanted(self, name):
+        if self.without and name.startswith(self.without):
+            raise Failed("left out by --without")
 
     def end_case(self):
         self.workers.close(keep=("spark",))
