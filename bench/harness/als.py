@@ -107,11 +107,6 @@ def explicit(bench, rows, users, items, rank, iterations, top):
             "limits": limits}
 
 
-def fitted(bench, peer):
-    bench.check_wanted(peer)
-    return bench.workers.of(peer)
-
-
 def recommend(bench, ratings, top):
     factors = ratings.models["firesteel, 1 thread"]
     files, contestants = {}, []
@@ -121,7 +116,7 @@ def recommend(bench, ratings, top):
         files[name] = bench.models / f"top-{len(files)}.bin"
         request = {"op": "recommend", "top": top, "threads": threads, "path": str(files[name]), "factors": str(factors)}
         make = spark if peer == "spark" else Contestant
-        contestants.append(make(name, lambda p=peer, r=request: fitted(bench, p).ask(300, **r)))
+        contestants.append(make(name, lambda p=peer, r=request: bench.workers.of(p).ask(300, **r)))
     results = bench.turns(contestants)
     ours = np.fromfile(files[f"firesteel top {top}, 1 thread"], dtype="i8").reshape(-1, top)
     theirs = np.fromfile(files[f"implicit top {top}, 1 thread"], dtype="i8").reshape(-1, top)

@@ -40,8 +40,8 @@ class Contestant:
             print(f"    {self.name}: {failure}", file=sys.stderr, flush=True)
             return
         self.spent += time.monotonic() - start
-        if self.spent > 2 * self.budget and self.answers:
-            self.least = 1  # so slow that one run more than the discarded one must do
+        if answer["seconds"] > self.budget:
+            self.least = 1  # so slow that one run that counts must do
         if keep:
             self.answers.append(answer)
         print(f"    {self.name:48} {answer['seconds']:9.3f} s{'' if keep else '  (discarded)'}", file=sys.stderr, flush=True)
@@ -83,6 +83,9 @@ class Bench:
 
     def turns(self, contestants, warmed_up=False):
         """A B C A B C …; the first round is discarded unless it has already been."""
+        for contestant in contestants:
+            if self.without and contestant.name.startswith(self.without):
+                contestant.failure = "left out by --without"
         for number in range(0 if not warmed_up else 1, self.rounds + 1):
             for contestant in contestants:
                 contestant.turn(keep=number > 0)

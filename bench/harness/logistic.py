@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logistic regression: one objective, mean loss + reg_param/2 ‖w‖², nothing standardised. Every contestant runs with the
-loosest tolerance of its list with which it reaches the same gradient norm; the list is tried before the rounds."""
+loosest tolerance of a list with which it reaches the same gradient norm; the list is tried before the rounds."""
 import math
 
 import h5py
@@ -19,8 +19,8 @@ SPARK_TOLERANCES = [1e-6, 1e-9]
 class Problem:
     """Objective and gradient in double, for the harness only."""
 
-    def __init__(self, path, reg_param, fit_intercept):
-        self.path, self.reg_param, self.fit_intercept = path, reg_param, fit_intercept
+    def __init__(self, path, reg_param, fit_intercept, gradient_norm=GRADIENT_NORM):
+        self.path, self.reg_param, self.fit_intercept, self.gradient_norm = path, reg_param, fit_intercept, gradient_norm
         self.features, self.labels = read_rows({"path": str(path)})
         self.classes = len(np.unique(self.labels))
 
@@ -95,15 +95,15 @@ class Fits:
         try:
             for tol in SPARK_TOLERANCES if peer == "spark" else TOLERANCES:
                 seconds = attempt(tol)
-                if found[-1][0] <= GRADIENT_NORM or seconds > 40:
+                if found[-1][0] <= self.problem.gradient_norm or seconds > 40:
                     break
                 if len(found) > 2 and found[-1][0] > 0.9 * found[-3][0]:
                     break  # two more decades bring nothing: this is as near as it comes
-            if peer != "spark" and found[-1][0] <= GRADIENT_NORM and len(found) > 1:
+            if peer != "spark" and found[-1][0] <= self.problem.gradient_norm and len(found) > 1 and seconds < 10:
                 attempt(found[-1][1] * math.sqrt(10))  # looser by half a decade may do as well
         except Failed as failure:
             return None, "", str(failure)
-        enough = [attempted for attempted in found if attempted[0] <= GRADIENT_NORM]
+        enough = [attempted for attempted in found if attempted[0] <= self.problem.gradient_norm]
         norm, tol, objective = max(enough, key=lambda attempted: attempted[1]) if enough else min(found)
         self.objectives[name] = objective, norm
         return tol, f"tol {tol:.3g}, gradient norm {norm:.1e}{'' if enough else ', as near as it comes'}", ""
@@ -119,7 +119,7 @@ def finish(bench, fits, contestants, title, lines_of):
     fits.compare()
     limits = bench.limits()
     results = bench.turns(contestants, warmed_up=True)
-    return {"title": f"{title}, to a gradient norm of {GRADIENT_NORM:g}", "results": results,
+    return {"title": f"{title}, to a gradient norm of {fits.problem.gradient_norm:g}", "results": results,
             "lines": lines_of(results, limits), "limits": limits}
 
 
@@ -157,9 +157,9 @@ def dense(bench, rows, columns, with_spark=True):
     return finish(bench, fits, contestants, f"Logistic regression, {rows:,} x {columns} dense, reg_param 1e-4", lines_of)
 
 
-def sparse(bench, path, reg_param, title):
+def sparse(bench, path, reg_param, title, gradient_norm=GRADIENT_NORM):
     """Without intercept: LIBLINEAR would penalise it."""
-    problem = Problem(path, reg_param, False)
+    problem = Problem(path, reg_param, False, gradient_norm)
     fits = Fits(bench, problem)
     contestants = [fits.contestant("firesteel", "", "double", 1), fits.contestant("firesteel", "", "single", 1)]
     contestants += [fits.contestant("scikit-learn", solver, "double", 1) for solver in ("lbfgs", "newton-cg")]
@@ -176,7 +176,8 @@ def sparse(bench, path, reg_param, title):
 
 
 def a9a(bench, source, copies):
-    return sparse(bench, data.a9a(bench.folder, source, copies), 1e-5, f"Logistic regression, a9a x {copies}, sparse")
+    """Columns are nearly dependent: the last decade of the gradient norm takes most iterations, Spark's minutes."""
+    return sparse(bench, data.a9a(bench.folder, source, copies), 1e-4, f"Logistic regression, a9a x {copies}, sparse", 1e-4)
 
 
 def wide(bench, rows, columns, per_row):
