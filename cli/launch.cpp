@@ -1,31 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/cli/launch.hpp"
 
-#include <sched.h>
-#include <sys/prctl.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <csignal>
 #include <cstdlib>
-#include <cstring>
-#include <string_view>
 
-#include "firesteel/cli/ending.hpp"
-#include "firesteel/core/error.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/core/placement.hpp"
 
 namespace firesteel::cli {
 
 namespace {
-
-constexpr int kServiceUnavailable = static_cast<int>(ErrorCode::unavailable);
-constexpr int kInterrupted = static_cast<int>(ErrorCode::interrupted);
 
 /// The number an environment variable holds; `fallback` where it is unset or something else.
 Index environment_number(const char* name, Index fallback) {
@@ -35,11 +23,6 @@ Index environment_number(const char* name, Index fallback) {
 }
 
 void set_unless_set(const char* name, const char* value) { setenv(name, value, 0); }
-
-int usable_cpus() {
-  const auto online = std::min<long>(sysconf(_SC_NPROCESSORS_ONLN), 1 << 20);
-  return std::min(static_cast<int>(online), cgroup_cpu_quota());
-}
 
 /// Whether one process may read another's memory here. Containers often forbid it, and Open MPI's shared
 /// memory then complains on stderr at the first long message.
@@ -71,53 +54,13 @@ Launcher find_launcher() {
   return found;
 }
 
-std::string mpirun_path() { return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun"; }
+}  // namespace
 
 std::string own_path() {
   std::array<char, 4096> path{};
   const auto length = readlink("/proc/self/exe", path.data(), path.size() - 1);
   return length > 0 ? std::string(path.data(), static_cast<std::size_t>(length)) : "firesteel";
 }
-
-volatile std::sig_atomic_t interrupted = 0;
-volatile pid_t mpirun_process = 0;
-
-extern "C" void pass_interrupt(int) {
-  // mpirun takes a second interrupt for impatience and leaves ranks behind: pass on one.
-  if (interrupted == 0 && mpirun_process > 0) kill(mpirun_process, SIGTERM);
-  interrupted = 1;
-}
-
-/// The first interrupt asks the job to save and stop; the next one ends it.
-extern "C" void pass_gently(int number) {
-  static volatile std::sig_atomic_t asked = 0;
-  if (asked != 0) return pass_interrupt(number);
-  asked = 1;
-  if (mpirun_process > 0) kill(mpirun_process, SIGUSR1);
-}
-
-extern "C" void pass_stop(int) {
-  if (mpirun_process > 0) kill(mpirun_process, SIGUSR1);
-}
-
-[[noreturn]] void become_mpirun(const std::vector<std::string>& words) {
-  setpgid(0, 0);  // ctrl-C reaches mpirun once, from us
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
-  set_unless_set("OMPI_ALLOW_RUN_AS_ROOT", "1");
-  set_unless_set("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-  set_unless_set("OMPI_MCA_orte_execute_quiet", "1");
-  std::vector<std::string> line(words);
-  std::vector<char*> arguments;
-  for (auto& word : line) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  execvp(arguments.front(), arguments.data());
-  print_error("cannot start " + words.front() + ": " + std::strerror(errno) +
-              "; install Open MPI, or run without --ranks");
-  _exit(kServiceUnavailable);
-}
-
-}  // namespace
 
 const Launcher& launcher() {
   static const Launcher found = find_launcher();
@@ -137,7 +80,7 @@ void prepare_mpi_environment() {
     set_unless_set("OMPI_MCA_btl", on_node > 1 ? "self,vader" : "self");
   }
   // Ranks that take every CPU leave none to others: a rank that waits gives its own away.
-  if (on_node > 1 && on_node >= usable_cpus()) set_unless_set("OMPI_MCA_mpi_yield_when_idle", "1");
+  if (on_node > 1 && on_node >= available_cpus()) set_unless_set("OMPI_MCA_mpi_yield_when_idle", "1");
   if (on_node > 1 && !can_copy_between_processes())
     set_unless_set("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
 }
@@ -166,39 +109,6 @@ std::string split_job_explanation(int world_size) {
          "launcher is not that of the Open MPI this program was built with; use that mpirun, firesteel "
          "--ranks " +
          count + ", or srun --mpi=pmix";
-}
-
-int run_under_mpirun(int ranks, const std::vector<std::string>& words, bool has_checkpoints) {
-  std::vector<std::string> line{mpirun_path(),     "-n",        std::to_string(ranks),
-                                "--oversubscribe", "--bind-to", "none",
-                                "--quiet",         own_path()};
-  line.insert(line.end(), words.begin(), words.end());
-
-  struct sigaction action {};
-  sigemptyset(&action.sa_mask);
-  action.sa_handler = has_checkpoints ? pass_gently : pass_interrupt;
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
-  action.sa_handler = pass_stop;
-  sigaction(SIGUSR1, &action, nullptr);
-
-  const pid_t child = fork();
-  if (child < 0) {
-    print_error(std::string("cannot start mpirun: ") + std::strerror(errno));
-    return kServiceUnavailable;
-  }
-  if (child == 0) become_mpirun(line);
-  mpirun_process = child;
-  if (interrupted != 0) kill(child, SIGTERM);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (interrupted != 0) {
-    print_error("interrupted");
-    return kInterrupted;
-  }
-  if (WIFEXITED(status)) return WEXITSTATUS(status);
-  constexpr int kSignalBase = 128;
-  return kSignalBase + WTERMSIG(status);
 }
 
 }  // namespace firesteel::cli

@@ -29,9 +29,7 @@ void restart_with_patient_threads(const std::vector<std::string>& words);
 /// would be several jobs that write one file. Empty where all is well. `world_size` is what MPI says.
 std::string split_job_explanation(int world_size);
 
-/// `--ranks N COMMAND …`: runs this program under mpirun and returns the exit code for it. Interrupts are
-/// passed to mpirun and end with 130; where the job has checkpoints the first one asks it to save and stop
-/// (75).
-int run_under_mpirun(int ranks, const std::vector<std::string>& words, bool has_checkpoints);
+/// The file of this program.
+std::string own_path();
 
 }  // namespace firesteel::cli

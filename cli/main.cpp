@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "firesteel/cli/help.hpp"
 #include "firesteel/cli/launch.hpp"
 #include "firesteel/cli/progress.hpp"
+#include "firesteel/cli/supervisor.hpp"
 #include "firesteel/cli/verbs.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/mpi_runtime.hpp"
@@ -26,37 +28,72 @@ constexpr Index kMaxRanks = 1 << 20;
 
 /// What main does before, or instead of, a verb.
 struct Invocation {
-  std::optional<int> ranks;
-  std::vector<std::string> words;  ///< without `--ranks N`
+  std::optional<LaunchOptions> launch;
+  std::vector<std::string> words;  ///< without what stands before the command
   Job job;
   std::string answer;  ///< text to print, where no MPI is needed
 };
 
-int ranks_of(const std::string& text) {
+constexpr double kLongestDelayS = 1e6;
+
+Index whole_number(std::string_view option, const std::string& text, Index least, Index most) {
   const auto number = parse_integer(text);
-  if (!number || *number < 1 || *number > kMaxRanks)
-    throw bad_parameter("--ranks: expected a whole number >= 1, got '" + text + "'");
-  return static_cast<int>(*number);
+  if (!number || *number < least || *number > most)
+    throw bad_parameter(std::string(option) + ": expected a whole number >= " + std::to_string(least) +
+                        ", got '" + text + "'");
+  return *number;
 }
 
-/// Takes `--ranks N`, which stands before the command, off the words.
-void take_ranks(Invocation& invocation) {
+double delay_of(const std::string& text) {
+  const auto number = parse_number(text);
+  if (!number || !(*number >= 0) || *number > kLongestDelayS)
+    throw bad_parameter("--restart-delay: expected seconds >= 0, got '" + text + "'");
+  return *number;
+}
+
+/// Takes the option `name VALUE` or `name=VALUE` off the front of the words; nullopt where it does not stand
+/// there.
+std::optional<std::string> take_front(std::vector<std::string>& words, const std::string& name) {
+  if (words.empty() || (words.front() != name && !words.front().starts_with(name + "="))) return std::nullopt;
+  const bool apart = words.front() == name;
+  if (apart && words.size() < 2) throw bad_parameter(name + ": expected a value, got none");
+  std::string value = apart ? words[1] : words.front().substr(name.size() + 1);
+  words.erase(words.begin(), words.begin() + (apart ? 2 : 1));
+  return value;
+}
+
+/// Takes what says how to launch the job, and stands before the command, off the words.
+void take_launch_options(Invocation& invocation) {
   auto& words = invocation.words;
-  if (words.empty() || !words.front().starts_with("--ranks")) return;
-  if (words.front() == "--ranks") {
-    if (words.size() < 2) throw bad_parameter("--ranks: expected a value (N), got none");
-    invocation.ranks = ranks_of(words[1]);
-    words.erase(words.begin(), words.begin() + 2);
-  } else if (words.front().starts_with("--ranks=")) {
-    invocation.ranks = ranks_of(words.front().substr(8));
-    words.erase(words.begin());
+  std::map<std::string, std::string> given;
+  for (bool more = true; more;) {
+    more = false;
+    for (const char* name : {"--ranks", "--max-restarts", "--restart-delay"})
+      if (auto value = take_front(words, name)) {
+        if (!given.emplace(name, std::move(*value)).second)
+          throw bad_parameter(std::string(name) + " is given twice");
+        more = true;
+      }
   }
-  if (invocation.ranks && launcher().mpirun)
+  if (given.empty()) return;
+  if (!given.contains("--ranks"))
+    throw bad_parameter(given.begin()->first +
+                        " needs --ranks N: a job is looked after by whom it was started");
+  LaunchOptions options;
+  options.ranks = static_cast<int>(whole_number("--ranks", given["--ranks"], 1, kMaxRanks));
+  if (given.contains("--max-restarts"))
+    options.max_restarts =
+        static_cast<int>(whole_number("--max-restarts", given["--max-restarts"], 0, 1'000'000));
+  if (given.contains("--restart-delay")) options.restart_delay = delay_of(given["--restart-delay"]);
+  if (given.contains("--restart-delay") && options.max_restarts == 0)
+    throw bad_parameter("--restart-delay is used with --max-restarts N; it is not given, or 0");
+  invocation.launch = options;
+  if (launcher().mpirun)
     throw bad_parameter("--ranks starts mpirun itself: leave out either mpirun or --ranks");
 }
 
 void check_invocation(Invocation& invocation) {
-  take_ranks(invocation);
+  take_launch_options(invocation);
   const auto& words = invocation.words;
   if (words.empty())
     throw bad_parameter(
@@ -80,7 +117,8 @@ void check_invocation(Invocation& invocation) {
   }
   if (words.front().starts_with("--"))
     throw bad_parameter("unknown option " + words.front() + " before the command" +
-                        suggestion(words.front().substr(2), {"ranks", "help", "version"}, "--") +
+                        suggestion(words.front().substr(2),
+                                   {"ranks", "max-restarts", "restart-delay", "help", "version"}, "--") +
                         " (see firesteel --help)");
   invocation.job = check_words(words);
   const Job& job = invocation.job;
@@ -168,9 +206,7 @@ int run(std::vector<std::string> words) {
   }
   if (word_failure && !launcher().mpirun) return end_alone(to_error(word_failure));
   if (!word_failure && !invocation.answer.empty()) return print_answer(invocation.answer);
-  if (!word_failure && invocation.ranks)
-    return run_under_mpirun(*invocation.ranks, invocation.words,
-                            !invocation.job.checkpoint.directory.empty());
+  if (!word_failure && invocation.launch) return launch(*invocation.launch, invocation.words, invocation.job);
   if (!word_failure && invocation.job.threads != 1) restart_with_patient_threads(invocation.words);
   return run_with_mpi(invocation.job, word_failure);
 }

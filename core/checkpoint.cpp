@@ -56,7 +56,7 @@ void open_checkpoint_directory(const Context& context, const std::string& direct
 }
 
 CheckpointWriter::CheckpointWriter(const Context& context, CheckpointOptions options,
-                                   CheckpointIdentity identity)
+                                   CheckpointIdentity identity, Index resumed)
     : context_(context),
       options_(std::move(options)),
       identity_(std::move(identity)),
@@ -65,6 +65,10 @@ CheckpointWriter::CheckpointWriter(const Context& context, CheckpointOptions opt
 
 CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
+}
+
+void CheckpointWriter::resumed_after(Index iteration) {
+  kept_.push_back(checkpoint_name(iteration));
 }
 
 bool CheckpointWriter::due(Index iteration) const {
@@ -154,10 +158,16 @@ void CheckpointWriter::publish() {
   const std::string header = encode_header(write_->header);
   write_->file->write_at(0, std::as_bytes(std::span(header)));
   write_->file->appear();
-  const auto names = list_checkpoints(options_.directory);
-  for (std::size_t i = kKeptCheckpoints; i < names.size(); ++i) {
+  kept_.push_back(checkpoint_name(write_->header.iteration));
+  if (kept_.size() > kKeptCheckpoints) kept_.erase(kept_.begin());
+  remove_others();
+}
+
+void CheckpointWriter::remove_others() {
+  for (const auto& name : list_checkpoints(options_.directory)) {
+    if (std::find(kept_.begin(), kept_.end(), name) != kept_.end()) continue;
     std::error_code ignored;  // an old checkpoint that stays does no harm
-    std::filesystem::remove(std::filesystem::path(options_.directory) / names[i], ignored);
+    std::filesystem::remove(std::filesystem::path(options_.directory) / name, ignored);
   }
 }
 

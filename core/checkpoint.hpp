@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -44,9 +45,22 @@ void restore_state(State& state, const std::vector<StatePart>& parts);
 /// there; leaves nothing behind. Collective; throws cannot_create (73).
 void open_checkpoint_directory(const Context& context, const std::string& directory);
 
+/// A checkpoint as a directory shows it.
+struct SavedCheckpoint {
+  std::string path;
+  Index iteration = 0;
+  std::int64_t time_ns = 0;  ///< of its last change
+
+  friend bool operator==(const SavedCheckpoint&, const SavedCheckpoint&) = default;
+};
+/// The checkpoint that was saved last, whatever its iteration; nothing where the directory has none or cannot
+/// be read. Does not look inside. Local.
+std::optional<SavedCheckpoint> newest_checkpoint(const std::string& directory);
+
 /// Writes the state of a fit into a directory while the fit goes on. One file a checkpoint,
 /// `iteration-0000012.fsc`, written by all ranks together under a temporary name (a helper thread each),
-/// synced, renamed; the last two are kept. The file holds a header (identity, iteration, parts, a checksum of
+/// synced, renamed; the last two of this fit are kept, the one it went on from among them, and all
+/// others of the directory removed. The file holds a header (identity, iteration, parts, a checksum of
 /// each) and the parts as little-endian values in global order, so that any number of ranks can read it. The
 /// directory must be one that all ranks share; it is kept locked, so that two jobs do not mix their files.
 ///
@@ -60,6 +74,10 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
   ~CheckpointWriter();
+
+  /// The fit goes on after this iteration, whose checkpoint is one of the last two until there are newer ones.
+  /// Local.
+  void resumed_after(Index iteration);
 
   /// Whether rank 0 wants a checkpoint after this iteration; false on other ranks. Local.
   bool due(Index iteration) const;
@@ -84,11 +102,13 @@ class CheckpointWriter {
   void write_values();
   void publish();
   void lay_out(Write& write, const std::vector<Index>& totals);
+  void remove_others();
 
   Context context_;
   CheckpointOptions options_;
   CheckpointIdentity identity_;
   std::unique_ptr<DirectoryLock> lock_;  // rank 0
+  std::vector<std::string> kept_;        ///< names, oldest first; rank 0
   std::unique_ptr<Write> write_;
   std::vector<StatePart> buffers_;
   std::thread thread_;

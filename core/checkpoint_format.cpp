@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/core/checkpoint_format.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -120,6 +123,23 @@ std::vector<std::string> list_checkpoints(const std::string& directory) {
     return std::pair(a.size(), a) > std::pair(b.size(), b);
   });
   return names;
+}
+
+std::optional<SavedCheckpoint> newest_checkpoint(const std::string& directory) {
+  std::optional<SavedCheckpoint> newest;
+  if (directory.empty()) return newest;
+  for (const auto& name : list_checkpoints(directory)) {
+    SavedCheckpoint found{(std::filesystem::path(directory) / name).string(), 0, 0};
+    struct stat status {};
+    if (stat(found.path.c_str(), &status) != 0) continue;
+    found.time_ns = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
+    const auto digits =
+        name.substr(kNamePrefix.size(), name.size() - kNamePrefix.size() - kNameSuffix.size());
+    found.iteration = std::strtoll(digits.c_str(), nullptr, 10);
+    if (!newest || std::pair(found.time_ns, found.iteration) > std::pair(newest->time_ns, newest->iteration))
+      newest = std::move(found);
+  }
+  return newest;
 }
 
 }  // namespace firesteel

@@ -132,7 +132,22 @@ class FitLoop {
     if (options.directory.empty()) return;
     const CheckpointIdentity identity = steps_.identity();
     writer_.emplace(context_, options, identity);  // before reading: no other job may write there meanwhile
-    if (options.resume) resume(options.directory, identity);
+    if (options.resume)
+      resume(options.directory, identity);
+    else
+      warn_of_others(options.directory);
+    context_.comm().collectively([&] {
+      if (iteration_ > 0) writer_->resumed_after(iteration_);
+    });
+  }
+
+  void warn_of_others(const std::string& directory) const {
+    const auto other = context_.comm().collectively(
+        [&] { return context_.rank() == 0 ? newest_checkpoint(directory) : std::nullopt; });
+    if (other)
+      context_.monitor().warning(other->path +
+                                 " is of an earlier fit: this one was started without resuming and will "
+                                 "remove it when it saves");
   }
 
   void resume(const std::string& directory, const CheckpointIdentity& identity) {

@@ -82,6 +82,11 @@ int cgroup_cpu_quota() {
   return kUnlimited;
 }
 
+int available_cpus() {
+  const RankSeat seat = own_seat();
+  return std::max(1, std::min(CPU_COUNT(&seat.cpus), seat.quota));
+}
+
 Placement place(Communicator& comm, int requested_threads) {
   const RankSeat mine = own_seat();
   const auto seats = comm.allgather(mine);

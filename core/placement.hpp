@@ -30,4 +30,7 @@ Placement place(Communicator& comm, int requested_threads);
 /// CPUs that the cgroup's quota allows (v1 or v2), rounded up; a large number where there is no quota. Local.
 int cgroup_cpu_quota();
 
+/// CPUs that this process may use now: its affinity mask, limited by the cgroup's quota. Local.
+int available_cpus();
+
 }  // namespace firesteel

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/cli/supervisor.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <thread>
+
+#include "firesteel/cli/ending.hpp"
+#include "firesteel/cli/mpirun.hpp"
+#include "firesteel/cli/steps.hpp"
+#include "firesteel/core/checkpoint.hpp"
+#include "firesteel/core/placement.hpp"
+
+namespace firesteel::cli {
+
+namespace {
+
+constexpr int kSignalBase = 128;
+constexpr int kInterrupted = static_cast<int>(ErrorCode::interrupted);
+constexpr int kStopped = static_cast<int>(ErrorCode::stopped);
+constexpr double kLongestPauseS = 60;
+constexpr std::size_t kReportedFailures = 10;
+
+std::string count_text(int count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+std::string seconds_text(double seconds) { return short_number(std::round(seconds * 100) / 100) + " s"; }
+
+/// A word as a shell takes it.
+std::string shell_word(const std::string& word) {
+  const bool plain =
+      !word.empty() &&
+      word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%") ==
+          std::string::npos;
+  if (plain) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+/// One job with restarts: what happened so far.
+class Supervisor {
+ public:
+  Supervisor(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job)
+      : options_(options),
+        words_(words),
+        job_(job),
+        first_cpus_(available_cpus()),
+        ranks_(options.ranks),
+        before_(newest_checkpoint(job.checkpoint.directory)),
+        last_(before_) {}
+
+  int run() {
+    while (true) {
+      spool_.clear();
+      const MpirunEnd end = run_mpirun(ranks_, words_of_try(), &spool_);
+      if (const auto code = final_code(end)) return *code;
+      note_failure(end);
+      if (restarts_ == options_.max_restarts) return give_up(end);
+      if (const auto code = prepare_restart()) return *code;
+    }
+  }
+
+ private:
+  /// A checkpoint that this job has saved, not one that lay there before.
+  bool has_saved() const { return last_ && last_ != before_; }
+
+  std::vector<std::string> words_of_try() const {
+    std::vector<std::string> words = words_;
+    if (has_saved() && !job_.checkpoint.resume) {
+      std::erase(words, "--no-resume");
+      std::erase(words, "--resume=false");
+      words.emplace_back("--resume");
+    }
+    return words;
+  }
+
+  /// The exit code, everything said, where this end is the end.
+  std::optional<int> final_code(const MpirunEnd& end) {
+    if (stop_request().interrupted) {
+      print_error("interrupted");
+      return kInterrupted;
+    }
+    if (!end.started) {
+      print_error(end.message);
+      return static_cast<int>(ErrorCode::unavailable);
+    }
+    if (end.code == 0) return finish();
+    if (worth_restarting(end.code)) {
+      if (!stop_request().save_and_stop) return std::nullopt;
+      return stopped("it ended before it could save (" + cause(end) + ")");
+    }
+    if (!end.message.empty()) print_error(end.message);
+    return end.code;
+  }
+
+  int finish() {
+    if (spool_.forward()) return 0;
+    print_error(std::string("stdout: cannot write: ") + std::strerror(errno));
+    return static_cast<int>(ErrorCode::io_failed);
+  }
+
+  int stopped(const std::string& how) {
+    last_ = newest_checkpoint(job_.checkpoint.directory);
+    print_error("stopped by request: " + how + "; " +
+                (last_ ? "--resume goes on from " + last_->path : std::string("nothing was saved")));
+    return kStopped;
+  }
+
+  static std::string cause(const MpirunEnd& end) {
+    std::string text;
+    if (end.code > kSignalBase) {
+      const int number = end.code - kSignalBase;
+      const char* name = strsignal(number);
+      text = std::string(end.killed ? "mpirun" : "a rank") + " was killed by signal " +
+             std::to_string(number) + " (" + (name != nullptr ? name : "?") + ")";
+    } else {
+      text = "code " + std::to_string(end.code);
+    }
+    return end.message.empty() ? text : text + ": " + end.message;
+  }
+
+  void note_failure(const MpirunEnd& end) {
+    const auto now = newest_checkpoint(job_.checkpoint.directory);
+    failures_in_row_ = now != last_ ? 1 : failures_in_row_ + 1;
+    last_ = now;
+    std::string text = count_text(ranks_, "rank") + ", " + cause(end) + " after " + seconds_text(end.seconds);
+    if (has_saved()) text += ", iteration " + std::to_string(last_->iteration) + " saved";
+    failures_.push_back(std::move(text));
+  }
+
+  void warn(const std::string& text) const {
+    if (!job_.quiet) std::fputs(("warning: " + text + "\n").c_str(), stderr);
+  }
+
+  /// Settles the next try and waits; a code where the wait was ended by a signal.
+  std::optional<int> prepare_restart() {
+    ++restarts_;
+    ranks_ = ranks_to_be_had(options_.ranks, first_cpus_, available_cpus(), failures_in_row_);
+    const double pause_s = pause_before_restart(options_.restart_delay, failures_in_row_);
+    warn(failures_.back() + "; restart " + std::to_string(restarts_) + " of " +
+         std::to_string(options_.max_restarts) + " with " + count_text(ranks_, "rank") + " in " +
+         seconds_text(pause_s) +
+         (has_saved() ? ", going on from " + last_->path : std::string(", from the beginning")));
+    const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(pause_s);
+    while (std::chrono::steady_clock::now() < until) {
+      if (stop_request().interrupted) {
+        print_error("interrupted");
+        return kInterrupted;
+      }
+      if (stop_request().save_and_stop) return stopped("it was waiting to be restarted");
+      const auto left = until - std::chrono::steady_clock::now();
+      std::this_thread::sleep_for(
+          std::min<std::chrono::duration<double>>(left, std::chrono::milliseconds(50)));
+    }
+    return std::nullopt;
+  }
+
+  int give_up(const MpirunEnd& end) const {
+    std::string text = "gave up after " + count_text(restarts_, "restart") + ": ";
+    const std::size_t skipped = failures_.size() - std::min(failures_.size(), kReportedFailures);
+    if (skipped > 0) text += std::to_string(skipped) + " earlier failures; ";
+    for (std::size_t i = skipped; i < failures_.size(); ++i)
+      text += "(" + std::to_string(i + 1) + ") " + failures_[i] + "; ";
+    text += has_saved() ? "last checkpoint " + last_->path : std::string("no checkpoint was saved");
+    text += "; when the cause is gone, " + std::string(has_saved() ? "go on" : "start again") +
+            " with: firesteel --ranks " + std::to_string(options_.ranks) + " --max-restarts " +
+            std::to_string(options_.max_restarts);
+    for (const auto& word : words_of_try()) text += " " + shell_word(word);
+    print_error(text);
+    return end.code;
+  }
+
+  const LaunchOptions& options_;
+  const std::vector<std::string>& words_;
+  const Job& job_;
+  OutputSpool spool_;
+  int first_cpus_;
+  int ranks_;
+  std::optional<SavedCheckpoint> before_;  ///< the newest when the job began
+  std::optional<SavedCheckpoint> last_;    ///< the newest now
+  int restarts_ = 0;
+  int failures_in_row_ = 0;
+  std::vector<std::string> failures_;
+};
+
+int launch_once(int ranks, const std::vector<std::string>& words) {
+  const MpirunEnd end = run_mpirun(ranks, words, nullptr);
+  if (!end.started) {
+    print_error(end.message);
+    return static_cast<int>(ErrorCode::unavailable);
+  }
+  if (!stop_request().interrupted) return end.code;
+  print_error("interrupted");
+  return kInterrupted;
+}
+
+}  // namespace
+
+bool worth_restarting(int code) {
+  constexpr int kMpirunGaveUp = 1;
+  if (code == kMpirunGaveUp || (code > kSignalBase && code != kInterrupted)) return true;
+  const auto error = static_cast<ErrorCode>(code);
+  return error == ErrorCode::unavailable || error == ErrorCode::internal || error == ErrorCode::io_failed;
+}
+
+double pause_before_restart(double first, int failures) {
+  return std::min(std::max(first, kLongestPauseS), std::ldexp(first, std::min(failures - 1, 60)));
+}
+
+int ranks_to_be_had(int ranks, int first_cpus, int cpus, int failures) {
+  const Index share = cpus >= first_cpus ? ranks : static_cast<Index>(ranks) * cpus / first_cpus;
+  const int halvings = std::min(failures / 2, 30);
+  return static_cast<int>(std::max<Index>(1, share >> halvings));
+}
+
+int launch(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job) {
+  pass_signals_to_mpirun(!job.checkpoint.directory.empty());
+  try {
+    if (options.max_restarts == 0) return launch_once(options.ranks, words);
+    return Supervisor(options, words, job).run();
+  } catch (...) {
+    const Error error = to_error(std::current_exception());
+    print_error(error.what());
+    return static_cast<int>(error.code());
+  }
+}
+
+}  // namespace firesteel::cli
