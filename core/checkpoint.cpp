@@ -39,6 +39,19 @@ std::unique_ptr<DirectoryLock> lock_directory(Communicator& comm, const std::str
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> parameter_texts(
+    const std::vector<ParameterInfo>& parameters) {
+  constexpr std::size_t kLongestText = 200;
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (const auto& parameter : parameters) {
+    if (parameter.name == "max_iter") continue;
+    std::string value = parameter.value;
+    if (value.size() > kLongestText) value = value.substr(0, kLongestText) + "...";
+    texts.emplace_back(parameter.name, std::move(value));
+  }
+  return texts;
+}
+
 /// A write under way: what this rank puts where, and how it went. All memory is there before it begins.
 struct CheckpointWriter::Write {
   std::unique_ptr<SharedAtomicFile> file;
@@ -56,7 +69,7 @@ void open_checkpoint_directory(const Context& context, const std::string& direct
 }
 
 CheckpointWriter::CheckpointWriter(const Context& context, CheckpointOptions options,
-                                   CheckpointIdentity identity, Index resumed)
+                                   CheckpointIdentity identity)
     : context_(context),
       options_(std::move(options)),
       identity_(std::move(identity)),

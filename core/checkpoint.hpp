@@ -10,11 +10,13 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/context.hpp"
 #include "firesteel/core/file_lock.hpp"
+#include "firesteel/core/parameters.hpp"
 #include "firesteel/core/state_visitor.hpp"
 
 namespace firesteel {
@@ -24,7 +26,13 @@ struct CheckpointIdentity {
   std::string learner;
   std::string parameters;  ///< digest of all parameters but max_iter, which may be raised on resuming
   std::string data;        ///< fingerprint of the data, see fingerprint.hpp
+  /// The same parameters, name and value for people: to say which differ. A file of an earlier version has
+  /// none.
+  std::vector<std::pair<std::string, std::string>> parameter_texts = {};
 };
+/// Names and values of a learner's parameters, without max_iter; long lists are cut short. Local.
+std::vector<std::pair<std::string, std::string>> parameter_texts(
+    const std::vector<ParameterInfo>& parameters);
 
 /// One part of a learner's state, as bytes of this rank.
 struct StatePart {

@@ -32,6 +32,7 @@ Json to_json(const CheckpointHeader& header) {
             {"parameters", header.identity.parameters},
             {"data", header.identity.data},
             {"iteration", header.iteration}};
+  for (const auto& [name, text] : header.identity.parameter_texts) json["parameter_values"][name] = text;
   for (const auto& part : header.parts)
     json["parts"].push_back({{"name", part.name},
                              {"partitioned", part.partitioned},
@@ -51,7 +52,7 @@ bool part_fits(const PartEntry& part, Index data_begin, Index file_bytes) {
 }  // namespace
 
 std::string encode_header(const CheckpointHeader& header) {
-  const std::string text = to_json(header).dump();
+  const std::string text = to_json(header).dump(-1, ' ', false, Json::error_handler_t::replace);
   const auto length = static_cast<Index>(text.size());
   const std::uint64_t checksum = hash_bytes(0, text.data(), text.size());
   std::string bytes(kCheckpointMagic, 8);
@@ -84,6 +85,9 @@ std::optional<CheckpointHeader> decode_header(std::span<const std::byte> head, I
     CheckpointHeader header{
         {json.at("learner"), json.at("parameters"), json.at("data")}, json.at("iteration"), {}};
     if (header.iteration < 0) return std::nullopt;
+    if (const auto values = json.find("parameter_values"); values != json.end())
+      for (const auto& [name, value] : values->items())
+        header.identity.parameter_texts.emplace_back(name, value.get<std::string>());
     for (const auto& entry : json.at("parts")) {
       PartEntry part{entry.at("name"),  entry.at("partitioned"), entry.at("value_bytes"),
                      entry.at("count"), entry.at("offset"),      entry.at("checksum")};

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -53,11 +54,27 @@ class CheckpointFile {
   Index bytes_ = 0;
 };
 
+/// ": k was 3, is now 4; seed was 0, is now 1". Empty where the texts do not tell: a file of an earlier
+/// version, or values that texts cut short.
+std::string differing_parameters(const CheckpointIdentity& found, const CheckpointIdentity& wanted) {
+  std::string text;
+  for (const auto& [name, value] : wanted.parameter_texts) {
+    const auto other =
+        std::find_if(found.parameter_texts.begin(), found.parameter_texts.end(),
+                     [&, &parameter = name](const auto& entry) { return entry.first == parameter; });
+    if (other == found.parameter_texts.end() || other->second == value) continue;
+    const auto shown = [](const std::string& word) { return word.empty() ? std::string("not set") : word; };
+    text += (text.empty() ? ": " : "; ") + name + " was " + shown(other->second) + ", is now " + shown(value);
+  }
+  return text;
+}
+
 /// Why a checkpoint is not of this fit; empty where it is.
 std::string difference(const CheckpointIdentity& found, const CheckpointIdentity& wanted) {
   if (found.learner != wanted.learner)
     return "is of learner '" + found.learner + "', not '" + wanted.learner + "'";
-  if (found.parameters != wanted.parameters) return "is of a fit with other parameters";
+  if (found.parameters != wanted.parameters)
+    return "is of a fit with other parameters" + differing_parameters(found, wanted);
   if (found.data != wanted.data)
     return "is of other data (" + found.data + ", these are " + wanted.data + ")";
   return {};

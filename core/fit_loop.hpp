@@ -107,7 +107,8 @@ FitSummary run_fit_loop(const Data& data, std::string_view name, const Learner& 
     parameters.max_iter = 0;
     Record record;
     parameters_to_record(parameters, record);
-    return {std::string(name), record.sha256(), data_fingerprint(data)};
+    return {std::string(name), record.sha256(), data_fingerprint(data),
+            parameter_texts(parameters_of(parameters))};
   };
   const auto restored = [&] {
     if constexpr (requires { state.restored(); }) state.restored();

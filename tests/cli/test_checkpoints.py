@@ -118,6 +118,16 @@ class Checkpoints(CliTest):
             self.assertEqual(result.code, 65, result)
             self.assertIn("other data", result.err)
 
+    def test_other_parameters_are_refused_and_named_with_both_values(self):
+        self.assertEqual(run(*self.train, "--output", "model.h5", "--checkpoint", "saved", cwd=self.directory).code, 0)
+        words = [word if word != "200" else "201" for word in self.train] + ["--seed", "7"]
+        for ranks in (None, 2):
+            result = run(*words, "--output", "other.h5", "--checkpoint", "saved", "--resume", ranks=ranks,
+                         cwd=self.directory)
+            self.assertEqual(result.code, 65, result)
+            self.assertIn("other parameters: k was 200, is now 201; seed was 0, is now 7", result.err)
+            self.assertNotIn("max_iter", result.err)
+
     def test_words(self):
         for words in (["--resume"], ["--checkpoint-every", "3"], ["--checkpoint", "d", "--checkpoint-every", "0"],
                       ["--checkpoint", "d", "--checkpoint-seconds", "-1"]):

@@ -229,6 +229,41 @@ TEST_F(CheckpointTest, a_truncated_file_of_any_length_is_passed_over) {
   }
 }
 
+TEST_F(CheckpointTest, a_fit_started_afresh_keeps_its_own_two_and_no_others) {
+  run_and_save(9);
+  const Context fresh = context(MPI_COMM_WORLD, false);
+  fit(make_rows(fresh), Mixer{.max_iter = 3});
+  fresh.comm().barrier();
+  const auto names = list_checkpoints(directory_);
+  ASSERT_FALSE(names.empty());
+  EXPECT_LE(names.size(), 2U);
+  for (const auto& name : names) EXPECT_LE(name, checkpoint_name(3));
+}
+
+TEST_F(CheckpointTest, a_header_without_parameter_values_is_read_and_refused_without_them) {
+  // As written before the values were stored.
+  const CheckpointIdentity old{"mixer", "another digest", "data"};
+  const std::string bytes = encode_header({old, 4, {{"part", false, 8, 0, 4096, 0}}});
+  const auto header = decode_header(std::as_bytes(std::span(bytes)), 4096);
+  ASSERT_TRUE(header);
+  EXPECT_EQ(header->identity.parameters, "another digest");
+  EXPECT_TRUE(header->identity.parameter_texts.empty());
+  if (Context world; world.rank() == 0) {
+    fs::create_directories(directory_);
+    std::ofstream file(fs::path(directory_) / checkpoint_name(4), std::ios::binary);
+    file << bytes << std::string(4096 - bytes.size(), '\0');
+    file.close();
+    const CheckpointIdentity wanted{"mixer", "a digest", "data", {{"rate", "0.5"}}};
+    try {
+      read_checkpoint(Context(MPI_COMM_SELF), directory_, wanted, {});
+      ADD_FAILURE() << "did not throw";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("other parameters: give the same"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
 TEST_F(CheckpointTest, refuses_other_data_and_other_parameters_but_not_more_iterations) {
   run_and_save(4);
   const Context again = context(MPI_COMM_WORLD, true);
@@ -243,7 +278,7 @@ TEST_F(CheckpointTest, refuses_other_data_and_other_parameters_but_not_more_iter
     }
   };
   expect_refused(make_rows(again, 1.0), Mixer{}, "other data");
-  expect_refused(make_rows(again), Mixer{.rate = 0.25}, "other parameters");
+  expect_refused(make_rows(again), Mixer{.rate = 0.25}, "other parameters: rate was 0.5, is now 0.25");
   const auto longer = fit(make_rows(again), Mixer{.max_iter = kIterations + 5});
   EXPECT_EQ(longer.summary.iterations, kIterations + 5);
 }
