@@ -153,6 +153,8 @@ std::string general_help() {
       "\nfiresteel COMMAND --help           options of a command\n"
       "firesteel train LEARNER --help     and of a learner\n"
       "firesteel --ranks N COMMAND ...    starts mpirun with N ranks here\n"
+      "  --max-restarts M                 and anew, up to M times, when a rank dies (docs/checkpoints.md)\n"
+      "  --restart-delay S                first pause before that, in seconds; doubles [1]\n"
       "firesteel --version\n\n"
       "Exit codes: 0 done, 64 the words, 65 the data, 66 no such input, 70 internal, 71 memory, 73 output,\n"
       "74 I/O midway, 75 stopped and can be resumed, 130 interrupted.\n";
