@@ -71,7 +71,12 @@ void prepare_mpi_environment() {
   set_unless_set("OMPI_MCA_orte_execute_quiet", "1");
   const bool other_launcher = std::getenv("PMI_RANK") != nullptr || inside_slurm_step();
   const bool alone = !launcher().mpirun && !other_launcher;
-  if (alone) set_unless_set("OMPI_MCA_ess_singleton_isolated", "1");
+  if (alone) {
+    set_unless_set("OMPI_MCA_ess_singleton_isolated", "1");
+    // Isolated processes would all use one directory of /tmp and remove it under each other's feet.
+    if (std::getenv("OMPI_MCA_ess_singleton_isolated") == std::string_view("1"))
+      set_unless_set("OMPI_MCA_orte_create_session_dirs", "0");
+  }
   const Index size = environment_number("OMPI_COMM_WORLD_SIZE", alone ? 1 : 0);
   const Index on_node = environment_number("OMPI_COMM_WORLD_LOCAL_SIZE", alone ? 1 : -1);
   if (size != on_node) return;

@@ -80,9 +80,7 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
-void CheckpointWriter::resumed_after(Index iteration) {
-  kept_.push_back(checkpoint_name(iteration));
-}
+void CheckpointWriter::resumed_after(Index iteration) { kept_.push_back(checkpoint_name(iteration)); }
 
 bool CheckpointWriter::due(Index iteration) const {
   if (context_.rank() != 0) return false;

@@ -83,8 +83,8 @@ class CheckpointWriter {
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
   ~CheckpointWriter();
 
-  /// The fit goes on after this iteration, whose checkpoint is one of the last two until there are newer ones.
-  /// Local.
+  /// The fit goes on after this iteration, whose checkpoint is one of the last two until there are newer
+  /// ones. Local.
   void resumed_after(Index iteration);
 
   /// Whether rank 0 wants a checkpoint after this iteration; false on other ranks. Local.

@@ -48,6 +48,10 @@ class Launch(CliTest):
         self.assertLess(self.best_seconds(self.train), 0.8 * self.best_seconds(self.train, **defaults))
         self.assertLess(self.best_seconds(self.train, ranks=2), 5)
 
+    def test_one_process_needs_no_directory_for_temporary_files(self):
+        # Open MPI's directory there would be shared by all such processes, which remove it while others start.
+        self.succeed(*self.train, TMPDIR=str(self.directory / "a.csv" / "none"))
+
     def test_jobs_of_one_rank_each_are_refused(self):
         hydra = {"PMI_RANK": "0", "PMI_SIZE": "4"}
         self.check_failure(self.run_here(*self.train, **hydra), 64, "4 ranks", "--ranks 4")
