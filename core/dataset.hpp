@@ -15,6 +15,7 @@
 #include "firesteel/core/context.hpp"
 #include "firesteel/core/dataset/block_source.hpp"
 #include "firesteel/core/dataset/cache.hpp"
+#include "firesteel/core/dataset/keys.hpp"
 #include "firesteel/core/dataset/map.hpp"
 #include "firesteel/core/dataset/sample.hpp"
 #include "firesteel/core/dataset/sources.hpp"
@@ -91,7 +92,31 @@ class Dataset {
   auto sample(double fraction, std::uint64_t seed) const {
     if (!(fraction >= 0.0 && fraction <= 1.0))
       throw bad_parameter("sample: fraction = " + std::to_string(fraction) + ", must be in [0, 1]");
-    return chain(SamplePipeline<Pipeline>{pipeline_, fraction, seed});
+    return chain(SamplePipeline<Pipeline>{pipeline_, 0.0, fraction, seed});
+  }
+  /// Cuts the elements at random into one dataset a weight: each element goes into exactly one, with
+  /// probability weight / Σ weights. Weights are >= 0 and not all 0. The parts read the same source; cache()
+  /// before splitting what is costly to compute.
+  auto random_split(const std::vector<double>& weights, std::uint64_t seed) const;
+  /// (f(element), element): a dataset by key.
+  template <class F>
+  auto key_by(F f) const {
+    return map(
+        [f = std::move(f)](const T& value) { return std::pair<MappedType<F, T>, T>(f(value), value); });
+  }
+  /// (key, f(value)) for each pair.
+  template <class F>
+  auto map_values(F f) const {
+    return map([f = std::move(f)](const auto& pair) {
+      using Mapped = MappedType<F, std::remove_cvref_t<decltype(pair.second)>>;
+      return std::pair<std::remove_cvref_t<decltype(pair.first)>, Mapped>(pair.first, f(pair.second));
+    });
+  }
+  auto keys() const {
+    return map([](const auto& pair) { return pair.first; });
+  }
+  auto values() const {
+    return map([](const auto& pair) { return pair.second; });
   }
   /// (position, element). Collective: where the number of elements is not that of source rows it runs the
   /// chain once to count.
@@ -105,6 +130,80 @@ class Dataset {
                         std::make_shared<std::vector<typename Cached::Entry>>(static_cast<std::size_t>(own)),
                         first_block()});
   }
+
+  // Wide operations: elements move between ranks. Collective. They run the chain when they are called, and
+  // their result is a dataset in the ranks' memory whose rows are numbered afresh, in the order that is
+  // stated, which is the same for any number of ranks and threads.
+  //
+  // Keys need `<`, `==`-like equality by it, and a hash (KeyHash). "Ascending" is the order of Ascending.
+  // Memory of a rank, beyond its share of the result: its elements once or twice while they travel.
+
+  /// The same elements, in order, dealt evenly over the ranks: for what is left after a filter.
+  auto repack() const;
+  /// Elements by ascending key(element), or by another order of keys; equal keys keep their order. Elements
+  /// of equal keys are spread over ranks, too. Source: sample sort, Frazer & McKellar 1970,
+  /// doi:10.1145/321592.321600.
+  template <class Key, class Less = Ascending>
+  auto sort_by(const Key& key, const Less& less = {}) const;
+  /// This dataset's elements, then the other's.
+  template <class Other>
+  auto union_(const Dataset<T, Other>& other) const;
+  /// Pairs of elements at the same position. Throws bad_input where the numbers of elements differ.
+  template <class U, class Other>
+  auto zip(const Dataset<U, Other>& other) const;
+  /// Element i is f(…f(f(x₀, x₁), x₂)…, xᵢ), where f is associative but for rounding: elements of a block are
+  /// added first, blocks from the left. Memory: one sum a block on every rank.
+  template <class F>
+  auto prefix_sum(const F& f) const;
+  /// f(std::span<const T> of `size` neighbours) for each run of that many elements, by its first: rows − size
+  /// + 1 results. A rank needs memory for size − 1 elements of its neighbours.
+  template <class F>
+  auto window(Index size, const F& f) const;
+
+  // Of datasets of pairs (key, value). In what each says of order, values of a key are in order of rows.
+
+  /// (key, A) by ascending key. A key's values are folded by add(accumulator, value) in each block, starting
+  /// from `zero`, and blocks combined by merge(left, right) in the shape of CanonicalTree, blocks without the
+  /// key left out: see aggregate. Cost: one pass; a rank sends one partial for each of its keys and maximal
+  /// subtrees.
+  template <Serializable A, class Add, class Merge>
+  auto aggregate_by_key(const A& zero, const Add& add, const Merge& merge) const;
+  /// (key, value) by ascending key: the values of a key combined by f(left, right), as above.
+  template <class F>
+  auto reduce_by_key(const F& f) const;
+  /// (key, Index) by ascending key.
+  auto count_by_key() const;
+  /// (key, std::vector of its values in order) by ascending key. All values of a key come to one rank.
+  auto group_by_key() const;
+  /// (key, (left value, right value)) for each pair of values of equal keys: by ascending key, then left,
+  /// then right order. All values of a key come to one rank.
+  template <class U, class Other>
+  auto join(const Dataset<U, Other>& right) const;
+  /// As join, with every left value: the right one is a std::optional.
+  template <class U, class Other>
+  auto left_join(const Dataset<U, Other>& right) const;
+  /// As join, with every right value: the left one is a std::optional.
+  template <class U, class Other>
+  auto right_join(const Dataset<U, Other>& right) const;
+  /// As join, with every value of either side: both are std::optional.
+  template <class U, class Other>
+  auto full_join(const Dataset<U, Other>& right) const;
+  /// (key, (left values, right values)) for every key of either side, ascending; values in order.
+  template <class U, class Other>
+  auto cogroup(const Dataset<U, Other>& right) const;
+
+  // Of datasets whose elements can be keys.
+
+  /// (element, Index how often) by ascending element.
+  auto count_by_value() const;
+  /// Each element once, ascending.
+  auto distinct() const;
+  /// The distinct elements that both datasets have, ascending.
+  template <class Other>
+  auto intersection(const Dataset<T, Other>& other) const;
+  /// The elements that the other dataset has not, as often as this one has them, ascending.
+  template <class Other>
+  auto subtract(const Dataset<T, Other>& other) const;
 
   // Actions. Collective.
 
@@ -127,6 +226,17 @@ class Dataset {
   /// The first n elements, on every rank. Runs blocks from the front, more in each round, until n are found.
   /// Cost: O(log blocks) rounds of two collectives.
   std::vector<T> take(Index n) const;
+  /// The n smallest elements by `less`, in its order, of equal ones the earlier; on every rank.
+  template <class Less = Ascending>
+  std::vector<T> take_ordered(Index n, const Less& less = {}) const;
+  /// The n largest elements, the largest first, of equal ones the earlier; on every rank.
+  std::vector<T> top(Index n) const;
+  /// The exact quantiles of numbers for probabilities in [0, 1], between two elements by linear interpolation
+  /// (type 7 of Hyndman & Fan 1996, doi:10.2307/2684934, as R and numpy do by default). NaN where there are
+  /// no elements; throws bad_input for an element that is NaN. Cost: a sort.
+  std::vector<double> quantiles(const std::vector<double>& probabilities) const;
+  /// Numbers of elements in [edges[i], edges[i + 1]), the last one closed; others are not counted.
+  std::vector<Index> histogram(const std::vector<double>& edges) const;
   /// All elements in order, on every rank. Memory: all of them.
   std::vector<T> collect() const;
   /// As collect, on one rank; empty elsewhere.
@@ -155,6 +265,7 @@ class Dataset {
     return {context_, partition_, std::move(next)};
   }
   Index first_block() const { return partition_->first_block(context_.rank()); }
+  static constexpr Index kWindowsATime = 1024;
   /// The elements of each block of [begin, end) ∩ own blocks. Local.
   std::vector<std::vector<T>> own_blocks(Index begin, Index end) const;
 
@@ -176,7 +287,7 @@ Dataset<T, VectorPipeline<T>> parallelize(const Context& context, const std::vec
 /// A dataset of the ranks' vectors one after another, in rank order. Elements move between ranks so that
 /// every rank holds whole blocks. Collective.
 template <Serializable T>
-Dataset<T, VectorPipeline<T>> from_local(const Context& context, const std::vector<T>& values);
+Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> values);
 
 /// Every rank leaves with the root's value. Collective.
 template <Serializable T>
@@ -185,4 +296,8 @@ T broadcast(const Context& context, const T& value, int root = 0);
 }  // namespace firesteel
 
 #include "firesteel/core/dataset/actions.hpp"
+#include "firesteel/core/dataset/by_key.hpp"
 #include "firesteel/core/dataset/create.hpp"
+#include "firesteel/core/dataset/join.hpp"
+#include "firesteel/core/dataset/sequence.hpp"
+#include "firesteel/core/dataset/sort.hpp"

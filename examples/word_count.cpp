@@ -5,10 +5,8 @@
 //   mpirun -n 2 build/release/examples/word_count LICENSE
 //   mpirun -n 3 build/release/examples/word_count LICENSE
 // Prints: 100 the
-#include <algorithm>
 #include <cctype>
 #include <cstdio>
-#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -16,8 +14,6 @@
 #include "firesteel/firesteel.hpp"
 
 namespace fs = firesteel;
-
-using Counts = std::map<std::string, fs::Index>;
 
 /// The words of a line, in small letters.
 std::vector<std::string> words_of(std::string line) {
@@ -36,19 +32,10 @@ int main(int argc, char** argv) {
   try {
     if (argc != 2) throw fs::bad_parameter("usage: word_count FILE");
     const auto words = fs::read_lines(context, argv[1]).flat_map(words_of);
-    const Counts counts = words.aggregate(
-        Counts(), [](Counts& seen, const std::string& word) { ++seen[word]; },
-        [](Counts& left, const Counts& right) {
-          for (const auto& [word, count] : right) left[word] += count;
-        });
-
-    std::vector<std::pair<fs::Index, std::string>> ranking;
-    for (const auto& [word, count] : counts) ranking.emplace_back(-count, word);
-    std::sort(ranking.begin(), ranking.end());
-    ranking.resize(std::min<std::size_t>(10, ranking.size()));
+    const auto most = words.count_by_value().take_ordered(
+        10, [](const auto& a, const auto& b) { return a.second > b.second; });
     if (context.rank() == 0)
-      for (const auto& [count, word] : ranking)
-        std::printf("%5ld %s\n", static_cast<long>(-count), word.c_str());
+      for (const auto& [word, count] : most) std::printf("%5ld %s\n", static_cast<long>(count), word.c_str());
   } catch (const fs::Error& error) {
     // Every rank has the same error; one says it.
     if (context.rank() == 0) std::fprintf(stderr, "word_count: %s\n", error.what());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/exchange.hpp"
 
 namespace firesteel {
 
@@ -23,9 +24,6 @@ std::vector<T> gather_serialised(Communicator& comm, const std::vector<T>& value
     return all;
   });
 }
-
-template <class T>
-concept MovesInBulk = Flat<T> && std::default_initializable<T> && !std::is_same_v<T, bool>;
 
 template <Serializable T>
 std::vector<T> allgather_values(Communicator& comm, const std::vector<T>& values) {

@@ -30,36 +30,6 @@ Dataset<T, VectorPipeline<T>> parallelize(const Context& context, const std::vec
 }
 
 template <Serializable T>
-Dataset<T, VectorPipeline<T>> from_local(const Context& context, const std::vector<T>& values) {
-  Communicator& comm = context.comm();
-  const auto local = static_cast<Index>(values.size());
-  const Index first = comm.exclusive_scan(local);
-  auto partition = partition_rows(context, comm.sum(local));
-  ByteWriter out;
-  std::vector<Index> bytes_to(static_cast<std::size_t>(comm.size()));
-  comm.collectively([&] {
-    for (int rank = 0; rank < comm.size(); ++rank) {
-      const auto before = out.buffer().size();
-      const Index begin = std::max(first, partition->first_row(rank));
-      const Index end = std::min(first + local, partition->end_row(rank));
-      for (Index row = begin; row < end; ++row)
-        out.write(static_cast<const T&>(values[static_cast<std::size_t>(row - first)]));
-      bytes_to[static_cast<std::size_t>(rank)] = static_cast<Index>(out.buffer().size() - before);
-    }
-  });
-  const auto received = comm.alltoallv(out.buffer(), std::span<const Index>(bytes_to));
-  auto own = comm.collectively([&] {
-    std::vector<T> rows;
-    rows.reserve(static_cast<std::size_t>(partition->local_rows(comm.rank())));
-    ByteReader in(received);
-    while (!in.at_end()) rows.push_back(in.template read<T>());
-    return std::make_shared<const std::vector<T>>(std::move(rows));
-  });
-  VectorPipeline<T> pipeline{std::move(own), partition->first_row(comm.rank()), partition->block_rows()};
-  return {context, std::move(partition), std::move(pipeline)};
-}
-
-template <Serializable T>
 T broadcast(const Context& context, const T& value, int root) {
   Communicator& comm = context.comm();
   ByteWriter out;

@@ -11,8 +11,8 @@
 
 namespace firesteel {
 
-/// Keeps each element with probability `fraction`. The draw is keyed by (seed, source row, which of that
-/// row's elements), so that it is the same on any rank.
+/// Keeps each element whose draw from [0, 1) is in [low, high). The draw is keyed by (seed, source row, which
+/// of that row's elements), so that it is the same on any rank.
 template <class Upstream>
 struct SamplePipeline {
   using value_type = typename Upstream::value_type;
@@ -20,7 +20,8 @@ struct SamplePipeline {
   static constexpr std::uint64_t kPurpose = std::uint64_t{0x73616D70} << 32;  // "samp"
 
   Upstream upstream;
-  double fraction;
+  double low;
+  double high;
   std::uint64_t seed;
 
   template <class Sink>
@@ -30,8 +31,8 @@ struct SamplePipeline {
     upstream.run(block, first_row, cursor, [&](auto&& value) {
       ordinal = cursor.row == row ? ordinal + 1 : 0;
       row = cursor.row;
-      if (philox_uniform(seed, kPurpose + ordinal, static_cast<std::uint64_t>(row)) < fraction)
-        sink(std::forward<decltype(value)>(value));
+      const double draw = philox_uniform(seed, kPurpose + ordinal, static_cast<std::uint64_t>(row));
+      if (draw >= low && draw < high) sink(std::forward<decltype(value)>(value));
     });
   }
 };

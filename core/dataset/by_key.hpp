@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/keyed_partials.hpp"
+
+namespace firesteel {
+
+namespace detail {
+
+/// Runs of about equal length of this rank's blocks, a few a thread.
+inline std::vector<Index> cut_blocks(const BlockPartition& partition, int rank, int threads) {
+  constexpr Index kRunsPerThread = 4;
+  const Index first = partition.first_block(rank);
+  const Index own = partition.end_block(rank) - first;
+  const Index runs = threads == 1 ? 1 : std::clamp<Index>(own, 1, kRunsPerThread * threads);
+  std::vector<Index> begin;
+  for (Index i = 0; i <= runs; ++i) begin.push_back(first + own * i / runs);
+  return begin;
+}
+
+/// Sorted by key and block, at most O(log blocks) partials a key: those of this rank's blocks. add(partials,
+/// block, pair) puts an element into a KeyedPartials. Local.
+template <class K, class A, class Data, class Add, class Merge>
+std::vector<KeyedPartial<K, A>> local_partials(const Data& data, const Add& add, const Merge& merge) {
+  const BlockPartition& partition = data.partition();
+  const int rank = data.context().rank();
+  const int threads = data.context().threads();
+  const auto begin = cut_blocks(partition, rank, threads);
+  std::vector<std::vector<KeyedPartial<K, A>>> of_run(begin.size() - 1);
+  parallel_for(threads, static_cast<Index>(of_run.size()), [&](Index run, int) {
+    const Index first = begin[at(run)];
+    const Index end = begin[at(run + 1)];
+    KeyedPartials<K, A, Merge> partials(TreeOrder(first, end, partition.blocks()), merge);
+    for (Index block = first; block < end; ++block)
+      data.run_block(block, [&](auto&& pair) { add(partials, block, std::forward<decltype(pair)>(pair)); });
+    of_run[at(run)] = partials.take();
+    std::stable_sort(of_run[at(run)].begin(), of_run[at(run)].end(), before_by_key<K, A>);
+  });
+  std::vector<KeyedPartial<K, A>> all;
+  std::vector<Index> run_begin{0};
+  for (auto& run : of_run) {
+    all.insert(all.end(), std::make_move_iterator(run.begin()), std::make_move_iterator(run.end()));
+    run = {};
+    run_begin.push_back(static_cast<Index>(all.size()));
+  }
+  merge_runs(threads, all, std::move(run_begin), before_by_key<K, A>);
+  merge_neighbours(all, TreeOrder(partition.first_block(rank), partition.end_block(rank), partition.blocks()),
+                   merge);
+  return all;
+}
+
+/// Elements sorted by key on every rank → the same elements over all ranks in order of keys, ties in rank
+/// order, equal keys on one rank. Collective.
+template <class K, class T, class KeyOf, class Less>
+std::vector<T> bring_keys_together(const Context& context, std::vector<T> sorted,
+                                   const std::vector<KeySample<K>>& splitters, const KeyOf& key_of,
+                                   const Less& less) {
+  Communicator& comm = context.comm();
+  const auto begin = comm.collectively([&] {
+    return cut_at(
+        splitters, comm.rank(), comm.size(), static_cast<Index>(sorted.size()),
+        [&](Index i) -> decltype(auto) { return key_of(sorted[at(i)]); }, less, true);
+  });
+  auto runs = exchange_runs(comm, std::move(sorted), begin);
+  comm.collectively([&] {
+    merge_runs(context.threads(), runs.values, std::move(runs.begin),
+               [&](const T& a, const T& b) { return less(key_of(a), key_of(b)); });
+  });
+  return std::move(runs.values);
+}
+
+template <class K, class T, class KeyOf>
+std::vector<KeySample<K>> splitters_of(const Context& context, const std::vector<T>& sorted,
+                                       const KeyOf& key_of) {
+  const auto samples = context.comm().collectively([&] {
+    std::vector<KeySample<K>> own;
+    add_samples(own, context.rank(), context.size(), static_cast<Index>(sorted.size()),
+                [&](Index i) -> const K& { return key_of(sorted[at(i)]); });
+    return own;
+  });
+  return choose_splitters(context.comm(), samples, Ascending());
+}
+
+/// The whole of an operation that combines by key. Collective.
+template <class K, class A, class Data, class Add, class Merge>
+auto combine_by_key(const Data& data, const Add& add, const Merge& user_merge) {
+  const Context& context = data.context();
+  const auto merge = named_merge(user_merge);
+  auto partials = context.comm().collectively([&] { return local_partials<K, A>(data, add, merge); });
+  const auto key_of = [](const KeyedPartial<K, A>& partial) -> const K& { return partial.key; };
+  const auto splitters = splitters_of<K>(context, partials, key_of);
+  partials = bring_keys_together(context, std::move(partials), splitters, key_of, Ascending());
+  auto results = context.comm().collectively([&] {
+    const Index blocks = data.partition().blocks();
+    merge_neighbours(partials, TreeOrder(0, blocks, blocks), merge);
+    std::vector<std::pair<K, A>> pairs;
+    pairs.reserve(partials.size());
+    for (auto& partial : partials) pairs.emplace_back(std::move(partial.key), std::move(partial.value));
+    partials = {};
+    return pairs;
+  });
+  return from_local(context, std::move(results));
+}
+
+/// This rank's elements of a dataset of pairs, sorted by key, ties in order. Collective.
+template <class Data>
+auto sorted_pairs(const Data& data) {
+  using Pair = typename Data::value_type;
+  auto pairs = data.collect_local();
+  data.context().comm().collectively([&] {
+    sort_stably(data.context().threads(), pairs,
+                [](const Pair& a, const Pair& b) { return Ascending()(a.first, b.first); });
+  });
+  return pairs;
+}
+
+struct FirstOf {
+  template <class Pair>
+  const auto& operator()(const Pair& pair) const {
+    return pair.first;
+  }
+};
+
+}  // namespace detail
+
+template <class T, class Pipeline>
+template <Serializable A, class Add, class Merge>
+auto Dataset<T, Pipeline>::aggregate_by_key(const A& zero, const Add& add, const Merge& merge) const {
+  using K = typename T::first_type;
+  return detail::combine_by_key<K, A>(
+      *this,
+      [&](auto& partials, Index block, auto&& pair) {
+        A* value = partials.in_block(pair.first, block, [&] { return zero; }).first;
+        detail::apply_into(add, *value, std::forward<decltype(pair)>(pair).second);
+      },
+      merge);
+}
+
+template <class T, class Pipeline>
+template <class F>
+auto Dataset<T, Pipeline>::reduce_by_key(const F& f) const {
+  using K = typename T::first_type;
+  using V = typename T::second_type;
+  return detail::combine_by_key<K, V>(
+      *this,
+      [&](auto& partials, Index block, auto&& pair) {
+        const auto [value, first] = partials.in_block(pair.first, block, [&] { return pair.second; });
+        if (!first) detail::apply_into(f, *value, std::forward<decltype(pair)>(pair).second);
+      },
+      f);
+}
+
+template <class T, class Pipeline>
+auto Dataset<T, Pipeline>::count_by_key() const {
+  return aggregate_by_key(
+      Index{0}, [](Index count, const auto&) { return count + 1; }, [](Index a, Index b) { return a + b; });
+}
+
+template <class T, class Pipeline>
+auto Dataset<T, Pipeline>::count_by_value() const {
+  return map([](const T& value) { return std::pair<T, char>(value, 0); }).count_by_key();
+}
+
+template <class T, class Pipeline>
+auto Dataset<T, Pipeline>::distinct() const {
+  return count_by_value().map([](const std::pair<T, Index>& pair) { return pair.first; });
+}
+
+template <class T, class Pipeline>
+auto Dataset<T, Pipeline>::group_by_key() const {
+  using K = typename T::first_type;
+  using V = typename T::second_type;
+  auto pairs = detail::sorted_pairs(*this);
+  const auto splitters = detail::splitters_of<K>(context_, pairs, detail::FirstOf());
+  pairs = detail::bring_keys_together(context_, std::move(pairs), splitters, detail::FirstOf(), Ascending());
+  auto groups = context_.comm().collectively([&] {
+    std::vector<std::pair<K, std::vector<V>>> found;
+    for (auto& pair : pairs) {
+      if (found.empty() || !detail::same_key(found.back().first, pair.first))
+        found.emplace_back(std::move(pair.first), std::vector<V>());
+      found.back().second.push_back(std::move(pair.second));
+    }
+    pairs = {};
+    return found;
+  });
+  return from_local(context_, std::move(groups));
+}
+
+}  // namespace firesteel

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <utility>
+#include <vector>
+
+#include "firesteel/core/canonical_reduce.hpp"
+#include "firesteel/core/dataset/exchange.hpp"
+#include "firesteel/core/dataset/keys.hpp"
+
+namespace firesteel::detail {
+
+/// Part of a key's result: what the elements of that key in one node of the tree over blocks add up to.
+template <class K, class A>
+struct KeyedPartial {
+  K key;
+  Index block = 0;  ///< first block with the key
+  A value;
+};
+
+/// Combines partial results of one key in the shape of CanonicalTree: two neighbours are merged at the
+/// smallest node that holds both, and only once everything of that node is known. A block without the key
+/// changes nothing. So the result depends on blocks alone, not on the runs of blocks that ranks and threads
+/// worked on.
+class TreeOrder {
+ public:
+  /// A run [first, end) of `blocks` blocks: nodes inside it are known completely.
+  TreeOrder(Index first, Index end, Index blocks) : first_(first), end_(end == blocks ? kNoEnd : end) {}
+
+  /// Whether partials of blocks left < right are to be merged, where the next one of the key, if there is
+  /// one, is of block `next`.
+  bool complete(Index left, Index right) const {
+    const int level = level_of(left, right);
+    return node_begin(left, level) >= first_ && node_begin(left, level) + (Index{1} << level) <= end_;
+  }
+  bool complete_before(Index left, Index right, Index next) const {
+    return node_begin(left, level_of(left, right)) >= first_ && level_of(left, right) < level_of(right, next);
+  }
+
+ private:
+  static constexpr Index kNoEnd = Index{1} << 62;
+
+  /// Level of the smallest node of the tree that holds both blocks.
+  static int level_of(Index a, Index b) {
+    return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(a ^ b)));
+  }
+  static Index node_begin(Index block, int level) { return (block >> level) << level; }
+
+  Index first_;
+  Index end_;
+};
+
+/// The partials of every key in one run of blocks, which are visited in ascending order. Local, one thread.
+template <class K, class A, class Merge>
+class KeyedPartials {
+ public:
+  KeyedPartials(TreeOrder order, const Merge& merge) : order_(order), merge_(merge) {}
+
+  /// The value of `key` in `block`; make() where the block has none yet.
+  template <class Make>
+  std::pair<A*, bool> in_block(const K& key, Index block, const Make& make) {
+    const auto number = at(keys_.number(key));
+    if (number == tops_.size()) tops_.push_back(-1);
+    Index& top = tops_[number];
+    if (top >= 0 && nodes_[at(top)].last == block) return {&nodes_[at(top)].value, false};
+    while (top >= 0 && nodes_[at(top)].below >= 0 && may_merge(top, block)) merge_top(top);
+    top = add_node({make(), block, block, top});
+    return {&nodes_[at(top)].value, true};
+  }
+
+  /// All partials, those of a key in order of blocks. Ends the use of this object.
+  std::vector<KeyedPartial<K, A>> take() {
+    std::vector<KeyedPartial<K, A>> partials;
+    std::vector<Index> chain;
+    for (std::size_t number = 0; number < tops_.size(); ++number) {
+      Index& top = tops_[number];
+      while (nodes_[at(top)].below >= 0 &&
+             order_.complete(nodes_[at(nodes_[at(top)].below)].first, nodes_[at(top)].first))
+        merge_top(top);
+      chain.clear();
+      for (Index node = top; node >= 0; node = nodes_[at(node)].below) chain.push_back(node);
+      for (auto node = chain.rbegin(); node != chain.rend(); ++node)
+        partials.push_back(
+            {keys_.keys()[number], nodes_[at(*node)].first, std::move(nodes_[at(*node)].value)});
+    }
+    return partials;
+  }
+
+ private:
+  struct Node {
+    A value;
+    Index first;  ///< block where it begins
+    Index last;   ///< last block that was added
+    Index below;  ///< the node before it on this key's stack; −1: none
+  };
+
+  bool may_merge(Index top, Index next) const {
+    return order_.complete_before(nodes_[at(nodes_[at(top)].below)].first, nodes_[at(top)].first, next);
+  }
+  void merge_top(Index& top) {
+    const Index below = nodes_[at(top)].below;
+    apply_into(merge_, nodes_[at(below)].value, std::move(nodes_[at(top)].value));
+    nodes_[at(below)].last = nodes_[at(top)].last;
+    free_.push_back(top);
+    top = below;
+  }
+  Index add_node(Node node) {
+    if (free_.empty()) {
+      nodes_.push_back(std::move(node));
+      return static_cast<Index>(nodes_.size()) - 1;
+    }
+    const Index reused = free_.back();
+    free_.pop_back();
+    nodes_[at(reused)] = std::move(node);
+    return reused;
+  }
+
+  TreeOrder order_;
+  const Merge& merge_;
+  KeyIndex<K> keys_;
+  std::vector<Index> tops_;  ///< by key number
+  std::vector<Node> nodes_;
+  std::vector<Index> free_;
+};
+
+/// Merges neighbours of equal keys as far as `order` knows their nodes; `partials` are sorted by key and
+/// block. Local.
+template <class K, class A, class Merge>
+void merge_neighbours(std::vector<KeyedPartial<K, A>>& partials, const TreeOrder& order, const Merge& merge) {
+  std::size_t kept = 0;         // partials [0, kept) are final but for the stack of the present key
+  std::size_t stack_begin = 0;  // which is [stack_begin, kept)
+  const auto merge_top = [&] {
+    apply_into(merge, partials[kept - 2].value, std::move(partials[kept - 1].value));
+    --kept;
+  };
+  const auto settle = [&] {
+    while (kept - stack_begin > 1 && order.complete(partials[kept - 2].block, partials[kept - 1].block))
+      merge_top();
+  };
+  for (std::size_t i = 0; i < partials.size(); ++i) {
+    if (kept > stack_begin && !same_key(partials[kept - 1].key, partials[i].key)) {
+      settle();
+      stack_begin = kept;
+    }
+    while (kept - stack_begin > 1 &&
+           order.complete_before(partials[kept - 2].block, partials[kept - 1].block, partials[i].block))
+      merge_top();
+    if (kept != i) partials[kept] = std::move(partials[i]);
+    ++kept;
+  }
+  settle();
+  partials.erase(partials.begin() + static_cast<std::ptrdiff_t>(kept), partials.end());
+}
+
+template <class K, class A>
+bool before_by_key(const KeyedPartial<K, A>& a, const KeyedPartial<K, A>& b) {
+  return Ascending()(a.key, b.key);
+}
+
+}  // namespace firesteel::detail
+
+namespace firesteel {
+template <Serializable K, Serializable A>
+requires(!Flat<detail::KeyedPartial<K, A>>) struct Serializer<detail::KeyedPartial<K, A>> {
+  static void write(ByteWriter& out, const detail::KeyedPartial<K, A>& partial) {
+    out.write(partial.key);
+    out.write(partial.block);
+    out.write(partial.value);
+  }
+  static detail::KeyedPartial<K, A> read(ByteReader& in) {
+    auto key = in.read<K>();
+    const auto block = in.read<Index>();
+    return {std::move(key), block, in.read<A>()};
+  }
+};
+}  // namespace firesteel

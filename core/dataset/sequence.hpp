@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/exchange.hpp"
+
+namespace firesteel {
+
+namespace detail {
+
+/// A run of elements by the position of its first in the whole sequence.
+template <class T>
+struct PlacedRun {
+  Index first = 0;
+  std::vector<T> values;
+};
+
+/// Sends this rank's elements, whose positions are first, first + 1, …, to the ranks that own their rows.
+/// Returns what arrived, a run from each sender. Collective.
+template <Serializable T>
+std::vector<PlacedRun<T>> send_to_owners(Communicator& comm, const BlockPartition& partition, Index first,
+                                         std::vector<T> values) {
+  const auto count = static_cast<Index>(values.size());
+  const auto begin = comm.collectively([&] {
+    std::vector<Index> cuts{0};
+    for (int rank = 0; rank < comm.size(); ++rank)
+      cuts.push_back(std::clamp(partition.end_row(rank) - first, cuts.back(), std::max(count, cuts.back())));
+    return cuts;
+  });
+  const auto firsts = comm.allgather(first);
+  auto runs = exchange_runs(comm, std::move(values), begin);
+  return comm.collectively([&] {
+    std::vector<PlacedRun<T>> placed;
+    for (std::size_t s = 0; s < firsts.size(); ++s) {
+      const auto source = runs.values.begin();
+      placed.push_back({std::max(firsts[s], partition.first_row(comm.rank())),
+                        {std::make_move_iterator(source + static_cast<std::ptrdiff_t>(runs.begin[s])),
+                         std::make_move_iterator(source + static_cast<std::ptrdiff_t>(runs.begin[s + 1]))}});
+    }
+    return placed;
+  });
+}
+
+/// The runs one after another by position, as a dataset over `partition`. Collective.
+template <class T>
+Dataset<T, VectorPipeline<T>> place_runs(const Context& context,
+                                         std::shared_ptr<const BlockPartition> partition,
+                                         std::vector<PlacedRun<T>> runs) {
+  auto own = context.comm().collectively([&] {
+    std::erase_if(runs, [](const PlacedRun<T>& run) { return run.values.empty(); });
+    std::sort(runs.begin(), runs.end(),
+              [](const PlacedRun<T>& a, const PlacedRun<T>& b) { return a.first < b.first; });
+    std::vector<std::vector<T>> parts;
+    for (auto& run : runs) parts.push_back(std::move(run.values));
+    return std::make_shared<const std::vector<T>>(joined(std::move(parts)));
+  });
+  VectorPipeline<T> pipeline{std::move(own), partition->first_row(context.rank()), partition->block_rows()};
+  return {context, std::move(partition), std::move(pipeline)};
+}
+
+}  // namespace detail
+
+template <Serializable T>
+Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> values) {
+  Communicator& comm = context.comm();
+  const auto local = static_cast<Index>(values.size());
+  const Index first = comm.exclusive_scan(local);
+  auto partition = partition_rows(context, comm.sum(local));
+  auto runs = detail::send_to_owners(comm, *partition, first, std::move(values));
+  return detail::place_runs(context, std::move(partition), std::move(runs));
+}
+
+template <class T, class Pipeline>
+auto Dataset<T, Pipeline>::repack() const {
+  return from_local(context_, collect_local());
+}
+
+template <class T, class Pipeline>
+template <class Other>
+auto Dataset<T, Pipeline>::union_(const Dataset<T, Other>& other) const {
+  Communicator& comm = context_.comm();
+  auto left = collect_local();
+  auto right = other.collect_local();
+  const auto left_count = static_cast<Index>(left.size());
+  const auto right_count = static_cast<Index>(right.size());
+  const Index left_rows = comm.sum(left_count);
+  auto partition = partition_rows(context_, left_rows + comm.sum(right_count));
+  const Index left_first = comm.exclusive_scan(left_count);
+  const Index right_first = left_rows + comm.exclusive_scan(right_count);
+  auto runs = detail::send_to_owners(comm, *partition, left_first, std::move(left));
+  auto more = detail::send_to_owners(comm, *partition, right_first, std::move(right));
+  comm.collectively([&] {
+    runs.insert(runs.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  });
+  return detail::place_runs(context_, std::move(partition), std::move(runs));
+}
+
+template <class T, class Pipeline>
+template <class U, class Other>
+auto Dataset<T, Pipeline>::zip(const Dataset<U, Other>& other) const {
+  using Row = std::pair<T, U>;
+  const auto left = repack();
+  const auto right = other.repack();
+  auto rows = context_.comm().collectively([&] {
+    if (left.partition().rows() != right.partition().rows())
+      throw bad_input("zip: expected as many elements on both sides, got " +
+                      std::to_string(left.partition().rows()) + " and " +
+                      std::to_string(right.partition().rows()));
+    const auto& lefts = *left.pipeline().values;
+    const auto& rights = *right.pipeline().values;
+    auto zipped = std::make_shared<std::vector<Row>>();
+    zipped->reserve(lefts.size());
+    for (std::size_t i = 0; i < lefts.size(); ++i) zipped->emplace_back(lefts[i], rights[i]);
+    return std::shared_ptr<const std::vector<Row>>(std::move(zipped));
+  });
+  const auto partition = left.shared_partition();
+  return Dataset<Row, VectorPipeline<Row>>(
+      context_, partition, {std::move(rows), partition->first_row(context_.rank()), partition->block_rows()});
+}
+
+template <class T, class Pipeline>
+template <class F>
+auto Dataset<T, Pipeline>::prefix_sum(const F& f) const {
+  Communicator& comm = context_.comm();
+  const Index own = partition_->end_block(context_.rank()) - first_block();
+  // Sums of blocks, none where a block has no element; then of all blocks before each, left to right.
+  std::vector<std::optional<T>> totals(detail::at(own));
+  std::vector<std::vector<T>> sums(detail::at(own));
+  comm.collectively([&] {
+    parallel_for(context_.threads(), own, [&](Index i, int) {
+      auto& running = sums[detail::at(i)];
+      run_block(first_block() + i, [&](auto&& value) {
+        running.push_back(std::forward<decltype(value)>(value));
+        if (running.size() < 2) return;
+        T sum = running[running.size() - 2];
+        detail::apply_into(f, sum, std::move(running.back()));
+        running.back() = std::move(sum);
+      });
+      if (!running.empty()) totals[detail::at(i)] = running.back();
+    });
+  });
+  const auto all_totals = detail::allgather_values(comm, totals);
+  comm.collectively([&] {
+    std::optional<T> before;
+    const auto add = [&](const std::optional<T>& total) {
+      if (before && total)
+        detail::named_merge(f)(*before, T(*total));
+      else if (total)
+        before = total;
+    };
+    for (Index block = 0; block < first_block(); ++block) add(all_totals[detail::at(block)]);
+    std::vector<std::optional<T>> start(detail::at(own));
+    for (Index i = 0; i < own; ++i) {
+      start[detail::at(i)] = before;
+      add(totals[detail::at(i)]);
+    }
+    parallel_for(context_.threads(), own, [&](Index i, int) {
+      const auto& first = start[detail::at(i)];
+      if (!first) return;
+      for (T& value : sums[detail::at(i)]) {
+        T sum = *first;
+        detail::named_merge(f)(sum, std::move(value));
+        value = std::move(sum);
+      }
+    });
+  });
+  return from_local(context_, comm.collectively([&] { return detail::joined(std::move(sums)); }));
+}
+
+template <class T, class Pipeline>
+template <class F>
+auto Dataset<T, Pipeline>::window(Index size, const F& f) const {
+  using U = std::remove_cvref_t<std::invoke_result_t<const F&, std::span<const T>>>;
+  Communicator& comm = context_.comm();
+  comm.collectively([&] {
+    if (size < 1) throw bad_parameter("window: size = " + std::to_string(size) + ", must be >= 1");
+  });
+  const auto packed = repack();
+  const auto& own = *packed.pipeline().values;
+  const BlockPartition& partition = packed.partition();
+  // A rank's windows begin at its own elements and reach at most size − 1 into those of later ranks.
+  std::vector<Index> send_counts(static_cast<std::size_t>(comm.size()), 0);
+  const Index first = partition.first_row(comm.rank());
+  const Index end = partition.end_row(comm.rank());
+  std::vector<T> outgoing;
+  std::vector<Index> begin{0};
+  comm.collectively([&] {
+    for (int rank = 0; rank < comm.size(); ++rank) {
+      const Index reach = partition.local_rows(rank) == 0 ? 0 : partition.end_row(rank) + size - 1;
+      if (rank < comm.rank())
+        for (Index row = first; row < std::min(end, reach); ++row)
+          outgoing.push_back(own[detail::at(row - first)]);
+      begin.push_back(static_cast<Index>(outgoing.size()));
+    }
+  });
+  const auto halo = detail::exchange_runs(comm, std::move(outgoing), begin);
+  auto results = comm.collectively([&] {
+    std::vector<T> values(own);
+    values.insert(values.end(), halo.values.begin(), halo.values.end());
+    const Index windows =
+        std::clamp<Index>(static_cast<Index>(values.size()) - size + 1, 0, static_cast<Index>(own.size()));
+    std::vector<std::optional<U>> computed(detail::at(windows));
+    parallel_for(context_.threads(), (windows + kWindowsATime - 1) / kWindowsATime, [&](Index chunk, int) {
+      for (Index i = chunk * kWindowsATime; i < std::min(windows, (chunk + 1) * kWindowsATime); ++i)
+        computed[detail::at(i)] = f(std::span<const T>(values).subspan(detail::at(i), detail::at(size)));
+    });
+    std::vector<U> all;
+    all.reserve(computed.size());
+    for (auto& value : computed) all.push_back(std::move(*value));
+    return all;
+  });
+  return from_local(context_, std::move(results));
+}
+
+template <class T, class Pipeline>
+auto Dataset<T, Pipeline>::random_split(const std::vector<double>& weights, std::uint64_t seed) const {
+  double total = 0;
+  for (const double weight : weights) {
+    if (!(weight >= 0 && std::isfinite(weight)))
+      throw bad_parameter("random_split: weight " + std::to_string(weight) + ", must be >= 0 and finite");
+    total += weight;
+  }
+  if (!(total > 0)) throw bad_parameter("random_split: expected weights whose sum is > 0");
+  using Part = Dataset<T, SamplePipeline<Pipeline>>;
+  std::vector<Part> parts;
+  double before = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const double low = before / total;
+    before += weights[i];
+    const double high = i + 1 == weights.size() ? 1.0 : before / total;
+    parts.push_back(Part(context_, partition_, {pipeline_, low, high, seed}));
+  }
+  return parts;
+}
+
+}  // namespace firesteel
