@@ -147,7 +147,7 @@ class Dataset {
   auto sort_by(const Key& key, const Less& less = {}) const;
   /// This dataset's elements, then the other's.
   template <class Other>
-  auto union_(const Dataset<T, Other>& other) const;
+  auto union_(const Dataset<T, Other>& other) const;  // NOLINT(readability-identifier-naming): a keyword
   /// Pairs of elements at the same position. Throws bad_input where the numbers of elements differ.
   template <class U, class Other>
   auto zip(const Dataset<U, Other>& other) const;
