@@ -17,4 +17,13 @@ const char* read_any_number(const char* text, const char* limit, double& value) 
   return result.ptr == first ? nullptr : result.ptr;
 }
 
+const char* finish_long_number(const char* end, std::uint64_t mantissa, int digits, bool negative,
+                               double& value) {
+  // Exact for every mantissa of 64 bits where the power lies in -27 … 55 (Lemire 2021, doi:10.1002/spe.2984).
+  // The digits have been read: fast_float's own reader would look at each of them again.
+  using Binary = fast_float::binary_format<double>;
+  fast_float::to_float(negative, fast_float::compute_float<Binary>(-digits, mantissa), value);
+  return end;
+}
+
 }  // namespace firesteel::detail

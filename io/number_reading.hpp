@@ -16,6 +16,11 @@ namespace detail {
 /// The same as read_number for any decimal, by fast_float.
 const char* read_any_number(const char* text, const char* limit, double& value);
 
+/// Sets value = ±mantissa / 10^digits, rounded to nearest, for a mantissa above 2^53; digits ≤ 27. Returns
+/// `end`, so that read_number can end with a call of it and keeps nothing over the call.
+const char* finish_long_number(const char* end, std::uint64_t mantissa, int digits, bool negative,
+                               double& value);
+
 inline constexpr std::array<double, 23> kPowersOfTen = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                                         1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                                         1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -52,8 +57,8 @@ inline int append_all_digits(const char* text, std::uint64_t& mantissa) {
 /// Reads the decimal number that starts at `text`: strtod's value to the bit, without hexadecimals and the
 /// locale; also inf and nan in any case. Returns the byte past it, nullptr where no number starts. `limit` is
 /// the end of the text; *limit must be readable and no part of a number ('\n'), and kTextPadding bytes after
-/// it readable. Digits up to 19 and powers of ten up to 22 are exact in one multiplication or division
-/// (Clinger 1990, doi:10.1145/93548.93557).
+/// it readable. Up to 19 digits fit a whole number; where that is at most 2^53 and the power of ten at most
+/// 22, one division is exact (Clinger 1990, doi:10.1145/93548.93557).
 inline const char* read_number(const char* text, const char* limit, double& value) {
   const char* p = text;
   const bool negative = *p == '-';
@@ -72,9 +77,10 @@ inline const char* read_number(const char* text, const char* limit, double& valu
     digits += fraction;
     exponent = -fraction;
   }
-  const bool plain = digits > 0 && digits <= 19 && mantissa <= (std::uint64_t{1} << 53) && exponent >= -22 &&
-                     (*p | 0x20) != 'e';
+  const bool plain = digits > 0 && digits <= 19 && (*p | 0x20) != 'e';
   if (!plain || p > limit) return detail::read_any_number(text, limit, value);
+  if (mantissa > std::uint64_t{1} << 53)
+    return detail::finish_long_number(p, mantissa, -exponent, negative, value);
   const double magnitude =
       static_cast<double>(mantissa) / detail::kPowersOfTen[static_cast<std::size_t>(-exponent)];
   value = std::bit_cast<double>(std::bit_cast<std::uint64_t>(magnitude) | static_cast<std::uint64_t>(negative)
