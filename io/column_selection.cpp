@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "firesteel/core/error.hpp"
@@ -52,6 +53,10 @@ std::string suggestion(const InputColumns& columns, const std::string& reference
 [[noreturn]] void absent(const InputColumns& columns, const std::string& reference,
                          const std::string& option) {
   const std::string where = option + ": no column '" + reference + "' in " + columns.source;
+  if (columns.numbered)
+    throw bad_input(where + ", whose columns are f0 … " + numbered_name(columns.count - 1) +
+                    ": give such a name, a number, 0 … " + std::to_string(columns.count - 1) +
+                    " or -1 for the last; --num-features says how many there are");
   if (!columns.named())
     throw bad_input(where + ", whose " + std::to_string(columns.count) +
                     " columns have no names: give a number, 0 … " + std::to_string(columns.count - 1) +
@@ -67,10 +72,6 @@ std::optional<std::pair<Index, Index>> parse_range(const std::string& text) {
   const auto last = parse_integer(std::string_view(text).substr(dash + 1));
   if (!first || !last || *first < 0 || *last < *first) return std::nullopt;
   return std::pair(*first, *last);
-}
-
-bool contains(const std::vector<Index>& columns, Index column) {
-  return std::find(columns.begin(), columns.end(), column) != columns.end();
 }
 
 std::vector<Index> default_features(const InputColumns& columns, const std::vector<bool>& is_text,
@@ -121,7 +122,18 @@ std::vector<Index> match_by_name(const InputColumns& columns, const FeatureSchem
 }  // namespace
 
 std::string InputColumns::name(Index column) const {
-  return named() ? names[size(column)] : std::to_string(column);
+  if (named()) return names[size(column)];
+  return numbered ? numbered_name(column) : std::to_string(column);
+}
+
+std::string numbered_name(Index column) { return std::string("f").append(std::to_string(column)); }
+
+std::optional<Index> parse_numbered_name(std::string_view text) {
+  if (!text.starts_with('f')) return std::nullopt;
+  const auto number = parse_integer(text.substr(1));
+  // Only as it is printed: f07 and f+7 are other names.
+  if (!number || *number < 0 || numbered_name(*number) != text) return std::nullopt;
+  return *number;
 }
 
 std::string list_names(const std::vector<std::string>& names) {
@@ -136,7 +148,8 @@ std::string list_names(const std::vector<std::string>& names) {
 std::optional<Index> find_column(const InputColumns& columns, const std::string& reference) {
   const auto found = std::find(columns.names.begin(), columns.names.end(), reference);
   if (found != columns.names.end()) return found - columns.names.begin();
-  const auto number = parse_integer(reference);
+  auto number = columns.numbered ? parse_numbered_name(reference) : std::nullopt;
+  if (!number) number = parse_integer(reference);
   if (!number || *number >= columns.count || *number < -columns.count) return std::nullopt;
   return *number < 0 ? *number + columns.count : *number;
 }
@@ -150,8 +163,9 @@ Index require_column(const InputColumns& columns, const std::string& reference, 
 std::vector<Index> expand_columns(const InputColumns& columns, const std::vector<std::string>& references,
                                   const std::string& option) {
   std::vector<Index> expanded;
+  std::set<Index> known;
   const auto add = [&](Index column) {
-    if (contains(expanded, column))
+    if (!known.insert(column).second)
       throw bad_input(option + ": column '" + columns.name(column) + "' is given twice");
     expanded.push_back(column);
   };
@@ -187,7 +201,8 @@ ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is
     plan.features = match_by_name(columns, *options.expected);
   } else if (!options.features.empty()) {
     plan.features = expand_columns(columns, options.features, "--features");
-    std::erase_if(plan.features, [&](Index column) { return contains(excluded, column); });
+    const std::set<Index> left_out(excluded.begin(), excluded.end());
+    std::erase_if(plan.features, [&](Index column) { return left_out.contains(column); });
     check_chosen_features(columns, is_text, options, plan);
   } else {
     plan.features = default_features(columns, is_text, options, taken, plan);

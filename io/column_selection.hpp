@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "firesteel/core/index.hpp"
@@ -15,11 +16,18 @@ struct InputColumns {
   std::string source;              ///< what messages call the input
   std::vector<std::string> names;  ///< empty: columns have numbers only
   Index count = 0;
+  bool numbered = false;  ///< without names, columns may be called f0, f1, … too
 
   bool named() const { return !names.empty(); }
-  /// The name, or the number where there are no names.
+  /// The name, or the number (f0, f1, … where `numbered`) where there are no names.
   std::string name(Index column) const;
 };
+
+/// What columns without names are called: f0, f1, …
+std::string numbered_name(Index column);
+
+/// The column that is called so; nullopt where the text is no such name.
+std::optional<Index> parse_numbered_name(std::string_view text);
 
 /// The column of that name, else of that 0-based number (−1: the last); nullopt where there is neither.
 std::optional<Index> find_column(const InputColumns& columns, const std::string& reference);

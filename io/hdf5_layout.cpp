@@ -103,8 +103,7 @@ void select_features(RowsLayout& layout, const SourceFiles& files, const std::ve
   if (layout.sparse && scoring && names.empty())
     columns.count = std::max(columns.count, options.expected_features);
   if (!layout.sparse && !scoring && names.empty())
-    for (Index column = 0; column < columns.count; ++column)
-      columns.names.push_back(std::string("f").append(std::to_string(column)));
+    for (Index column = 0; column < columns.count; ++column) columns.names.push_back(numbered_name(column));
   ReadOptions selection = options;  // label, weight and the rest are arrays of their own
   selection.label.clear();
   selection.label_use = ReadOptions::Label::ignored;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
+#include <tuple>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/finish_rows.hpp"
+#include "firesteel/io/libsvm_columns.hpp"
 #include "firesteel/io/number_reading.hpp"
 #include "firesteel/io/read_text.hpp"
 #include "firesteel/io/text_index.hpp"
@@ -15,7 +17,6 @@ namespace firesteel {
 
 namespace {
 
-constexpr Index kMaxFeatures = std::numeric_limits<std::int32_t>::max();
 constexpr Index kExtentsPerWave = 4;  // a thread
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
@@ -62,17 +63,21 @@ struct SparsePart {
 template <class Scalar>
 class LibsvmParser {
  public:
-  LibsvmParser(const LibsvmText& text, const ReadOptions& options, Index columns, Index rows)
+  LibsvmParser(const LibsvmText& text, const LibsvmColumns& columns, const ReadOptions& options, Index rows)
       : text_(text),
-        first_index_(options.zero_based ? 0 : 1),
         columns_(columns),
-        end_index_(options.num_features || options.expected != nullptr ? columns : kMaxFeatures),
-        scoring_(options.expected != nullptr),
+        first_index_(options.zero_based ? 0 : 1),
+        scoring_(options.expected != nullptr && columns.all),
         may_drop_(options.missing == "drop"),
+        plain_(!columns.weight && columns.kept.empty()),
         keep_labels_(text.has_labels && options.label_use != ReadOptions::Label::ignored),
+        label_copy_(std::find(columns.keep.begin(), columns.keep.end(), LibsvmColumns::kLabel) -
+                    columns.keep.begin()),
         dropped(may_drop_ ? size(rows) : 0),
+        weights(columns.weight ? size((rows + kTileRows - 1) / kTileRows * kTileRows) : 0),
         label_numbers(keep_labels_ && !text.text_labels ? size(rows) : 0),
-        label_texts(keep_labels_ && text.text_labels ? size(rows) : 0) {}
+        label_texts(keep_labels_ && text.text_labels ? size(rows) : 0),
+        kept(columns.keep.size(), std::vector<std::string>(size(rows), "0")) {}
 
   /// Appends the record at p, row `row` of this rank; returns the byte past its line.
   const char* record(const TextExtent& extent, const char* text, const char* p, const char* text_end,
@@ -90,23 +95,28 @@ class LibsvmParser {
         p += word.size();
         continue;
       }
-      if (number.ec != std::errc()) index = kMaxFeatures + first_index_;
+      if (number.ec != std::errc()) index = kMostLibsvmColumns + first_index_;
       index -= first_index_;
-      if (index < 0 || index <= last || index >= end_index_) throw bad_index(extent, text, p, index, last);
+      if (index < 0 || index <= last || index >= columns_.end_index)
+        throw bad_index(extent, text, p, index, last);
       double value = 0;
       const char* end = read_number(number.ptr + 1, text_end, value);
       if (end == nullptr || !ends_word(*end)) throw not_an_entry(extent, text, p);
-      const auto stored = static_cast<Scalar>(value);
-      if (!std::isfinite(stored)) {
-        not_finite(extent, text, p, value, row);
-      } else {
-        part.indices.push_back(static_cast<std::int32_t>(index));
-        part.values.push_back(stored);
+      if (!plain_) other_parts(extent, text, p, index, {number.ptr + 1, end}, value, row);
+      if (const std::int32_t feature = columns_.feature(index); feature != LibsvmColumns::kNoFeature) {
+        const auto stored = static_cast<Scalar>(value);
+        if (!std::isfinite(stored)) {
+          not_finite(extent, text, p, value, row);
+        } else {
+          part.indices.push_back(feature);
+          part.values.push_back(stored);
+        }
       }
       last = index;
       p = end;
     }
-    if (last >= columns_)  // the first sweep saw the last index of every line
+    if (!columns_.ascending) sort_entries(part, before);
+    if (last >= columns_.count)  // the first sweep saw the last index of every line
       throw Error(ErrorCode::io_failed, text_.files.path(extent.file) + " changed while it was read",
                   {extent.file, extent.begin + (p - text)});
     part.lengths.push_back(static_cast<Index>(part.indices.size() - before));
@@ -119,6 +129,7 @@ class LibsvmParser {
     const auto word = word_at(p);
     if (is_entry(word))
       throw text_.error(extent, p - text, "expected a label, got '" + std::string(word) + "'");
+    if (label_copy_ < columns_.keep.size()) kept[label_copy_][size(row)] = word;
     if (keep_labels_) {
       double value = 0;
       if (text_.text_labels)
@@ -130,6 +141,30 @@ class LibsvmParser {
         label_numbers[size(row)] = value;
     }
     return p + word.size();
+  }
+
+  /// Weight and columns to copy.
+  void other_parts(const TextExtent& extent, const char* text, const char* p, Index column,
+                   std::string_view written, double value, Index row) {
+    if (column == columns_.weight) {
+      if (!std::isfinite(value) || value < 0)
+        throw text_.error(extent, p - text,
+                          "expected a finite weight >= 0, got '" + std::string(word_at(p)) + "'");
+      weights[size(row)] = value;
+    }
+    const auto place =
+        std::lower_bound(columns_.kept.begin(), columns_.kept.end(), std::pair(column, std::size_t{0}));
+    if (place != columns_.kept.end() && place->first == column) kept[place->second][size(row)] = written;
+  }
+
+  /// Brings the entries of a row, from `begin` on, into the order of their features.
+  static void sort_entries(SparsePart<Scalar>& part, std::size_t begin) {
+    std::vector<std::pair<std::int32_t, Scalar>> entries;
+    for (std::size_t i = begin; i < part.indices.size(); ++i)
+      entries.emplace_back(part.indices[i], part.values[i]);
+    std::sort(entries.begin(), entries.end());
+    for (std::size_t i = 0; i < entries.size(); ++i)
+      std::tie(part.indices[begin + i], part.values[begin + i]) = entries[i];
   }
 
   Error not_an_entry(const TextExtent& extent, const char* text, const char* p) const {
@@ -149,8 +184,8 @@ class LibsvmParser {
                              ": indices must ascend; sort the entries of the line");
     return text_.error(extent, p - text,
                        got + " is beyond " +
-                           (scoring_ ? "the model's " + std::to_string(columns_) + " features"
-                                     : std::to_string(end_index_) + " features (--num-features)"));
+                           (scoring_ ? "the model's " + std::to_string(columns_.features) + " features"
+                                     : std::to_string(columns_.end_index) + " features (--num-features)"));
   }
 
   void not_finite(const TextExtent& extent, const char* text, const char* p, double value, Index row) {
@@ -164,17 +199,20 @@ class LibsvmParser {
   }
 
   const LibsvmText& text_;
+  const LibsvmColumns& columns_;
   Index first_index_;
-  Index columns_;
-  Index end_index_;  ///< what an index must be below; columns_ follow from the text where nobody set it
   bool scoring_;
   bool may_drop_;
+  bool plain_;  ///< no weight, nothing to copy
   bool keep_labels_;
+  std::size_t label_copy_;  ///< among the kept columns; past their end: none
 
  public:
   std::vector<std::uint8_t> dropped;
+  AlignedVector<double> weights;
   std::vector<double> label_numbers;
   std::vector<std::string> label_texts;
+  std::vector<std::vector<std::string>> kept;  ///< as written; 0 where a line has no such entry
 };
 
 /// The kind of the labels is that of the first one.
@@ -200,15 +238,6 @@ void find_label_kind(Communicator& comm, LibsvmText& text) {
 LibsvmText open_libsvm(const Context& context, const ReadOptions& options,
                        const std::vector<std::string>& files) {
   Communicator& comm = context.comm();
-  comm.collectively([&] {
-    const std::string what = files.front() + " is LIBSVM text, which has no named columns: ";
-    if (!options.weight.empty())
-      throw bad_input(what + "--weight " + options.weight + " cannot be read from it");
-    if (!options.keep.empty())
-      throw bad_input(what + "--keep " + options.keep.front() + " cannot be read from it");
-    if (!options.features.empty() || !options.exclude.empty())
-      throw bad_input(what + "--features and --exclude do not apply to it");
-  });
   LibsvmText text;
   text.files = open_text_files(comm, files);
   text.index = index_text(context, text.files,
@@ -226,18 +255,14 @@ LibsvmText open_libsvm(const Context& context, const ReadOptions& options,
   return text;
 }
 
-Index count_features(const LibsvmText& text, const ReadOptions& options) {
-  if (options.expected != nullptr) return options.expected_features;
+LibsvmColumns plan_columns(const LibsvmText& text, const ReadOptions& options) {
   // An index 0 that should not be is left to the second sweep, which says where it stands.
-  const Index largest = std::min(text.index.largest_index, kMaxFeatures);
+  const Index largest = std::min(text.index.largest_index, kMostLibsvmColumns);
   const Index found = largest < 0 ? 0 : std::max<Index>(1, largest + (options.zero_based ? 1 : 0));
-  const Index columns = options.num_features.value_or(std::min(found, kMaxFeatures));
-  if (columns < 1)
-    throw bad_input(text.files.path(0) + " has no feature columns: no line holds an index:value pair");
-  if (columns > kMaxFeatures)
-    throw bad_input("--num-features: expected at most " + std::to_string(kMaxFeatures) + ", got " +
-                    std::to_string(columns));
-  return columns;
+  return plan_libsvm_columns({.source = text.files.path(0),
+                              .has_labels = text.has_labels,
+                              .columns = std::min(found, kMostLibsvmColumns)},
+                             options);
 }
 
 /// Appends the parts, in order, to the rows.
@@ -294,19 +319,23 @@ SparseRows<Scalar> parse_in_waves(const Context& context, const LibsvmText& text
 
 template <class Scalar>
 RowInput parse_rows(const Context& context, const ReadOptions& options, const LibsvmText& text,
-                    Index columns) {
+                    const LibsvmColumns& columns) {
   Communicator& comm = context.comm();
-  RowInput input{.rows = {.context = context}};
+  RowInput input{.rows = {.context = context}, .kept = {}};
   RowBlocks& rows = input.rows;
-  rows.partition =
-      BlockPartition::even(text.index.rows, choose_block_rows(columns, sizeof(Scalar), true), comm.size());
+  rows.partition = BlockPartition::even(
+      text.index.rows, choose_block_rows(columns.features, sizeof(Scalar), true), comm.size());
   comm.collectively([&] {
-    LibsvmParser<Scalar> parser(text, options, columns, rows.local_rows());
+    LibsvmParser<Scalar> parser(text, columns, options, rows.local_rows());
     const Index first_row = rows.partition.first_row(comm.rank());
     auto sparse = parse_in_waves(context, text, parser, first_row, first_row + rows.local_rows());
-    sparse.columns_count = columns;
+    sparse.columns_count = columns.features;
     rows.features = std::move(sparse);
+    rows.schema.names = columns.names;
     rows.dropped = std::move(parser.dropped);
+    rows.weights = std::move(parser.weights);
+    for (std::size_t i = 0; i < columns.keep.size(); ++i)
+      input.kept.columns.push_back({columns.keep_name(i), std::move(parser.kept[i])});
     if (text.text_labels && options.label_use != ReadOptions::Label::ignored)
       rows.labels = std::move(parser.label_texts);
     else
@@ -322,7 +351,7 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Li
 RowInput read_rows_libsvm(const Context& context, const ReadOptions& options,
                           const std::vector<std::string>& files) {
   const LibsvmText text = open_libsvm(context, options, files);
-  const Index columns = context.comm().collectively([&] { return count_features(text, options); });
+  const LibsvmColumns columns = context.comm().collectively([&] { return plan_columns(text, options); });
   return options.single_precision ? parse_rows<float>(context, options, text, columns)
                                   : parse_rows<double>(context, options, text, columns);
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/rows_output.hpp"
 #include "firesteel/io/write_table.hpp"
 
@@ -54,8 +55,7 @@ RowsOutput select_rows(const RowBlocks& rows) {
 std::vector<std::string> feature_names(const RowBlocks& rows) {
   if (!rows.schema.names.empty()) return rows.schema.names;
   std::vector<std::string> names;
-  for (Index column = 0; column < rows.columns(); ++column)
-    names.push_back(std::string("f").append(std::to_string(column)));
+  for (Index column = 0; column < rows.columns(); ++column) names.push_back(numbered_name(column));
   return names;
 }
 

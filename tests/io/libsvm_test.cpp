@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <numeric>
 #include <random>
 
 #include "text_fixture.hpp"
@@ -95,13 +97,128 @@ TEST_F(Libsvm, scoring_takes_fewer_columns_and_refuses_more) {
   EXPECT_EQ(error_of(options), "a.svm:2: index 2 is beyond the model's 1 features");
 }
 
-TEST_F(Libsvm, what_it_cannot_hold_is_said) {
-  auto options = options_for(write("a.svm", "1 1:1\n"));
-  options.weight = "w";
-  EXPECT_EQ(error_of(options),
-            "a.svm is LIBSVM text, which has no named columns: --weight w cannot be read from it");
-  EXPECT_EQ(rating_error_of(options_for(directory + "/a.svm")),
+TEST_F(Libsvm, users_and_items_are_not_in_it) {
+  EXPECT_EQ(rating_error_of(options_for(write("a.svm", "1 1:1\n"))),
             "a.svm is LIBSVM text, which has no users and items: expected CSV or HDF5");
+}
+
+TEST_F(Libsvm, features_are_chosen_by_number_range_and_name) {
+  auto options = options_for(write("a.svm", "1 1:1 2:2 3:3 4:4 6:6\n0 2:-2 4:-4 5:-5\n"));
+  options.features = {"f5", "0-1", "-3"};  // out of order: a row's entries are put in order
+  auto rows = read_rows(context, options).rows;
+  EXPECT_TRUE(rows.sparse());
+  EXPECT_EQ(rows.schema.names, (Texts{"f5", "f0", "f1", "f3"}));
+  EXPECT_EQ(all_values(rows), (Numbers{6, 1, 2, 4, 0, 0, -2, -4}));
+  for (Index row = 0; row < rows.local_rows(); ++row) {
+    const auto indices = std::get<SparseRows<double>>(rows.features).row_indices(row);
+    EXPECT_TRUE(std::is_sorted(indices.begin(), indices.end()));
+  }
+  options.exclude = {"f0", "5"};
+  EXPECT_EQ(read_rows(context, options).rows.schema.names, (Texts{"f1", "f3"}));
+  options.features.clear();
+  rows = read_rows(context, options).rows;
+  EXPECT_EQ(rows.schema.names, (Texts{"f1", "f2", "f3", "f4"}));
+  EXPECT_EQ(all_values(rows), (Numbers{2, 3, 4, 0, -2, 0, -4, -5}));
+  options.zero_based = true;  // seven columns now, f0 to f6
+  EXPECT_EQ(read_rows(context, options).rows.schema.names, (Texts{"f1", "f2", "f3", "f4", "f6"}));
+}
+
+TEST_F(Libsvm, a_column_may_be_the_weight) {
+  auto options = options_for(write("a.svm", "1 1:1 2:2.5 3:3\n0 1:4\n1 2:1 3:6\n"));
+  options.weight = "f1";
+  auto rows = read_rows(context, options).rows;
+  EXPECT_EQ(rows.schema.names, (Texts{"f0", "f2"}));
+  EXPECT_EQ(all_values(rows), (Numbers{1, 3, 4, 0, 0, 6}));
+  const auto own = std::span<const double>(rows.weights).first(static_cast<std::size_t>(rows.local_rows()));
+  EXPECT_EQ(context.comm().allgatherv(own), (Numbers{2.5, 0, 1}));
+  options = options_for(write("b.svm", "1 1:1 2:1\n0 1:4 2:-1\n"));
+  options.weight = "-1";
+  EXPECT_EQ(error_of(options), "b.svm:2: expected a finite weight >= 0, got '2:-1'");
+  options = options_for(write("c.svm", "1 1:1 2:1\n0 1:4 2:nan\n"));
+  options.weight = "1";
+  EXPECT_EQ(error_of(options), "c.svm:2: expected a finite weight >= 0, got '2:nan'");
+}
+
+TEST_F(Libsvm, columns_and_the_label_are_kept_as_written) {
+  auto options = options_for(write("a.svm", "+1 1:1.50 3:3\n0 1:4e0\n"), Label::ignored);
+  options.keep = {"label", "f2", "0"};
+  const auto input = read_rows(context, options);
+  ASSERT_EQ(input.kept.columns.size(), 3U);
+  EXPECT_EQ(input.kept.columns[0].name, "label");
+  EXPECT_EQ(input.kept.columns[1].name, "f2");
+  EXPECT_EQ(input.kept.columns[2].name, "f0");
+  EXPECT_EQ(all_texts(input.kept.columns[0].values), (Texts{"+1", "0"}));
+  EXPECT_EQ(all_texts(input.kept.columns[1].values), (Texts{"3", "0"}));
+  EXPECT_EQ(all_texts(input.kept.columns[2].values), (Texts{"1.50", "4e0"}));
+  EXPECT_EQ(all_values(input.rows), (Numbers{1.5, 0, 3, 4, 0, 0}));
+}
+
+TEST_F(Libsvm, a_model_of_chosen_columns_finds_them_by_name) {
+  FeatureSchema model;
+  model.names = {"f3", "f0"};
+  auto options = options_for(write("a.svm", "1 1:1 2:2 4:4 9:9\n0 2:5\n"), Label::ignored);
+  options.expected = &model;
+  options.expected_features = 2;
+  EXPECT_EQ(all_values(read_rows(context, options).rows), (Numbers{4, 1, 0, 0}));
+  options = options_for(write("b.svm", "1 1:7\n"), Label::ignored);  // too narrow: zeros
+  options.expected = &model;
+  options.expected_features = 2;
+  options.keep = {"f3"};
+  EXPECT_EQ(all_values(read_rows(context, options).rows), (Numbers{0, 7}));
+  // What a model calls otherwise is matched by position, and so is what --features names.
+  model.names = {"age", "size"};
+  options = options_for(write("c.svm", "1 1:1 2:2\n"), Label::ignored);
+  options.expected = &model;
+  options.expected_features = 2;
+  EXPECT_EQ(all_values(read_rows(context, options).rows), (Numbers{1, 2}));
+  options.features = {"1", "0"};
+  EXPECT_EQ(all_values(read_rows(context, options).rows), (Numbers{2, 1}));
+  options.features = {"1"};
+  EXPECT_EQ(error_of(options), "c.svm has 1 feature columns, the model was trained on 2");
+  // Without names, a weight at scoring leaves the other columns to the model.
+  model.names.clear();
+  options.features.clear();
+  options.weight = "0";
+  EXPECT_EQ(all_values(read_rows(context, options).rows), (Numbers{2, 0}));
+  model.names = {"f0", "f1"};  // and where all columns are named in order, more are refused as ever
+  options.weight.clear();
+  EXPECT_EQ(all_values(read_rows(context, options).rows), (Numbers{1, 2}));
+  options.inputs = {write("d.svm", "1 3:1\n")};
+  EXPECT_EQ(error_of(options), "d.svm:1: index 3 is beyond the model's 2 features");
+}
+
+TEST_F(Libsvm, columns_that_cannot_be_meant_are_refused) {
+  auto options = options_for(write("a.svm", "1 1:1 2:1\n0 1:4\n"));
+  options.features = {"age"};
+  EXPECT_EQ(error_of(options),
+            "--features: no column 'age' in a.svm, whose columns are f0 … f1: give such a name, a number, "
+            "0 … 1 or -1 for the last; --num-features says how many there are");
+  options.features = {"f01"};
+  EXPECT_TRUE(error_of(options).starts_with("--features: no column 'f01' in a.svm"));
+  options.features = {"0-2"};
+  EXPECT_TRUE(error_of(options).starts_with("--features: no column '0-2' in a.svm"));
+  options.num_features = 3;
+  EXPECT_EQ(read_rows(context, options).rows.columns(), 3);
+  options.features = {"0", "f0"};
+  EXPECT_EQ(error_of(options), "--features: column 'f0' is given twice");
+  options.features = {"0"};
+  options.weight = "f0";
+  EXPECT_EQ(error_of(options), "--features: column 'f0' of a.svm is the weight, and cannot be a feature too");
+  options.features.clear();
+  options.weight = "label";
+  EXPECT_EQ(
+      error_of(options),
+      "--weight label: in a.svm, LIBSVM text, the label is no column: give a number from 0, or f0, f1, …");
+  options.weight.clear();
+  options.exclude = {"0-2"};
+  EXPECT_TRUE(error_of(options).starts_with("a.svm has no feature columns"));
+  options.exclude.clear();
+  options.keep = {"label", "label"};
+  EXPECT_EQ(error_of(options), "--keep: column 'label' is given twice");
+  options = options_for(write("b.svm", "1:1\n2:1\n"), Label::ignored);
+  options.keep = {"label"};
+  EXPECT_EQ(error_of(options),
+            "--keep label: b.svm has no labels: its first line begins with an index:value pair");
 }
 
 TEST_F(Libsvm, format_is_told_by_the_first_bytes) {
@@ -146,6 +263,15 @@ TEST_F(Libsvm, random_rows_read_the_same_on_any_number_of_ranks) {
     const auto read = read_rows(context, options).rows;
     ASSERT_EQ(all_values(read), values) << text;
     ASSERT_EQ(all_numbers(read.labels), labels);
+    std::vector<std::size_t> order(columns);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::shuffle(order.begin(), order.end(), random);
+    order.resize(1 + random() % columns);
+    Numbers chosen;
+    for (std::size_t row = 0; row < rows; ++row)
+      for (const std::size_t column : order) chosen.push_back(values[row * columns + column]);
+    for (const std::size_t column : order) options.features.push_back(std::to_string(column));
+    ASSERT_EQ(all_values(read_rows(context, options).rows), chosen) << text;
   }
 }
 
