@@ -11,6 +11,7 @@
 #include "firesteel/algorithms/kmeans_points.hpp"
 #include "firesteel/algorithms/kmeans_sums.hpp"
 #include "firesteel/core/check_rows.hpp"
+#include "firesteel/core/memory.hpp"
 #include "firesteel/core/parallel.hpp"
 
 namespace firesteel {
@@ -164,13 +165,24 @@ void KMeans::describe(ParameterVisitor& visitor) {
   visitor.seed("seed", seed, "seed of the random draws");
 }
 
+/// Centres before and after a step, and two limbs a sum: what every rank holds at least.
+void check_memory(const RowBlocks& data, Index wanted) {
+  const Index clusters = std::min(wanted, data.partition.rows());
+  constexpr double kCopies = 2 + 2;
+  require_memory(
+      data.context.comm(),
+      kCopies * sizeof(double) * static_cast<double>(clusters) * static_cast<double>(data.columns()),
+      std::to_string(clusters) + " centres of " + std::to_string(data.columns()) + " columns and their sums");
+}
+
 KMeansModel KMeans::fit(const RowBlocks& data) const {
   const FloatEnvironment environment;
   data.context.comm().collectively([&] { check_fit(*this, data); });
   check_rows(data);
   const bool cosine = is_cosine(distance_measure);
-  const auto points = detail::KMeansPoints::make(data, cosine);
   const Index wanted = init.empty() ? k.value_or(kDefaultClusters) : init.rows;
+  data.context.comm().collectively([&] { check_memory(data, wanted); });
+  const auto points = detail::KMeansPoints::make(data, cosine);
   data.context.comm().collectively([&] {
     if (wanted > points->rows_weighted())
       throw bad_input("k = " + std::to_string(wanted) + ", but there are only " +

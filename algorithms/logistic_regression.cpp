@@ -8,6 +8,7 @@
 #include "firesteel/algorithms/logistic_objective.hpp"
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/check_rows.hpp"
+#include "firesteel/core/memory.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/math.hpp"
 #include "firesteel/linalg/optimizer.hpp"
@@ -88,6 +89,14 @@ void choose_units(const LogisticRegression& learner, Problem& problem) {
     if (unit > 0) unit = std::sqrt(unit * unit + l2 / curvature);
 }
 
+/// The model on every rank; point, gradient, means and deviations at least once among all ranks.
+void check_memory(const RowBlocks& data, Index outputs) {
+  const Communicator& comm = data.context.comm();
+  const double copies = static_cast<double>(outputs) + static_cast<double>(2 * outputs + 2) / comm.size();
+  require_memory(comm, copies * sizeof(double) * static_cast<double>(data.columns()),
+                 std::to_string(outputs * data.columns()) + " coefficients and the vectors of their fit");
+}
+
 Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   Problem problem;
   problem.classes = ClassLabels::gather(data);
@@ -96,6 +105,7 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   problem.outputs =
       learner.family == "multinomial" || problem.classes.count() > 2 ? problem.classes.count() : 1;
   data.context.comm().collectively([&] {
+    check_memory(data, problem.outputs);
     problem.targets.weight = padded_weights(data);
     problem.targets.target.assign(problem.targets.weight.size(), 0.0);
     for (std::size_t row = 0; row < classes.size(); ++row)

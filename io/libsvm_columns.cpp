@@ -5,6 +5,7 @@
 #include <set>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/memory.hpp"
 #include "firesteel/io/column_selection.hpp"
 
 namespace firesteel {
@@ -12,6 +13,9 @@ namespace firesteel {
 namespace {
 
 constexpr const char* kLabelName = "label";
+/// A table of columns may have this many places for each feature, and this many in any case.
+constexpr Index kPlacesOfFeature = 16;
+constexpr Index kPlaces = 1 << 20;
 
 /// The columns that a model's feature names mean; nullopt where one is no f0, f1, …
 std::optional<std::vector<Index>> columns_of_names(const std::vector<std::string>& names) {
@@ -57,15 +61,20 @@ void set_features(LibsvmColumns& plan, const std::vector<Index>& features) {
   plan.all = false;
   plan.features = static_cast<Index>(features.size());
   plan.ascending = std::is_sorted(features.begin(), features.end());
-  plan.feature_of.assign(static_cast<std::size_t>(1 + *std::max_element(features.begin(), features.end())),
-                         LibsvmColumns::kNoFeature);
   for (std::size_t j = 0; j < features.size(); ++j) {
-    auto& feature = plan.feature_of[static_cast<std::size_t>(features[j])];
-    if (feature != LibsvmColumns::kNoFeature)
-      throw bad_input("the model has two features named '" + numbered_name(features[j]) + "'");
-    feature = static_cast<std::int32_t>(j);
+    plan.few.emplace_back(features[j], static_cast<std::int32_t>(j));
     plan.names.push_back(numbered_name(features[j]));
   }
+  std::sort(plan.few.begin(), plan.few.end());
+  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
+  if (const auto twice = std::adjacent_find(plan.few.begin(), plan.few.end(), same); twice != plan.few.end())
+    throw bad_input("the model has two features named '" + numbered_name(twice->first) + "'");
+  // A place for every column where that costs little, else a search among the few.
+  const Index reach = plan.few.back().first + 1;
+  if (reach > kPlacesOfFeature * plan.features + kPlaces) return;
+  plan.feature_of.assign(static_cast<std::size_t>(reach), LibsvmColumns::kNoFeature);
+  for (const auto& [column, feature] : plan.few) plan.feature_of[static_cast<std::size_t>(column)] = feature;
+  plan.few.clear();
 }
 
 void set_keep(LibsvmColumns& plan, const InputColumns& columns, const LibsvmWidth& width,
@@ -86,6 +95,15 @@ void set_keep(LibsvmColumns& plan, const InputColumns& columns, const LibsvmWidt
     }
   }
   std::sort(plan.kept.begin(), plan.kept.end());
+}
+
+/// A list of chosen columns, the feature of each column, and their names.
+constexpr double kBytesOfChosenColumn = sizeof(Index) + sizeof(std::int32_t) + sizeof(std::string);
+/// Where all but a few are chosen; a short list costs two marks for each column.
+void check_memory(const LibsvmWidth& width, const ReadOptions& options, Index columns) {
+  const double each = options.features.empty() ? kBytesOfChosenColumn : 2.0 / 8;
+  require_memory(width.ranks_of_host, each * static_cast<double>(columns), available_memory(),
+                 "choices among " + std::to_string(columns) + " columns of " + width.source);
 }
 
 /// The options as plan_columns takes them: the label is no column, and no column has the name of an id.
@@ -128,6 +146,7 @@ LibsvmColumns plan_libsvm_columns(const LibsvmWidth& width, const ReadOptions& o
     set_features(plan, *named);
     if (!options.weight.empty()) plan.weight = require_column(columns, options.weight, "--weight");
   } else if (selects(options)) {
+    check_memory(width, options, plan.count);
     const auto chosen = plan_columns(
         columns, std::vector<bool>(static_cast<std::size_t>(columns.count), false), for_selection(options));
     plan.weight = chosen.weight;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -18,6 +19,7 @@ inline constexpr Index kMostLibsvmColumns = std::numeric_limits<std::int32_t>::m
 struct LibsvmWidth {
   std::string source;  ///< what messages call the input
   bool has_labels = false;
+  int ranks_of_host = 1;
   Index columns = 0;  ///< largest index of all files, counted from 1; 0: no line holds an entry
 };
 
@@ -30,18 +32,21 @@ struct LibsvmColumns {
   Index count = 0;      ///< columns of the input
   Index end_index = 0;  ///< what a column must be below: `count`, or any where nobody set it
   Index features = 0;
-  bool all = true;                       ///< every column is the feature of its own number
-  std::vector<std::int32_t> feature_of;  ///< unless `all`: of a column; past its end: no feature
-  bool ascending = true;                 ///< features are in the order of their columns
-  std::vector<std::string> names;        ///< of the features; empty where `all`
+  bool all = true;  ///< every column is the feature of its own number
+  /// Unless `all`: of a column; past its end: no feature. Empty where features are few among their columns.
+  std::vector<std::int32_t> feature_of;
+  std::vector<std::pair<Index, std::int32_t>> few;  ///< then columns and their features, ascending
+  bool ascending = true;                            ///< features are in the order of their columns
+  std::vector<std::string> names;                   ///< of the features; empty where `all`
   std::optional<Index> weight;
   std::vector<Index> keep;                          ///< columns, or kLabel, in the order asked for
   std::vector<std::pair<Index, std::size_t>> kept;  ///< the columns among them and their places, ascending
 
   std::int32_t feature(Index column) const {
     if (all) return static_cast<std::int32_t>(column);
-    return column < static_cast<Index>(feature_of.size()) ? feature_of[static_cast<std::size_t>(column)]
-                                                          : kNoFeature;
+    if (column < static_cast<Index>(feature_of.size())) return feature_of[static_cast<std::size_t>(column)];
+    const auto found = std::lower_bound(few.begin(), few.end(), std::pair(column, std::int32_t{0}));
+    return found != few.end() && found->first == column ? found->second : kNoFeature;
   }
   /// `label`, or f0, f1, …
   std::string keep_name(std::size_t place) const;

@@ -255,12 +255,13 @@ LibsvmText open_libsvm(const Context& context, const ReadOptions& options,
   return text;
 }
 
-LibsvmColumns plan_columns(const LibsvmText& text, const ReadOptions& options) {
+LibsvmColumns plan_columns(const Communicator& comm, const LibsvmText& text, const ReadOptions& options) {
   // An index 0 that should not be is left to the second sweep, which says where it stands.
   const Index largest = std::min(text.index.largest_index, kMostLibsvmColumns);
   const Index found = largest < 0 ? 0 : std::max<Index>(1, largest + (options.zero_based ? 1 : 0));
   return plan_libsvm_columns({.source = text.files.path(0),
                               .has_labels = text.has_labels,
+                              .ranks_of_host = comm.node_size(),
                               .columns = std::min(found, kMostLibsvmColumns)},
                              options);
 }
@@ -351,7 +352,8 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Li
 RowInput read_rows_libsvm(const Context& context, const ReadOptions& options,
                           const std::vector<std::string>& files) {
   const LibsvmText text = open_libsvm(context, options, files);
-  const LibsvmColumns columns = context.comm().collectively([&] { return plan_columns(text, options); });
+  const LibsvmColumns columns =
+      context.comm().collectively([&] { return plan_columns(context.comm(), text, options); });
   return options.single_precision ? parse_rows<float>(context, options, text, columns)
                                   : parse_rows<double>(context, options, text, columns);
 }

@@ -202,6 +202,17 @@ class Memory(CliTest):
         result = support.run_line(["bash", "-c", 'ulimit -v 4000000; exec "$@"', "bash", *train], cwd=self.directory)
         self.check_failure(result, 71, "memory")
 
+    def test_71_before_memory_that_no_host_has_is_touched(self):
+        rows = [f"{row} {row + 1}:1" for row in range(1000)]
+        self.write("a.svm", "\n".join(rows) + "\n")
+        wide = ["--input", "a.svm", "--num-features", "2000000000", "--output", "m.h5"]
+        for learner, words in (("kmeans", ["--k", "1000"]), ("logistic", ["--family", "multinomial"])):
+            for ranks in (None, 2):
+                result = self.run_here("train", learner, *wide, *words, ranks=ranks)
+                message = self.check_failure(result, 71, "2000000000" if learner == "kmeans" else "2000000000000")
+                self.assertRegex(message, r"need at least \d{13,} bytes.* but this host has \d+ available")
+                self.assertFalse(os.path.exists(self.path("m.h5")))
+
 
 if __name__ == "__main__":
     unittest.main()

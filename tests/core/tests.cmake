@@ -7,6 +7,7 @@ firesteel_add_test(
   SOURCES
     core/block_partition_test.cpp
     core/communicator_test.cpp
+    core/memory_test.cpp
     core/parallel_test.cpp
     core/parameters_test.cpp
     core/philox_test.cpp

@@ -187,6 +187,14 @@ TEST_F(Libsvm, a_model_of_chosen_columns_finds_them_by_name) {
   EXPECT_EQ(error_of(options), "d.svm:1: index 3 is beyond the model's 2 features");
 }
 
+TEST_F(Libsvm, a_few_of_very_many_columns_are_found) {
+  auto options = options_for(write("a.svm", "1 1:1 2:2 100000000:3\n0 77:4 99999999:5\n"));
+  options.features = {"f99999999", "0", "76"};
+  const auto rows = read_rows(context, options).rows;
+  EXPECT_EQ(rows.schema.names, (Texts{"f99999999", "f0", "f76"}));
+  EXPECT_EQ(all_values(rows), (Numbers{3, 1, 0, 0, 0, 4}));
+}
+
 TEST_F(Libsvm, columns_that_cannot_be_meant_are_refused) {
   auto options = options_for(write("a.svm", "1 1:1 2:1\n0 1:4\n"));
   options.features = {"age"};

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/memory.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "firesteel/core/context.hpp"
+#include "firesteel/core/error.hpp"
+
+namespace firesteel {
+namespace {
+
+/// A directory that stands for the root of the file system; each rank has its own.
+class Memory : public ::testing::Test {
+ protected:
+  Memory()
+      : root((std::filesystem::temp_directory_path() / ("firesteel_memory_" + std::to_string(::getpid())))
+                 .string()) {}
+  ~Memory() override { std::filesystem::remove_all(root); }
+
+  void write(const std::string& path, const std::string& text) const {
+    const std::filesystem::path file = root + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  }
+
+  std::string root;
+};
+
+TEST_F(Memory, is_what_the_kernel_calls_available) {
+  EXPECT_EQ(available_memory(root), std::numeric_limits<Index>::max());
+  write("/proc/meminfo", "MemTotal:  999 kB\nMemFree:  1 kB\nMemAvailable:    500 kB\n");
+  EXPECT_EQ(available_memory(root), 512000);
+}
+
+TEST_F(Memory, is_limited_by_the_cgroup_and_those_around_it) {
+  write("/proc/meminfo", "MemAvailable:    500 kB\n");
+  write("/proc/self/cgroup", "0::/job/step\n");
+  write("/sys/fs/cgroup/job/step/memory.max", "max\n");
+  write("/sys/fs/cgroup/job/step/memory.current", "7\n");
+  EXPECT_EQ(available_memory(root), 512000);
+  write("/sys/fs/cgroup/job/memory.max", "100000\n");
+  write("/sys/fs/cgroup/job/memory.current", "90000\n");
+  write("/sys/fs/cgroup/job/memory.stat", "anon 60000\ninactive_file 20000\nactive_file 10000\n");
+  EXPECT_EQ(available_memory(root), 40000);  // page cache counts as free
+  write("/sys/fs/cgroup/job/step/memory.max", "5000\n");
+  EXPECT_EQ(available_memory(root), 4993);
+  write("/sys/fs/cgroup/job/step/memory.current", "6000\n");
+  EXPECT_EQ(available_memory(root), 0);
+}
+
+TEST_F(Memory, is_limited_by_cgroups_of_the_first_version) {
+  write("/proc/meminfo", "MemAvailable:    500 kB\n");
+  write("/proc/self/cgroup", "5:devices:/\n4:cpu,memory:/docker/abc\n0::/\n");
+  // In a container the group's own directory is the root of what is mounted.
+  write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "200000\n");
+  write("/sys/fs/cgroup/memory/memory.usage_in_bytes", "50000\n");
+  write("/sys/fs/cgroup/memory/memory.stat",
+        "inactive_file 1\ntotal_inactive_file 10000\ntotal_active_file 2000\n");
+  EXPECT_EQ(available_memory(root), 162000);
+  write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  EXPECT_EQ(available_memory(root), 512000);
+}
+
+TEST(RequireMemory, names_both_numbers) {
+  EXPECT_NO_THROW(require_memory(2, 500, 1000, "centres"));
+  try {
+    require_memory(2, 501, 1000, "3 centres");
+    ADD_FAILURE() << "expected an error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+    EXPECT_EQ(std::string(error.what())
+                  .find("out of memory: 3 centres need at least 501 bytes for each of 2 ranks, but this host "
+                        "has 1000"),
+              0U)
+        << error.what();
+  }
+}
+
+TEST(RequireMemory, looks_at_this_host) {
+  const Context context;
+  const Communicator& comm = context.comm();
+  EXPECT_GT(available_memory(), 0);
+  EXPECT_NO_THROW(require_memory(comm, 1 << 20, "a little"));
+  EXPECT_THROW(require_memory(comm, 1e18, "an exabyte"), Error);
+}
+
+}  // namespace
+}  // namespace firesteel
