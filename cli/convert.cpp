@@ -9,7 +9,7 @@ namespace firesteel::cli {
 void run_convert(const Run& run) {
   const Context& context = run.context;
   Job& job = run.job;
-  resolve_inputs(context.comm(), job.read.inputs);
+  refuse_to_overwrite(context, job.output, resolve_inputs(context.comm(), job.read.inputs));
   context.comm().collectively([&] {
     if (context.rank() == 0) check_can_create(job.output);
   });

@@ -114,8 +114,12 @@ void warn_if_not_converged(const Run& run, const FitSummary& summary) {
 void run_train(const Run& run) {
   const Context& context = run.context;
   Job& job = run.job;
-  refuse_to_overwrite(context, job.output, resolve_inputs(context.comm(), job.read.inputs));
-  for (const auto& file : job.matrix_files) require_readable(context, file.second);
+  auto sources = resolve_inputs(context.comm(), job.read.inputs);
+  for (const auto& file : job.matrix_files) {
+    require_readable(context, file.second);
+    sources.push_back(file.second);
+  }
+  refuse_to_overwrite(context, job.output, sources);
   context.comm().collectively([&] {
     if (context.rank() == 0) check_can_create(job.output);
   });

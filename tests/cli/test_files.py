@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """inspect and convert."""
 
+import os
 import subprocess
 import unittest
 
@@ -73,6 +74,13 @@ class Convert(CliTest):
         words = ("--reg-param", "0.1")
         self.assertEqual(self.digest("s.h5", *words), self.digest("s.svm", *words))
         self.assertEqual(self.digest("t.svm", *words), self.digest("s.svm", *words))
+
+    def test_an_input_is_not_written_over(self):
+        before = self.read("a.csv")
+        os.symlink(self.path("a.csv"), self.path("alias.csv"))
+        for output in ("a.csv", "alias.csv"):
+            self.fail_with(64, ["convert", "--input", "a.csv", "--output", output], "--output", output)
+        self.assertEqual(self.read("a.csv"), before)
 
     def test_ratings(self):
         self.write("r.csv", support.ratings_csv(user="u", item="i", rating="r"))

@@ -140,6 +140,8 @@ class Parameters(CliTest):
     def test_init_file_contradicts(self):
         self.write("c.csv", "0,0\n10,20\n20,40\n")
         self.fail_with(64, [*self.train, "--init-file", "c.csv", "--k", "4"], "--k 4", "3 rows")
+        self.fail_with(64, ["train", "kmeans", "--input", "a.csv", "--init-file", "c.csv", "--output", "c.csv"],
+                       "--output: c.csv", ranks=[None])
         self.write("w.csv", "0,0,0\n10,20,30\n")
         self.fail_with(65, [*self.train, "--init-file", "w.csv"], "3", "2")
         self.write("t.csv", "0,zero\n10,20\n")
