@@ -63,10 +63,7 @@ LogisticRegressionModel LogisticRegressionModel::from_record(const Record& recor
 }
 
 void LogisticRegressionModel::describe_scoring(ParameterVisitor& visitor) {
-  visitor.real("threshold", parameters.threshold, between(0, 1),
-               "positive if the probability is greater; two classes");
-  visitor.reals("thresholds", parameters.thresholds, at_least(0),
-                "one a class: predicts the class of the largest probability / threshold");
+  parameters.describe_thresholds(visitor);
 }
 
 void LogisticRegressionModel::check_scoring() const {

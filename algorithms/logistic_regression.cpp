@@ -162,10 +162,6 @@ std::string choose_solver(const LogisticRegression& learner, Index rows, Index p
   std::string solver = learner.solver;
   if (solver == "auto")
     solver = newton_is_faster(rows, parameters) ? "newton" : (absolute ? "owlqn" : "lbfgs");
-  if (solver == "lbfgs" && absolute)
-    throw agreed_parameter(
-        "--solver lbfgs cannot minimise an L1 penalty (--elastic-net-param above 0): use owlqn, newton or "
-        "auto");
   if (solver == "newton" && parameters > kNewtonLimit)
     throw agreed_parameter("--solver newton: " + std::to_string(parameters) + " parameters are more than " +
                            std::to_string(kNewtonLimit) + ": use " + (absolute ? "owlqn" : "lbfgs"));
@@ -240,9 +236,19 @@ void LogisticRegression::describe(ParameterVisitor& visitor) {
                   "penalise coefficients times the standard deviations of their columns");
   visitor.choice("solver", solver, {"auto", "lbfgs", "owlqn", "newton"},
                  "auto: newton for few parameters, else owlqn with L1 and lbfgs without");
+  describe_thresholds(visitor);
+  visitor.require(
+      solver != "lbfgs" || !(reg_param * elastic_net_param > 0),
+      "--solver lbfgs cannot minimise an L1 penalty (--elastic-net-param above 0): use owlqn, newton "
+      "or auto");
+}
+
+void LogisticRegression::describe_thresholds(ParameterVisitor& visitor) {
   visitor.real("threshold", threshold, between(0, 1), "positive if the probability is greater; two classes");
   visitor.reals("thresholds", thresholds, at_least(0),
                 "one a class: predicts the class of the largest probability / threshold");
+  visitor.require(std::count(thresholds.begin(), thresholds.end(), 0.0) <= 1,
+                  "--thresholds: at most one of them may be 0");
 }
 
 LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {

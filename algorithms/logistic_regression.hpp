@@ -43,6 +43,8 @@ struct LogisticRegression {
   std::vector<double> thresholds;
 
   void describe(ParameterVisitor& visitor);
+  /// threshold, thresholds: those that a fitted model can change.
+  void describe_thresholds(ParameterVisitor& visitor);
   /// Collective. Throws bad_parameter, and bad_input: rows that check_rows refuses, no labels, one class
   /// only, more than two classes for family binomial, a column too large or too small to be scaled.
   Model fit(const RowBlocks& data) const;

@@ -56,6 +56,8 @@ LoadedModel load_model(const Run& run) {
         throw bad_parameter(option_name(parameter) + " does not apply to " + run.job.model +
                             ", a model of learner '" + name + "'");
     }
+    ParameterValidator together;
+    loaded.model->describe_scoring(together);
     return loaded;
   });
 }

@@ -192,6 +192,9 @@ void ParameterValidator::reals(std::string_view name, std::vector<double>& value
   for (const double one : value)
     if (!range.contains(one)) out_of_range(name, list_text(value), "numbers" + bounds(range));
 }
+void ParameterValidator::require(bool holds, std::string_view otherwise) {
+  if (!holds) throw bad_parameter(std::string(otherwise));
+}
 
 bool ParameterSetter::matches(std::string_view name) {
   if (name != name_) return false;

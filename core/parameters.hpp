@@ -62,6 +62,9 @@ class ParameterVisitor {
     Index shown = value.value_or(otherwise);
     integer(name, shown, range, text);
   }
+  /// A condition on parameters together, declared after them. Validation throws bad_parameter(otherwise)
+  /// where it does not hold; other visitors pass over it.
+  virtual void require([[maybe_unused]] bool holds, [[maybe_unused]] std::string_view otherwise) {}
 };
 
 /// One declared parameter, for tables and help.
@@ -126,6 +129,7 @@ class ParameterValidator final : public ParameterVisitor {
   void reals(std::string_view name, std::vector<double>& value, Range range, std::string_view text) override;
   void seed(std::string_view, std::uint64_t&, std::string_view) override {}
   void matrix(std::string_view, Matrix&, std::string_view) override {}
+  void require(bool holds, std::string_view otherwise) override;
 };
 
 class ParameterSetter final : public ParameterVisitor {

@@ -231,6 +231,9 @@ TEST(Logistic, refuses_labels_that_are_no_classes) {
       message_of(fit({0, 1, 1, 0}, {.thresholds = {0.1, 0.2, 0.3}}), ErrorCode::bad_input).find("thresholds"),
       std::string::npos);
   message_of(fit({0, 1, 1, 0}, {.reg_param = -1}), ErrorCode::bad_parameter);
+  EXPECT_NE(
+      message_of(fit({0, 1, 1, 0}, {.thresholds = {0, 0}}), ErrorCode::bad_parameter).find("at most one"),
+      std::string::npos);
   message_of(fit({0, 1, 1, 0}, {.reg_param = 1, .elastic_net_param = 1, .solver = "lbfgs"}),
              ErrorCode::bad_parameter);
   RowBlocks unlabelled = pack_rows(context, {.values = x, .columns = 1});

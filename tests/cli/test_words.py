@@ -138,6 +138,11 @@ class WrongWords(CliTest):
             self.fail_with(64, ["train", "als", "--input", "a.csv", "--output", "m.h5", option, value], option,
                            ranks=[None])
 
+    def test_parameters_that_contradict_each_other(self):
+        absent = ["train", "logistic", "--input", "absent.csv", "--output", "m.h5"]  # 64 comes before 66
+        self.fail_with(64, [*absent, "--solver", "lbfgs", "--reg-param", "1", "--elastic-net-param", "1"], "--solver lbfgs")
+        self.fail_with(64, [*absent, "--thresholds", "0,0.5,0"], "--thresholds", ranks=[None])
+
     def test_values_of_shared_options(self):
         for option, value in (("--seed", "-1"), ("--seed", "18446744073709551616"), ("--seed", "1.5"), ("--threads", "0"),
                               ("--threads", "two"), ("--precision", "half"), ("--missing", "ignore"),
