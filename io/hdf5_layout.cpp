@@ -137,6 +137,17 @@ void require_array(const SourceFiles& files, const std::string& name, const std:
   source.fail("no array '" + name + "' (" + option + "); the file holds " + list_names(source.contents()));
 }
 
+/// The column of dense features that has the name; −1 where none has.
+Index dense_column(const FileLayout& layout, const std::string& name) {
+  if (layout.sparse) return -1;
+  if (layout.names.empty()) {
+    const auto column = parse_numbered_name(name);
+    return column && *column < layout.columns ? *column : -1;
+  }
+  const auto found = std::find(layout.names.begin(), layout.names.end(), name);
+  return found == layout.names.end() ? -1 : found - layout.names.begin();
+}
+
 }  // namespace
 
 bool RowsLayout::all_features() const {
@@ -171,8 +182,10 @@ RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
       files.open(0).fail("expected '" + options.weight + "' to hold numbers, found texts");
   }
   for (const auto& name : options.keep) {
-    require_array(files, name, "--keep");
-    layout.keep_kinds.push_back(check_column(files, name));
+    const Index column = has_column(files, name) ? -1 : dense_column(first, name);
+    if (column < 0) require_array(files, name, "--keep");
+    layout.keep_columns.push_back(column);
+    layout.keep_kinds.push_back(column < 0 ? check_column(files, name) : ColumnKind::real);
   }
   return layout;
 }

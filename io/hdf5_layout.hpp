@@ -15,6 +15,7 @@ struct RowsLayout {
   bool has_label = false;
   ColumnKind label_kind = ColumnKind::real;
   std::vector<ColumnKind> keep_kinds;
+  std::vector<Index> keep_columns;  ///< of the dense features; −1: an array of its own
 
   /// Every column, in the order of the file.
   bool all_features() const;

@@ -207,6 +207,18 @@ AlignedVector<double> read_weights(const SourceFiles& files, const ReadOptions& 
   return padded;
 }
 
+/// The place-th column that --keep names.
+ColumnValues read_kept(const SourceFiles& files, const RowsLayout& layout, const ReadOptions& options,
+                       std::size_t place, Index begin, Index end) {
+  const Index column = layout.keep_columns[place];
+  if (column < 0) return read_column(files, options.keep[place], layout.keep_kinds[place], begin, end);
+  std::vector<double> values(size(end - begin));
+  files.for_rows(begin, end, [&](const Source& source, Index first, Index rows, Index to) {
+    source.read(options.dataset, first, rows, column, 1, values.data() + to);
+  });
+  return values;
+}
+
 FeatureStorage read_features(RowsReader& reader, bool sparse, bool single) {
   if (sparse && single) return reader.read_sparse<float>();
   if (sparse) return reader.read_sparse<double>();
@@ -239,8 +251,7 @@ RowInput read_rows_hdf5(const Context& context, const ReadOptions& options,
     if (layout.has_label) rows.labels = read_labels(files, layout, options, begin, end);
     if (!options.weight.empty()) rows.weights = read_weights(files, options, begin, end);
     for (std::size_t i = 0; i < options.keep.size(); ++i)
-      input.kept.columns.push_back(
-          {options.keep[i], read_column(files, options.keep[i], layout.keep_kinds[i], begin, end)});
+      input.kept.columns.push_back({options.keep[i], read_kept(files, layout, options, i, begin, end)});
   });
   finish_rows(rows, options, paths.front());
   return input;

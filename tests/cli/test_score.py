@@ -72,6 +72,18 @@ class Classifier(CliTest):
         self.assertEqual([r["label"] for r in rows], [s["label"] for s in source])
         self.assertEqual([float(r["x0"]) for r in rows], [float(s["x0"]) for s in source])
 
+    def test_keep_copies_columns_of_hdf5(self):
+        self.succeed("convert", "--input", "a.csv", "--output", "a.h5")
+        expected = table(self.score("--keep", "label,x2,x0"))
+        for ranks in (None, 3):
+            self.succeed("score", "m.h5", "--input", "a.h5", "--output", "h.csv", "--keep", "label,x2,x0", ranks=ranks)
+            rows = table(self.read("h.csv"))
+            self.assertEqual(list(rows[0]), list(expected[0]))
+            self.assertEqual([r["label"] for r in rows], [s["label"] for s in expected])
+            for column in ("x2", "x0", "probability_1"):
+                self.assertEqual([float(r[column]) for r in rows], [float(s[column]) for s in expected])
+        self.fail_with(65, ["score", "m.h5", "--input", "a.h5", "--output", "h.csv", "--keep", "x9"], "'x9'", "--keep")
+
     def test_threshold(self):
         for row in table(self.score("--threshold", "0.8")):
             self.assertEqual(row["prediction"], "yes" if float(row["probability_1"]) > 0.8 else "no")
