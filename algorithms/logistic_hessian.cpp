@@ -56,7 +56,7 @@ void LogisticObjective::hessian_of_pair(Index a, Index b, std::span<double> matr
   const auto place = [&](Index output, Index j) {
     return size_of(j < d ? output * d + j : coefficients() + output);
   };
-  const auto n = size_of(size());
+  const auto n = size_of(space_.size());
   for (Index j = 0; j < width; ++j) {
     for (Index k = 0; k <= j; ++k) {
       const double value = factor * gram[size_of(j * (j + 1) / 2 + k)];
@@ -69,7 +69,7 @@ void LogisticObjective::hessian_of_pair(Index a, Index b, std::span<double> matr
 /// Directions in which the loss does not change get curvature: a constant column, and classes shifted
 /// together where no penalty holds them. Gradients have no part along them, so steps do not either.
 void LogisticObjective::add_gauge(std::span<double> matrix) const {
-  const auto n = size_of(size());
+  const auto n = size_of(space_.size());
   const auto d = size_of(data_.columns());
   const auto outputs = size_of(options_.outputs);
   const auto shift_together = [&](std::size_t first, std::size_t stride) {
@@ -99,7 +99,7 @@ void LogisticObjective::hessian(std::span<double> matrix) {
   });
   for (Index a = 0; a < outputs; ++a)
     for (Index b = 0; b <= a; ++b) hessian_of_pair(a, b, matrix);
-  const auto n = size_of(size());
+  const auto n = size_of(space_.size());
   for (std::size_t i = 0; i < options_.l2.size(); ++i) matrix[i * (n + 1)] += options_.l2[i];
   add_gauge(matrix);
 }

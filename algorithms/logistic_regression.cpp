@@ -4,14 +4,17 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "firesteel/algorithms/logistic_objective.hpp"
+#include "firesteel/algorithms/wide_logistic_objective.hpp"
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/memory.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/math.hpp"
 #include "firesteel/linalg/optimizer.hpp"
+#include "firesteel/linalg/wide_columns.hpp"
 
 namespace firesteel {
 
@@ -33,9 +36,18 @@ Error agreed_parameter(const std::string& message) { return {ErrorCode::bad_para
 struct Problem {
   ClassLabels classes;
   LogisticTargets targets;
-  ColumnMoments moments;
+  std::string solver;
+  std::optional<WideColumns> wide;    ///< columns are many: vectors over them are sliced
+  ColumnMoments moments;              ///< of all columns, or of the own slice of wide ones
   std::vector<double> class_weights;  ///< Σ w of each class
   Index outputs = 1;
+
+  /// Parameters of this rank that are coefficients; what follows them are intercepts.
+  std::size_t local_coefficients() const { return moments.deviation.size() * size_of(outputs); }
+  /// The column (of those in moments) of a coefficient.
+  std::size_t column_of(std::size_t i) const {
+    return wide ? i / size_of(outputs) : i % moments.deviation.size();
+  }
 };
 
 void check_classes(const LogisticRegression& learner, const ClassLabels& classes) {
@@ -65,14 +77,17 @@ std::vector<double> sum_class_weights(const RowBlocks& data, const LogisticTarge
   return {total.begin(), total.end()};
 }
 
-void check_moments(const RowBlocks& data, const ColumnMoments& moments) {
+void check_moments(const RowBlocks& data, const ColumnMoments& moments, Index first_column) {
   for (std::size_t j = 0; j < moments.deviation.size(); ++j) {
     const double deviation = moments.deviation[j];
-    if (!std::isfinite(moments.mean[j]) || !std::isfinite(deviation) ||
-        (deviation > 0 && !std::isfinite(1 / deviation)))
-      throw agreed_input(
-          data.schema.column(static_cast<Index>(j)) + ": its standard deviation, " + number_text(deviation) +
-          ", or mean is beyond what double precision can scale; multiply the column by a constant");
+    if (std::isfinite(moments.mean[j]) && std::isfinite(deviation) &&
+        (deviation == 0 || std::isfinite(1 / deviation)))
+      continue;
+    const Index column = first_column + static_cast<Index>(j);
+    throw bad_input(
+        data.schema.column(column) + ": its standard deviation, " + number_text(deviation) +
+            ", or mean is beyond what double precision can scale; multiply the column by a constant",
+        {0, column});
   }
 }
 
@@ -97,6 +112,25 @@ void check_memory(const RowBlocks& data, Index outputs) {
                  std::to_string(outputs * data.columns()) + " coefficients and the vectors of their fit");
 }
 
+bool newton_is_faster(Index rows, Index parameters) {
+  const auto count = static_cast<double>(parameters);
+  return parameters <= kFewParameters ||
+         (parameters <= kNewtonParameters && static_cast<double>(rows) * count * count <= kSmallWork);
+}
+
+bool has_l1(const LogisticRegression& learner) { return learner.reg_param * learner.elastic_net_param > 0; }
+
+std::string choose_solver(const LogisticRegression& learner, Index rows, Index parameters) {
+  const bool absolute = has_l1(learner);
+  std::string solver = learner.solver;
+  if (solver == "auto")
+    solver = newton_is_faster(rows, parameters) ? "newton" : (absolute ? "owlqn" : "lbfgs");
+  if (solver == "newton" && parameters > kNewtonLimit)
+    throw agreed_parameter("--solver newton: " + std::to_string(parameters) + " parameters are more than " +
+                           std::to_string(kNewtonLimit) + ": use " + (absolute ? "owlqn" : "lbfgs"));
+  return solver;
+}
+
 Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   Problem problem;
   problem.classes = ClassLabels::gather(data);
@@ -113,16 +147,25 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
           problem.outputs > 1 ? static_cast<double>(classes[row]) : (classes[row] == 1 ? 1.0 : -1.0);
   });
   problem.class_weights = sum_class_weights(data, problem.targets, classes, problem.classes.count());
-  problem.moments = column_moments(data, problem.targets.weight);
-  check_moments(data, problem.moments);
+  const Index parameters = problem.outputs * (data.columns() + (learner.fit_intercept ? 1 : 0));
+  problem.solver = choose_solver(learner, data.partition.rows(), parameters);
+  if (problem.solver != "newton" && has_wide_columns(data, 1 + problem.outputs * (1 + data.columns()))) {
+    problem.wide.emplace(data, problem.targets.weight, problem.outputs, learner.fit_intercept);
+    problem.moments = problem.wide->moments(problem.targets.weight);
+  } else {
+    problem.moments = column_moments(data, problem.targets.weight);
+  }
+  data.context.comm().collectively(
+      [&] { check_moments(data, problem.moments, problem.wide ? problem.wide->first_column() : 0); });
   choose_units(learner, problem);
   return problem;
 }
 
 /// Coefficients 0, intercepts those of the best model without features.
-std::vector<double> start_point(const Problem& problem, Index size, bool fit_intercept) {
-  std::vector<double> point(size_of(size), 0.0);
-  if (!fit_intercept) return point;
+std::vector<double> start_point(const Problem& problem, std::size_t local_size) {
+  std::vector<double> point(local_size, 0.0);
+  const std::size_t first = problem.local_coefficients();
+  if (first == local_size) return point;
   const auto& weights = problem.class_weights;
   if (problem.outputs == 1) {
     point.back() = math::log(weights[1] / weights[0]);
@@ -130,7 +173,6 @@ std::vector<double> start_point(const Problem& problem, Index size, bool fit_int
   }
   double mean = 0;
   for (const double weight : weights) mean += math::log(weight) / static_cast<double>(weights.size());
-  const std::size_t first = point.size() - weights.size();
   for (std::size_t k = 0; k < weights.size(); ++k) point[first + k] = math::log(weights[k]) - mean;
   return point;
 }
@@ -139,39 +181,47 @@ std::vector<double> start_point(const Problem& problem, Index size, bool fit_int
 std::vector<double> penalty_weights(const LogisticRegression& learner, const Problem& problem, double amount,
                                     bool squared) {
   const auto& deviation = problem.moments.deviation;
-  std::vector<double> weights(deviation.size() * size_of(problem.outputs), 0.0);
+  std::vector<double> weights(problem.local_coefficients(), 0.0);
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    const double sigma = deviation[i % deviation.size()];
+    const double sigma = deviation[problem.column_of(i)];
     if (sigma == 0) continue;
     const double divisor = learner.standardization ? 1.0 : (squared ? sigma * sigma : sigma);
     weights[i] = amount / divisor;
     if (amount > 0 && !std::isfinite(weights[i]))
-      throw agreed_input("a column of standard deviation " + number_text(sigma) +
-                         " cannot be penalised with --no-standardization: multiply it by a constant");
+      throw bad_input(
+          "a column of standard deviation " + number_text(sigma) +
+              " cannot be penalised with --no-standardization: multiply it by a constant",
+          {0, static_cast<Index>(problem.column_of(i)) + (problem.wide ? problem.wide->first_column() : 0)});
   }
   return weights;
 }
 
-bool newton_is_faster(Index rows, Index parameters) {
-  const auto count = static_cast<double>(parameters);
-  return parameters <= kFewParameters ||
-         (parameters <= kNewtonParameters && static_cast<double>(rows) * count * count <= kSmallWork);
+std::unique_ptr<LogisticLoss> make_objective(const LogisticRegression& learner, const RowBlocks& data,
+                                             Problem& problem) {
+  const double amount = learner.reg_param * (1 - learner.elastic_net_param);
+  auto l2 = data.context.comm().collectively([&] { return penalty_weights(learner, problem, amount, true); });
+  if (problem.wide)
+    return std::make_unique<WideLogisticObjective>(
+        data, *problem.wide, problem.moments, std::move(problem.targets), problem.outputs,
+        WideLogisticObjective::Options{.fit_intercept = learner.fit_intercept, .l2 = std::move(l2)});
+  return std::make_unique<LogisticObjective>(
+      data, problem.moments, std::move(problem.targets),
+      LogisticObjective::Options{
+          .outputs = problem.outputs, .fit_intercept = learner.fit_intercept, .l2 = std::move(l2)});
 }
 
-std::string choose_solver(const LogisticRegression& learner, Index rows, Index parameters, bool absolute) {
-  std::string solver = learner.solver;
-  if (solver == "auto")
-    solver = newton_is_faster(rows, parameters) ? "newton" : (absolute ? "owlqn" : "lbfgs");
-  if (solver == "newton" && parameters > kNewtonLimit)
-    throw agreed_parameter("--solver newton: " + std::to_string(parameters) + " parameters are more than " +
-                           std::to_string(kNewtonLimit) + ": use " + (absolute ? "owlqn" : "lbfgs"));
-  return solver;
-}
-
-std::unique_ptr<Optimizer> make_optimizer(const std::string& solver, Objective& objective,
-                                          std::vector<double> l1, double tol) {
-  if (solver == "newton") return std::make_unique<NewtonOptimizer>(objective, std::move(l1), tol);
-  return std::make_unique<LbfgsOptimizer>(objective, std::move(l1), tol);
+std::unique_ptr<Optimizer> make_optimizer(const LogisticRegression& learner, const RowBlocks& data,
+                                          const Problem& problem, Objective& objective) {
+  std::optional<std::vector<double>> l1;
+  if (has_l1(learner))
+    l1 = data.context.comm().collectively([&] {
+      auto weights = penalty_weights(learner, problem, learner.reg_param * learner.elastic_net_param, false);
+      weights.resize(objective.space().local_size(), 0.0);
+      return weights;
+    });
+  if (problem.solver == "newton")
+    return std::make_unique<NewtonOptimizer>(objective, std::move(l1), learner.tol);
+  return std::make_unique<LbfgsOptimizer>(objective, std::move(l1), learner.tol);
 }
 
 /// Subtracts the mean over the classes.
@@ -183,7 +233,7 @@ void centre_classes(double* values, std::size_t classes, std::size_t stride) {
 }
 
 LogisticRegressionModel make_model(const LogisticRegression& learner, const RowBlocks& data, Problem& problem,
-                                   const LogisticObjective& objective, std::span<const double> point) {
+                                   const LogisticLoss& objective, std::span<const double> point) {
   LogisticRegressionModel model;
   model.parameters = learner;
   model.schema = data.schema;
@@ -217,7 +267,7 @@ struct Descent {
   Optimizer& optimizer;
   OptimizerState state;
 
-  void describe(StateVisitor& visitor) { state.describe(visitor); }
+  void describe(StateVisitor& visitor) { optimizer.describe(visitor, state); }
   void restored() { optimizer.go_on_from(state); }
 };
 
@@ -257,30 +307,25 @@ LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
   data.context.comm().collectively([&] { validate_parameters(learner); });
   check_rows(data);
   Problem problem = prepare(learner, data);
-  const bool absolute = reg_param * elastic_net_param > 0;
-  std::vector<double> l1;
-  if (absolute) l1 = penalty_weights(learner, problem, reg_param * elastic_net_param, false);
-  LogisticObjective objective(
-      data, problem.moments, std::move(problem.targets),
-      {.outputs = problem.outputs,
-       .fit_intercept = fit_intercept,
-       .l2 = penalty_weights(learner, problem, reg_param * (1 - elastic_net_param), true)});
-  if (absolute) l1.resize(size_of(objective.size()), 0.0);
-  const std::string chosen = choose_solver(learner, data.partition.rows(), objective.size(), absolute);
-  const auto optimizer = make_optimizer(chosen, objective, std::move(l1), tol);
+  const auto objective = make_objective(learner, data, problem);
+  const auto optimizer = make_optimizer(learner, data, problem, *objective);
 
-  Descent descent{*optimizer, optimizer->start(start_point(problem, objective.size(), fit_intercept))};
+  Descent descent{*optimizer, optimizer->start(start_point(problem, objective->space().local_size()))};
   FitSummary summary = run_fit_loop(data, "logistic", *this, descent.state.value, descent,
                                     [](Descent& d, Index) { return d.optimizer.step(d.state); });
-  LogisticRegressionModel model = make_model(learner, data, problem, objective, descent.state.point);
   summary.gradient_norm = optimizer->gradient_norm(descent.state);
-  model.separable = reg_param == 0 && objective.smallest_margin() > 0;
+  // Of a state with many parameters only the point is left when the model is made.
+  const std::vector<double> point = std::move(descent.state.point);
+  descent.state = {};
+  LogisticRegressionModel model = make_model(learner, data, problem, *objective, point);
+  model.separable = reg_param == 0 && objective->smallest_margin() > 0;
   if (model.separable)
     data.context.monitor().warning(
         "logistic: a plane separates the classes, so that without a penalty the coefficients have no finite "
         "optimum; they were stopped at " +
         std::to_string(summary.iterations) + " iterations. Use --reg-param");
-  summary.extra = {{"solver", chosen}, {"classes", problem.classes.count()}, {"separable", model.separable}};
+  summary.extra = {
+      {"solver", problem.solver}, {"classes", problem.classes.count()}, {"separable", model.separable}};
   model.summary = std::move(summary);
   return model;
 }

@@ -8,7 +8,6 @@
 
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/parallel.hpp"
-#include "firesteel/linalg/fixed_point.hpp"
 #include "firesteel/linalg/moment_kernels.hpp"
 
 namespace firesteel {
@@ -78,26 +77,6 @@ std::vector<double> first_used_row(const RowBlocks& data, const DenseTiles<Scala
   return values;
 }
 
-struct WeightSums {
-  double total = 0;
-  double denominator = 0;  ///< W − Σ w²/W
-};
-
-WeightSums sum_weights(const RowBlocks& data, std::span<const double> weights) {
-  CanonicalSum sum(data.context.comm(), data.partition, 2, data.context.threads());
-  const auto total = sum([&](Index block, std::span<double> out) {
-    const TileRange range = tiles_of_block(data.partition, data.context.rank(), block);
-    out[0] = out[1] = 0;
-    for (Index row = range.first * kTileRows; row < range.end * kTileRows; ++row) {
-      const double w = weights[size_of(row)];
-      out[0] += w;
-      out[1] += w * w;
-    }
-  });
-  const double denominator = total[0] - total[1] / total[0];
-  return {total[0], denominator > 0 ? denominator : total[0]};
-}
-
 /// True where the one look around the first row has kept at least ten digits of every deviation.
 bool is_accurate(const Sums& sums, double weight_sum) {
   for (std::size_t j = 0; j < sums.first.size(); ++j) {
@@ -156,23 +135,11 @@ void for_each_value(const SparseRows<Scalar>& features, std::span<const double> 
   }
 }
 
-/// Σ over non-zeros of term(row, column, value) for each column: by the tree, or in fixed point with
-/// |term| ≤ bound_j where columns are many.
+/// Σ over non-zeros of term(row, column, value) for each column.
 template <class Scalar, class Term>
 std::vector<double> sum_columns(const RowBlocks& data, const SparseRows<Scalar>& features,
-                                std::span<const double> weights, const ColumnMoments& known,
-                                const std::vector<double>& bound, Term&& term) {
+                                std::span<const double> weights, Term&& term) {
   const int rank = data.context.rank();
-  if (needs_fixed_point(data, features.columns())) {
-    const std::vector<double> scale = fixed_point_scales(bound, known.count);
-    return sum_fixed_point(data.context, data.partition, scale,
-                           [&](Index block, std::span<std::int64_t> sums) {
-                             for_each_value(features, weights, tiles_of_block(data.partition, rank, block),
-                                            [&](Index row, std::size_t j, double value) {
-                                              sums[j] += std::llrint(term(row, j, value) * scale[j]);
-                                            });
-                           });
-  }
   CanonicalSum sum(data.context.comm(), data.partition, features.columns(), data.context.threads());
   const auto total = sum([&](Index block, std::span<double> out) {
     std::fill(out.begin(), out.end(), 0.0);
@@ -210,19 +177,15 @@ ColumnMoments moments_of(const RowBlocks& data, const SparseRows<Scalar>& featur
   const auto d = size_of(features.columns());
   std::vector<double> scale(d);
   for (std::size_t j = 0; j < d; ++j) scale[j] = normalizing_scale(moments.largest[j]);
-  // |x·scale| < 1, so |w·x·scale| ≤ the largest weight; centred values are below 2.
-  std::vector<double> bound(d, moments.largest_weight);
-  const auto sums =
-      sum_columns(data, features, weights, moments, bound,
-                  [&](Index row, std::size_t j, double x) { return weights[size_of(row)] * (x * scale[j]); });
-  const auto covered = sum_columns(data, features, weights, moments, bound,
+  const auto sums = sum_columns(data, features, weights, [&](Index row, std::size_t j, double x) {
+    return weights[size_of(row)] * (x * scale[j]);
+  });
+  const auto covered = sum_columns(data, features, weights,
                                    [&](Index row, std::size_t, double) { return weights[size_of(row)]; });
-  for (double& value : bound) value *= 4;
-  const auto squares =
-      sum_columns(data, features, weights, moments, bound, [&](Index row, std::size_t j, double x) {
-        const double delta = x * scale[j] - sums[j] / w.total;
-        return weights[size_of(row)] * (delta * delta);
-      });
+  const auto squares = sum_columns(data, features, weights, [&](Index row, std::size_t j, double x) {
+    const double delta = x * scale[j] - sums[j] / w.total;
+    return weights[size_of(row)] * (delta * delta);
+  });
   moments.mean.resize(d);
   moments.deviation.resize(d);
   for (std::size_t j = 0; j < d; ++j) {
@@ -238,6 +201,21 @@ ColumnMoments moments_of(const RowBlocks& data, const SparseRows<Scalar>& featur
 
 }  // namespace
 
+WeightSums sum_weights(const RowBlocks& data, std::span<const double> weights) {
+  CanonicalSum sum(data.context.comm(), data.partition, 2, data.context.threads());
+  const auto total = sum([&](Index block, std::span<double> out) {
+    const TileRange range = tiles_of_block(data.partition, data.context.rank(), block);
+    out[0] = out[1] = 0;
+    for (Index row = range.first * kTileRows; row < range.end * kTileRows; ++row) {
+      const double w = weights[size_of(row)];
+      out[0] += w;
+      out[1] += w * w;
+    }
+  });
+  const double denominator = total[0] - total[1] / total[0];
+  return {total[0], denominator > 0 ? denominator : total[0]};
+}
+
 TileRange tiles_of_block(const BlockPartition& partition, int rank, Index block) {
   const Index first_row = partition.first_row(rank);
   return {(partition.row_of_block(block) - first_row) / kTileRows,
@@ -252,7 +230,7 @@ AlignedVector<double> padded_weights(const RowBlocks& data) {
   return weights;
 }
 
-bool needs_fixed_point(const RowBlocks& data, Index length) {
+bool has_wide_columns(const RowBlocks& data, Index length) {
   constexpr Index kTypicalNonZeros = 64;
   if (!data.sparse()) return false;
   const Index value_bytes = data.single_precision() ? sizeof(float) : sizeof(double);

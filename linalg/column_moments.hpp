@@ -16,15 +16,22 @@ TileRange tiles_of_block(const BlockPartition& partition, int rank, Index block)
 AlignedVector<double> padded_weights(const RowBlocks& data);
 
 /// True where a dense partial sum a block of `length` doubles is too much for these data: above an eighth of
-/// a block's bytes, sparse. Sums are then exact 64-bit integers, one partial a thread and rank.
-bool needs_fixed_point(const RowBlocks& data, Index length);
+/// a block's bytes, sparse. Such data are summed by WideColumns.
+bool has_wide_columns(const RowBlocks& data, Index length);
 
-/// What is known of columns over rows of positive weight. Replicated.
+/// Σ w, and the denominator of weighted variances. Collective.
+struct WeightSums {
+  double total = 0;
+  double denominator = 0;  ///< W − Σ w²/W
+};
+WeightSums sum_weights(const RowBlocks& data, std::span<const double> weights);
+
+/// What is known of columns over rows of positive weight. Replicated, or for a slice of the columns.
 struct ColumnMoments {
   double weight_sum = 0;     ///< W = Σ w
   std::vector<double> mean;  ///< Σ w x / W
   std::vector<double> deviation;  ///< √(Σ w (x − mean)² / (W − Σ w²/W)), MLlib's; exactly 0 for a constant
-  // Sparse data only: for fixed point.
+  // Sparse data only.
   std::vector<double> largest;      ///< max |x|
   std::vector<std::int64_t> count;  ///< non-zeros
   double largest_weight = 0;

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "firesteel/linalg/line_search.hpp"
 #include "firesteel/linalg/optimizer.hpp"
-#include "firesteel/linalg/vector_kernels.hpp"
 
 namespace firesteel {
 
@@ -17,70 +17,93 @@ constexpr std::size_t kMemory = 10;
 constexpr double kFirstSlopeRatio = 0.1;
 constexpr int kMaxOrthantTrials = 30;
 
-std::span<const double> pair_of(const std::vector<double>& pairs, std::size_t i, std::size_t size) {
-  return std::span(pairs).subspan(i * size, size);
+std::size_t stored(const OptimizerState& state) {
+  return std::min(kMemory, static_cast<std::size_t>(state.pairs));
+}
+/// Where pair i of the stored ones is, 0 the oldest.
+std::size_t place(const OptimizerState& state, std::size_t i) {
+  return (static_cast<std::size_t>(state.pairs) - stored(state) + i) % kMemory;
 }
 
 }  // namespace
 
+void LbfgsOptimizer::prepare(OptimizerState& state) const {
+  state.steps.resize(kMemory);
+  state.gradient_changes.resize(kMemory);
+  state.curvatures.assign(kMemory, 0.0);
+  // Sliced parts of a state have their lengths from the start: a checkpoint is read into them.
+  if (!objective_.space().sliced()) return;
+  for (auto* vectors : {&state.steps, &state.gradient_changes})
+    for (auto& vector : *vectors) vector.resize(state.point.size());
+}
+
 /// The two-loop recursion: −H·gradient.
 std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
                                               std::span<const double> gradient) const {
-  const std::size_t size = gradient.size();
-  std::vector<double> result(size);
-  for (std::size_t j = 0; j < size; ++j) result[j] = -gradient[j];
-  const std::size_t pairs = size == 0 ? 0 : state.steps.size() / size;
+  const VectorSpace& space = objective_.space();
+  std::vector<double> result(gradient.size());
+  for (std::size_t j = 0; j < result.size(); ++j) result[j] = -gradient[j];
+  const std::size_t pairs = stored(state);
+  if (pairs == 0) return result;
+  const auto at = [&](std::size_t i) { return place(state, i); };
   std::array<double, kMemory> alpha{};
-  std::array<double, kMemory> curvature{};
+  double along_step = space.dot(state.steps[at(pairs - 1)], result);
   for (std::size_t i = pairs; i-- > 0;) {
-    const auto s = pair_of(state.steps, i, size);
-    const auto y = pair_of(state.gradient_changes, i, size);
-    curvature[i] = dot(s, y);
-    alpha[i] = dot(s, result) / curvature[i];
-    add_scaled(-alpha[i], y, result);
+    alpha[i] = along_step / state.curvatures[at(i)];
+    if (i > 0)
+      along_step =
+          space.add_scaled_dot(-alpha[i], state.gradient_changes[at(i)], result, state.steps[at(i - 1)]);
+    else
+      space.add_scaled(-alpha[i], state.gradient_changes[at(i)], result);
   }
-  if (pairs > 0) {
-    const auto y = pair_of(state.gradient_changes, pairs - 1, size);
-    const double scale = curvature[pairs - 1] / dot(y, y);
-    for (double& value : result) value *= scale;
-  }
+  for (double& value : result) value *= state.initial_scale;
+  double along_change = space.dot(state.gradient_changes[at(0)], result);
   for (std::size_t i = 0; i < pairs; ++i) {
-    const double beta = dot(pair_of(state.gradient_changes, i, size), result) / curvature[i];
-    add_scaled(alpha[i] - beta, pair_of(state.steps, i, size), result);
+    const double factor = alpha[i] - along_change / state.curvatures[at(i)];
+    if (i + 1 < pairs)
+      along_change =
+          space.add_scaled_dot(factor, state.steps[at(i)], result, state.gradient_changes[at(i + 1)]);
+    else
+      space.add_scaled(factor, state.steps[at(i)], result);
   }
   return result;
 }
 
 Optimizer::Trial LbfgsOptimizer::advance(const OptimizerState& state) {
-  const std::vector<double> gradient = pseudo_gradient(state);
+  const bool first = state.pairs == 0;
+  std::vector<double> pseudo;
+  if (absolute_) pseudo = pseudo_gradient(state);
+  const std::span<const double> gradient = absolute_ ? pseudo : state.gradient;
   std::vector<double> step = direction(state, gradient);
-  const bool first = state.steps.empty();
-  const double first_step = first ? std::min(1.0, 1.0 / norm(gradient)) : 1.0;
-  if (!l1_.empty()) return search_orthant(state, gradient, step, first_step);
-  for (double& value : step) value *= first_step;
+  const double first_step = first ? std::min(1.0, 1.0 / objective_.space().norm(gradient)) : 1.0;
+  if (absolute_) return search_orthant(state, gradient, std::move(step), first_step);
+  if (first)
+    for (double& value : step) value *= first_step;
   return search_line(state, step, first ? kFirstSlopeRatio : kSlopeRatio);
 }
 
 /// Backtracks along the direction, kept to the orthant of the point (or of the descent, where a coordinate is
 /// 0). Each trial is a pass: the projection bends the line.
 Optimizer::Trial LbfgsOptimizer::search_orthant(const OptimizerState& state, std::span<const double> pseudo,
-                                                std::span<const double> direction, double first_step) {
-  const std::size_t size = direction.size();
-  std::vector<double> step(direction.begin(), direction.end());
-  for (std::size_t j = 0; j < size; ++j)
+                                                std::vector<double> step, double first_step) {
+  const VectorSpace& space = objective_.space();
+  for (std::size_t j = 0; j < step.size(); ++j)
     if (l1_[j] > 0 && !(step[j] * pseudo[j] < 0)) step[j] = 0;
   Trial trial;
-  trial.gradient.resize(size);
+  trial.gradient.resize(step.size());
   double t = first_step;
   for (int i = 0; i < kMaxOrthantTrials; ++i, t *= 0.5) {
     trial.point = state.point;
-    add_scaled(t, step, trial.point);
-    double decrease = 0;
-    for (std::size_t j = 0; j < size; ++j) {
-      const double orthant = state.point[j] != 0 ? state.point[j] : -pseudo[j];
-      if (l1_[j] > 0 && !(trial.point[j] * orthant > 0)) trial.point[j] = 0;
-      decrease += pseudo[j] * (trial.point[j] - state.point[j]);
-    }
+    space.add_scaled(t, step, trial.point);
+    const double decrease = space.sum([&](std::size_t begin, std::size_t end) {
+      double sum = 0;
+      for (std::size_t j = begin; j < end; ++j) {
+        const double orthant = state.point[j] != 0 ? state.point[j] : -pseudo[j];
+        if (l1_[j] > 0 && !(trial.point[j] * orthant > 0)) trial.point[j] = 0;
+        sum += pseudo[j] * (trial.point[j] - state.point[j]);
+      }
+      return sum;
+    });
     if (!(decrease < 0)) return trial;
     trial.value = objective_.evaluate(trial.point, trial.gradient) + absolute_part(trial.point);
     trial.found =
@@ -91,7 +114,9 @@ Optimizer::Trial LbfgsOptimizer::search_orthant(const OptimizerState& state, std
   return trial;
 }
 
+/// The new pair takes the place of the oldest.
 void LbfgsOptimizer::remember(OptimizerState& state, const Trial& trial) {
+  const VectorSpace& space = objective_.space();
   const std::size_t size = state.point.size();
   std::vector<double> s(size);
   std::vector<double> y(size);
@@ -99,15 +124,16 @@ void LbfgsOptimizer::remember(OptimizerState& state, const Trial& trial) {
     s[j] = trial.point[j] - state.point[j];
     y[j] = trial.gradient[j] - state.gradient[j];
   }
+  const double curvature = space.dot(s, y);
+  const double square = space.dot(y, y);
   // A pair without curvature (rounding near the optimum) would spoil the metric.
-  if (!(dot(s, y) > 1e-16 * dot(y, y))) return;
-  if (state.steps.size() == kMemory * size) {
-    state.steps.erase(state.steps.begin(), state.steps.begin() + static_cast<std::ptrdiff_t>(size));
-    state.gradient_changes.erase(state.gradient_changes.begin(),
-                                 state.gradient_changes.begin() + static_cast<std::ptrdiff_t>(size));
-  }
-  state.steps.insert(state.steps.end(), s.begin(), s.end());
-  state.gradient_changes.insert(state.gradient_changes.end(), y.begin(), y.end());
+  if (!(curvature > 1e-16 * square)) return;
+  const std::size_t slot = static_cast<std::size_t>(state.pairs) % kMemory;
+  state.steps[slot].swap(s);
+  state.gradient_changes[slot].swap(y);
+  state.curvatures[slot] = curvature;
+  state.initial_scale = curvature / square;
+  ++state.pairs;
 }
 
 }  // namespace firesteel

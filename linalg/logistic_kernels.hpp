@@ -58,13 +58,6 @@ void block_loss_and_gradient(const SparseRows<Scalar>& features, const LogisticT
                              const LinearOutputs& model, TileRange range, double* z,
                              std::span<double> statistic, AlignedVector<double>& scratch);
 
-/// sums[k·d + j] += round(residual_ik·x_ij·scale_j): order-free, for columns too many for a partial sum a
-/// block. Residuals as from block_residuals.
-template <class Scalar>
-void block_fixed_point_gradient(const SparseRows<Scalar>& features, Index outputs, TileRange range,
-                                const double* residuals, std::span<const double> scale,
-                                std::span<std::int64_t> sums);
-
 /// Residuals and loss from margins; `residuals` is laid out as z and does not alias it. statistic: Σ loss, Σ
 /// residual.
 void block_residuals(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,

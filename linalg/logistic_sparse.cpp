@@ -56,35 +56,11 @@ void block_loss_and_gradient(const SparseRows<Scalar>& features, const LogisticT
   }
 }
 
-template <class Scalar>
-void block_fixed_point_gradient(const SparseRows<Scalar>& features, Index outputs, TileRange range,
-                                const double* residuals, std::span<const double> scale,
-                                std::span<std::int64_t> sums) {
-  const Index columns = features.columns();
-  const Index end = std::min(range.end * kTileRows, features.local_rows());
-  for (Index row = range.first * kTileRows; row < end; ++row) {
-    const auto indices = features.row_indices(row);
-    const auto values = features.row_values(row);
-    const double* tile = residuals + row / kTileRows * outputs * kTileRows + row % kTileRows;
-    for (Index k = 0; k < outputs; ++k) {
-      const double r = tile[k * kTileRows];
-      if (r == 0) continue;
-      std::int64_t* own = sums.data() + k * columns;
-      for (std::size_t i = 0; i < indices.size(); ++i) {
-        const auto j = count(indices[i]);
-        own[j] += std::llrint(static_cast<double>(values[i]) * scale[j] * r);
-      }
-    }
-  }
-}
-
-#define FIRESTEEL_INSTANTIATE(Scalar)                                                                  \
-  template void block_margins(const SparseRows<Scalar>&, const LinearOutputs&, TileRange, double*);    \
-  template void block_loss_and_gradient(const SparseRows<Scalar>&, const LogisticTargets&,             \
-                                        const LinearOutputs&, TileRange, double*, std::span<double>,   \
-                                        AlignedVector<double>&);                                       \
-  template void block_fixed_point_gradient(const SparseRows<Scalar>&, Index, TileRange, const double*, \
-                                           std::span<const double>, std::span<std::int64_t>);
+#define FIRESTEEL_INSTANTIATE(Scalar)                                                                \
+  template void block_margins(const SparseRows<Scalar>&, const LinearOutputs&, TileRange, double*);  \
+  template void block_loss_and_gradient(const SparseRows<Scalar>&, const LogisticTargets&,           \
+                                        const LinearOutputs&, TileRange, double*, std::span<double>, \
+                                        AlignedVector<double>&);
 FIRESTEEL_INSTANTIATE(float)
 FIRESTEEL_INSTANTIATE(double)
 #undef FIRESTEEL_INSTANTIATE

@@ -80,9 +80,9 @@ Optimizer::Trial NewtonOptimizer::advance(const OptimizerState& state) {
   std::vector<double> direction;
   objective_.collectively([&] {
     direction =
-        l1_.empty() ? newton_direction(hessian, state.gradient) : proximal_direction(hessian, state, l1_);
+        absolute_ ? proximal_direction(hessian, state, l1_) : newton_direction(hessian, state.gradient);
   });
-  return l1_.empty() ? search_line(state, direction, kSlopeRatio) : backtrack(state, direction);
+  return absolute_ ? backtrack(state, direction) : search_line(state, direction, kSlopeRatio);
 }
 
 Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::span<const double> direction) {

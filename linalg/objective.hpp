@@ -5,6 +5,7 @@
 
 #include "firesteel/core/function_ref.hpp"
 #include "firesteel/core/index.hpp"
+#include "firesteel/linalg/vector_space.hpp"
 
 namespace firesteel {
 
@@ -14,14 +15,14 @@ struct LinePoint {
   double slope = 0;
 };
 
-/// What an optimiser minimises: a convex function f of a replicated vector, f = smooth part + Σ l1_j·|x_j|.
+/// What an optimiser minimises: a convex function f of a vector of space(), f = smooth part + Σ l1_j·|x_j|.
 /// The optimisers below see the smooth part here and add the absolute values themselves. Members are
-/// collective and return the same bytes on every rank.
+/// collective and return the same bytes on every rank; vectors are this rank's part of them.
 class Objective {
  public:
   virtual ~Objective() = default;
 
-  virtual Index size() const = 0;
+  virtual const VectorSpace& space() const = 0;
   /// Smooth value at x and its gradient. One pass over the data.
   virtual double evaluate(std::span<const double> x, std::span<double> gradient) = 0;
   /// The point evaluated last becomes the current one: lines start there.
@@ -30,7 +31,8 @@ class Objective {
   virtual LinePoint along(double t) = 0;
   /// Runs code without collective calls on every rank; one rank's error becomes that of all.
   virtual void collectively(FunctionRef<void()> local) = 0;
-  /// Hessian of the smooth part at the current point, size x size, row-major, symmetric.
+  /// Hessian of the smooth part at the current point, size x size, row-major, symmetric. Replicated vectors
+  /// only.
   virtual void hessian(std::span<double> matrix) = 0;
 };
 

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "firesteel/linalg/line_search.hpp"
-#include "firesteel/linalg/vector_kernels.hpp"
 
 namespace firesteel {
 
@@ -13,20 +12,28 @@ namespace {
 constexpr std::size_t kWindow = 10;
 }
 
-void OptimizerState::describe(StateVisitor& visitor) {
-  visitor.replicated("point", point);
-  visitor.replicated("gradient", gradient);
+void OptimizerState::describe(StateVisitor& visitor, const VectorSpace& space) {
+  space.describe(visitor, "point", point);
+  space.describe(visitor, "gradient", gradient);
   visitor.replicated("value", value);
   visitor.replicated("initial_value", initial_value);
   visitor.replicated("recent_values", recent_values);
-  visitor.replicated("steps", steps);
-  visitor.replicated("gradient_changes", gradient_changes);
+  visitor.replicated("pairs", pairs);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    space.describe(visitor, "step_" + std::to_string(i), steps[i]);
+    space.describe(visitor, "gradient_change_" + std::to_string(i), gradient_changes[i]);
+  }
+  visitor.replicated("curvatures", curvatures);
+  visitor.replicated("initial_scale", initial_scale);
 }
 
 double Optimizer::absolute_part(std::span<const double> point) const {
-  double sum = 0;
-  for (std::size_t j = 0; j < l1_.size(); ++j) sum += l1_[j] * std::abs(point[j]);
-  return sum;
+  if (!absolute_) return 0;
+  return objective_.space().sum([&](std::size_t begin, std::size_t end) {
+    double sum = 0;
+    for (std::size_t j = begin; j < end; ++j) sum += l1_[j] * std::abs(point[j]);
+    return sum;
+  });
 }
 
 /// The subgradient of least norm. −0.0 is 0: comparisons do not tell them apart.
@@ -45,7 +52,10 @@ std::vector<double> Optimizer::pseudo_gradient(const OptimizerState& state) cons
   return result;
 }
 
-double Optimizer::gradient_norm(const OptimizerState& state) const { return norm(pseudo_gradient(state)); }
+double Optimizer::gradient_norm(const OptimizerState& state) const {
+  const VectorSpace& space = objective_.space();
+  return space.norm(absolute_ ? pseudo_gradient(state) : state.gradient);
+}
 
 OptimizerState Optimizer::start(std::vector<double> point) {
   OptimizerState state;
@@ -54,6 +64,7 @@ OptimizerState Optimizer::start(std::vector<double> point) {
   state.value = objective_.evaluate(state.point, state.gradient) + absolute_part(state.point);
   objective_.accept();
   state.initial_value = state.value;
+  prepare(state);
   state.recent_values = {state.value};
   return state;
 }
@@ -106,15 +117,16 @@ Step Optimizer::step(OptimizerState& state) {
 
 Optimizer::Trial Optimizer::search_line(const OptimizerState& state, std::span<const double> direction,
                                         double slope_ratio) {
+  const VectorSpace& space = objective_.space();
   Trial trial;
-  const LinePoint start{state.value, dot(state.gradient, direction)};
+  const LinePoint start{state.value, space.dot(state.gradient, direction)};
   if (!(start.slope < 0)) return trial;
   trial.gradient.resize(state.gradient.size());
   const auto evaluate = [&](double t) {
     trial.point = state.point;
-    add_scaled(t, direction, trial.point);
+    space.add_scaled(t, direction, trial.point);
     trial.value = objective_.evaluate(trial.point, trial.gradient);
-    return LinePoint{trial.value, dot(trial.gradient, direction)};
+    return LinePoint{trial.value, space.dot(trial.gradient, direction)};
   };
   const LinePoint first = evaluate(1.0);
   trial.found = satisfies_wolfe(start, 1.0, first, slope_ratio);

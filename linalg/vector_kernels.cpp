@@ -20,7 +20,6 @@ namespace firesteel::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr std::size_t kLanes = 8;  // virtual: one AVX-512, two AVX2, four NEON registers
-constexpr std::size_t kChunk = 4096;
 
 void add_scaled_kernel(double alpha, const double* x, double* y, std::size_t size) {
   const hn::CappedTag<double, kLanes> d;
@@ -50,8 +49,8 @@ double dot_chunk(const double* x, const double* y, std::size_t size) {
 
 double dot_kernel(const double* x, const double* y, std::size_t size) {
   double total = 0;
-  for (std::size_t begin = 0; begin < size; begin += kChunk)
-    total += dot_chunk(x + begin, y + begin, std::min(kChunk, size - begin));
+  for (std::size_t begin = 0; begin < size; begin += kDotChunk)
+    total += dot_chunk(x + begin, y + begin, std::min(kDotChunk, size - begin));
   return total;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <span>
 
 namespace firesteel {
@@ -9,7 +10,10 @@ namespace firesteel {
 /// Local.
 void add_scaled(double alpha, std::span<const double> x, std::span<double> y);
 
-/// Σ x_i·y_i. Order: chunks of 4,096 coordinates, each in 8 lanes folded at its end; chunk sums one after
+/// Coordinates that dot() sums at a time.
+inline constexpr std::size_t kDotChunk = 4096;
+
+/// Σ x_i·y_i. Order: chunks of kDotChunk coordinates, each in 8 lanes folded at its end; chunk sums one after
 /// another. A function of the vectors alone. Local.
 double dot(std::span<const double> x, std::span<const double> y);
 
