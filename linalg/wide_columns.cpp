@@ -267,10 +267,10 @@ void WideColumns::set_scales(const ColumnMoments& slice_moments, double largest_
 }
 
 void WideColumns::receive_coefficients(std::span<const double> slice) {
-  auto received = exchange_.gather(slice, outputs_);
+  const auto received = exchange_.gather(slice, outputs_);
   const auto outputs = size_of(outputs_);
   if (by_place_) {
-    coefficients_ = std::move(received);
+    coefficients_.assign(received.begin(), received.end());
     // Rows of weight 0 may be all that a rank has: their columns have no place of their own and take the
     // first.
     if (coefficients_.empty()) coefficients_.resize(outputs);

@@ -91,9 +91,10 @@ class WideColumns {
   using ByColumn = std::variant<ColumnMajor<double>, ColumnMajor<float>>;
 
   template <class Scalar>
-  std::vector<std::int32_t> sort_by_column(const SparseRows<Scalar>& rows, std::span<const double> weights);
+  std::vector<std::int32_t> sort_by_column(const SparseRows<Scalar>& features,
+                                           std::span<const double> weights);
   template <class Scalar>
-  void find_places(const SparseRows<Scalar>& rows, std::span<const std::uint32_t> place);
+  void find_places(const SparseRows<Scalar>& features, std::span<const std::uint32_t> place);
   void find_extremes(ColumnMoments& moments) const;
   std::vector<LimbScale> scales_in_rows(std::span<const LimbScale> slice_scales) const;
   /// `width` sums for each column of the slice; add(i, limbs) adds the terms of the i-th column in own rows.
@@ -109,7 +110,7 @@ class WideColumns {
   double factor_scale_ = 1;           ///< power of two that brings factors to at most 1
   bool by_place_ = true;              ///< coefficients by a column's place among those in own rows, or number
   std::vector<std::int32_t> places_;  ///< of each non-zero its column's place
-  std::vector<double> coefficients_;  ///< outputs each
+  AlignedVector<double> coefficients_;  ///< outputs each; read at random, hence in huge pages
   ColumnExchange exchange_;
 };
 

@@ -191,7 +191,7 @@ RowBlocks wide_data(const Context& context, Index rows, Index columns) {
   return data;
 }
 
-TEST(Logistic, wide_sparse_data_are_summed_in_fixed_point_to_the_same_bytes_and_optimum) {
+TEST(Logistic, wide_sparse_data_are_summed_exactly_to_the_same_bytes_and_optimum) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
   const LogisticRegression learner{.reg_param = 0.01, .max_iter = 500, .tol = 1e-10, .solver = "lbfgs"};
   const auto fit = [&](const Context& context) { return learner.fit(wide_data(context, 1000, 600)); };
