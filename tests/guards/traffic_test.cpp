@@ -191,7 +191,7 @@ class CountedObjective final : public Objective {
   Index passes = 0;
   Index trials = 0;  ///< along a line: no pass
 
-  Index size() const override { return counted_.size(); }
+  const VectorSpace& space() const override { return counted_.space(); }
   double evaluate(std::span<const double> x, std::span<double> gradient) override {
     ++passes;
     return counted_.evaluate(x, gradient);
@@ -220,7 +220,7 @@ TEST_F(Guards, a_logistic_iteration_is_one_pass) {
   LogisticObjective objective(rows, moments, targets, {.l2 = std::vector<double>(kColumns, 1e-3)});
   CountedObjective counted(objective);
   LbfgsOptimizer optimizer(counted, {}, 0);
-  auto state = optimizer.start(std::vector<double>(static_cast<std::size_t>(counted.size())));
+  auto state = optimizer.start(std::vector<double>(static_cast<std::size_t>(counted.space().size())));
   EXPECT_EQ(counted.passes, 1);
   optimizer.step(state);  // the first direction knows no curvature: its line is searched, then evaluated
   EXPECT_EQ(counted.passes, 3);
