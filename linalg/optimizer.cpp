@@ -21,7 +21,7 @@ void OptimizerState::describe(StateVisitor& visitor, const VectorSpace& space) {
   visitor.replicated("pairs", pairs);
   for (std::size_t i = 0; i < steps.size(); ++i) {
     space.describe(visitor, "step_" + std::to_string(i), steps[i]);
-    space.describe(visitor, "gradient_change_" + std::to_string(i), gradient_changes[i]);
+    space.describe(visitor, "change_" + std::to_string(i), gradient_changes[i]);
   }
   visitor.replicated("curvatures", curvatures);
   visitor.replicated("initial_scale", initial_scale);
