@@ -90,9 +90,9 @@ TEST(LogisticWide, is_the_same_bytes_for_any_ranks_and_threads) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
   for (Case chosen : cases()) {
     SCOPED_TRACE(chosen.name);
-    chosen.learner.max_iter = 15;  // beyond the ten pairs of L-BFGS
+    chosen.learner.max_iter = 12;  // beyond the ten pairs of L-BFGS
     const std::string alone = digest(fit(chosen, Context(MPI_COMM_SELF, {.threads = 1})));
-    for (const int threads : {1, 2}) EXPECT_EQ(digest(fit(chosen, Context({.threads = threads}))), alone);
+    EXPECT_EQ(digest(fit(chosen, Context({.threads = 2}))), alone);
   }
 }
 
