@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "firesteel/core/context.hpp"
-#include "memory.hpp"
+#include "firesteel/core/memory.hpp"
 
 namespace firesteel {
 namespace {
@@ -37,7 +37,7 @@ class LargeMessages : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_EQ(comm().size(), 2);
-    ASSERT_GE(available_gib(context_), 12) << "GiB of memory must be free for this test";
+    ASSERT_GE(context_.comm().broadcast_value(available_memory(), 0), Index{12} << 30) << "too little memory";
   }
   Communicator& comm() { return context_.comm(); }
   int rank() { return comm().rank(); }

@@ -7,8 +7,8 @@
 
 #include "firesteel/algorithms/kmeans.hpp"
 #include "firesteel/core/dataset.hpp"
+#include "firesteel/core/memory.hpp"
 #include "firesteel/core/parallel.hpp"
-#include "memory.hpp"
 
 namespace firesteel {
 namespace {
@@ -50,7 +50,7 @@ double dense_centre(Index cluster, Index column) { return static_cast<double>(8 
 
 TEST(LargeRows, dense_rows_times_columns) {
   const Context context({.threads = 2});
-  ASSERT_GE(available_gib(context), 10) << "GiB of memory must be free for this test";
+  ASSERT_GE(context.comm().broadcast_value(available_memory(), 0), Index{10} << 30) << "too little memory";
   constexpr Index kColumns = 1024;
   constexpr Index kRows = (Index{1} << 21) + 4096;
   RowBlocks data{.context = context};
@@ -78,7 +78,7 @@ double sparse_centre(Index cluster, Index column) { return column % 2 == cluster
 
 TEST(LargeRows, sparse_non_zeros) {
   const Context context({.threads = 2});
-  ASSERT_GE(available_gib(context), 19) << "GiB of memory must be free for this test";
+  ASSERT_GE(context.comm().broadcast_value(available_memory(), 0), Index{19} << 30) << "too little memory";
   constexpr Index kColumns = 1 << 16;  // a row has those of its cluster, every other one
   constexpr Index kRows = kColumns + 4;
   RowBlocks data{.context = context};
