@@ -49,11 +49,11 @@ double noise(std::uint64_t& state) {
 std::vector<double> make_values(Index rows, Index columns, Index k) {
   std::uint64_t state = 1;
   std::vector<double> means(static_cast<std::size_t>(k * columns));
-  for (double& value : means) value = noise(state);
+  for (double& value : means) value = 1.5 * noise(state);
   std::vector<double> values;
   values.reserve(static_cast<std::size_t>(rows * columns));
   for (Index row = 0; row < rows; ++row) {
-    const Index cluster = row < k ? row : static_cast<Index>((state >> 32) % static_cast<std::uint64_t>(k));
+    const auto cluster = static_cast<Index>((state >> 32) % static_cast<std::uint64_t>(k));
     for (Index j = 0; j < columns; ++j)
       values.push_back(means[static_cast<std::size_t>(cluster * columns + j)] + noise(state));
   }
@@ -122,7 +122,7 @@ int main(int argc, char** argv) {
   const Index rows = argument(argc, argv, 1, 1'000'000);
   const Index columns = argument(argc, argv, 2, 32);
   const Index k = argument(argc, argv, 3, 100);
-  const Index iterations = argument(argc, argv, 5, 20);
+  const Index iterations = argument(argc, argv, 5, 10);
   if (argument(argc, argv, 4, 0) != 0)
     measure<double>(rows, columns, k, iterations);
   else
