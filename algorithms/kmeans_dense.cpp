@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -42,7 +44,7 @@ template <class Scalar>
 class DenseSearch final : public CentreSearch {
  public:
   DenseSearch(const DensePoints<Scalar>& points, std::span<const double> centres, double scale, int exponent);
-  void nearest(Index tile, std::int32_t* labels) const override;
+  void nearest(Index first, Index count, std::int32_t* labels) const override;
   void distances(Index tile, const std::int32_t* labels, double* distances) const override;
 
  private:
@@ -76,13 +78,8 @@ class DensePoints final : public KMeansPoints {
     const Scalar* tile = tiles_->tile(row / kTileRows) + row % kTileRows;
     for (std::size_t j = 0; j < values.size(); ++j) values[j] = static_cast<double>(tile[j * kTileRows]);
   }
-  void move(Index row, double weight, std::int64_t* to, std::int64_t* from,
-            std::span<double> scratch) const override {
-    copy_row(row, scratch.first(at(columns())));
-    std::fill(scratch.begin() + columns(), scratch.end(), 0.0);
-    scratch[at(columns())] = 1.0;
-    terms().move(scratch.data(), weight, to, from);
-  }
+  void move(Index tile, std::span<const Index> places,
+            std::span<const TwoLimbTerms::Move> moves) const override;
   void products(Index tile, const double* vectors, Index count, double* out) const override {
     tile_products(values(tile), columns(), terms().shift().data(), vectors, count, out);
   }
@@ -112,6 +109,27 @@ void DensePoints<Scalar>::normalise(Index tile) {
     copy_row(r, row);
     const double inverse = inverse_length(row, weight[r % kTileRows], first_row() + r);
     for (Index j = 0; j < columns(); ++j) normalised_.at(r, j) = static_cast<Scalar>(row[at(j)] * inverse);
+  }
+}
+
+template <class Scalar>
+void DensePoints<Scalar>::move(Index tile, std::span<const Index> places,
+                               std::span<const TwoLimbTerms::Move> moves) const {
+  // Several rows at once: each column of the tile is looked at once, and what is written to `rows` has
+  // settled in the cache before it is read in wider pieces.
+  constexpr std::size_t kAtOnce = 8;
+  const auto stride = at(terms().stride());
+  thread_local AlignedVector<double> rows;
+  rows.assign(kAtOnce * stride, 0.0);
+  for (std::size_t i = 0; i < kAtOnce; ++i) rows[i * stride + at(columns())] = 1.0;
+  for (std::size_t first = 0; first < moves.size(); first += kAtOnce) {
+    const std::size_t count = std::min(kAtOnce, moves.size() - first);
+    for (Index j = 0; j < columns(); ++j) {
+      const Scalar* column = values(tile) + j * kTileRows;
+      for (std::size_t i = 0; i < count; ++i)
+        rows[i * stride + at(j)] = static_cast<double>(column[places[first + i]]);
+    }
+    terms().move(rows.data(), moves.subspan(first, count));
   }
 }
 
@@ -201,18 +219,20 @@ DenseSearch<Scalar>::DenseSearch(const DensePoints<Scalar>& points, std::span<co
 }
 
 template <class Scalar>
-void DenseSearch<Scalar>::nearest(Index tile, std::int32_t* labels) const {
-  NearestInTile<Scalar> found;
-  find_nearest(points_.values(tile), packed_, found);
-  const auto [row_norm, centred_norm] = points_.norms(tile);
-  const double tolerance = packed_.tolerance(row_norm, centred_norm);
-  const Index valid = std::min(kTileRows, points_.local_rows() - tile * kTileRows);
-  for (Index r = 0; r < kTileRows; ++r) {
-    const auto i = at(r);
-    labels[r] = static_cast<std::int32_t>(found.label[i]);
-    const double gap = static_cast<double>(found.second[i]) - static_cast<double>(found.smallest[i]);
-    if (!(gap > tolerance) && r < valid) labels[r] = nearest_directly(tile * kTileRows + r);
+void DenseSearch<Scalar>::nearest(Index first, Index count, std::int32_t* labels) const {
+  std::array<Scalar, kTilesAtOnce> tolerances{};
+  std::array<std::uint32_t, kTilesAtOnce> unsure;
+  for (Index t = 0; t < count; ++t) {
+    const auto [row_norm, centred_norm] = points_.norms(first + t);
+    tolerances[at(t)] = packed_.tolerance(row_norm, centred_norm);
   }
+  find_nearest(points_.values(first), count, packed_, tolerances.data(), labels, unsure.data());
+  for (Index t = 0; t < count; ++t)
+    for (std::uint32_t bits = unsure[at(t)]; bits != 0; bits &= bits - 1) {
+      const Index row = t * kTileRows + std::countr_zero(bits);
+      if (first * kTileRows + row < points_.local_rows())
+        labels[row] = nearest_directly(first * kTileRows + row);
+    }
 }
 
 template <class Scalar>

@@ -114,7 +114,7 @@ void Candidates::measure() {
     parallel_for(context.threads(), points_.tiles(), [&](Index t, int) {
       std::array<std::int32_t, kTileRows> labels;
       std::array<double, kTileRows> distances;
-      search->nearest(t, labels.data());
+      search->nearest(t, 1, labels.data());
       search->distances(t, labels.data(), distances.data());
       const Index rows = std::min(kTileRows, points_.local_rows() - t * kTileRows);
       for (Index r = 0; r < rows; ++r) {

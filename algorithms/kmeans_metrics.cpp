@@ -102,7 +102,7 @@ Assignment assign_rows(const KMeansPoints& points, std::span<const double> centr
     assignment.distances.resize(padded);
     const auto search = points.search(centres);
     parallel_for(context.threads(), points.tiles(), [&](Index t, int) {
-      search->nearest(t, assignment.labels.data() + t * kTileRows);
+      search->nearest(t, 1, assignment.labels.data() + t * kTileRows);
       search->distances(t, assignment.labels.data() + t * kTileRows,
                         assignment.distances.data() + t * kTileRows);
     });

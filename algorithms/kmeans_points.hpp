@@ -14,8 +14,11 @@ namespace firesteel::detail {
 class CentreSearch {
  public:
   virtual ~CentreSearch() = default;
-  /// The nearest centre of each of the tile's 32 rows, the lowest index in a tie (rows past the last: 0).
-  virtual void nearest(Index tile, std::int32_t* labels) const = 0;
+  /// Tiles that are best searched in one call.
+  static constexpr Index kTilesAtOnce = 16;
+  /// The nearest centre of each of the 32·count rows of tiles [first, first + count), count ≤ kTilesAtOnce,
+  /// the lowest index in a tie (rows past the last: any).
+  virtual void nearest(Index first, Index count, std::int32_t* labels) const = 0;
   /// Squared distances of the tile's 32 rows to the centres of their labels, in units of
   /// KMeansPoints::unit()², summed directly in double.
   virtual void distances(Index tile, const std::int32_t* labels, double* distances) const = 0;
@@ -58,9 +61,9 @@ class KMeansPoints {
   virtual std::unique_ptr<CentreSearch> search(std::span<const double> centres) const = 0;
   /// The values of a local row.
   virtual void copy_row(Index row, std::span<double> values) const = 0;
-  /// TwoLimbTerms::move of a local row; scratch: terms().stride() values.
-  virtual void move(Index row, double weight, std::int64_t* to, std::int64_t* from,
-                    std::span<double> scratch) const = 0;
+  /// TwoLimbTerms::move of rows of a tile: places in the tile and what to do with each.
+  virtual void move(Index tile, std::span<const Index> places,
+                    std::span<const TwoLimbTerms::Move> moves) const = 0;
   /// out[v·32 + r] = (x_r − shift)·vectors[v] for the tile's rows and `count` vectors of `columns` values.
   virtual void products(Index tile, const double* vectors, Index count, double* out) const = 0;
 

@@ -49,7 +49,7 @@ template <class Scalar>
 class SparseSearch final : public CentreSearch {
  public:
   SparseSearch(const SparsePoints<Scalar>& points, std::span<const double> centres, double scale);
-  void nearest(Index tile, std::int32_t* labels) const override;
+  void nearest(Index first, Index count, std::int32_t* labels) const override;
   void distances(Index tile, const std::int32_t* labels, double* distances) const override;
 
  private:
@@ -82,10 +82,15 @@ class SparsePoints final : public KMeansPoints {
     std::fill(values.begin(), values.end(), 0.0);
     for_each(row, [&](Index j, double x) { values[at(j)] = x; });
   }
-  void move(Index row, double weight, std::int64_t* to, std::int64_t* from,
-            std::span<double> /*scratch*/) const override {
-    for_each(row, [&](Index j, double x) { terms().move(j, x, weight, to, from); });
-    terms().move(columns(), 1.0, weight, to, from);
+  void move(Index tile, std::span<const Index> places,
+            std::span<const TwoLimbTerms::Move> moves) const override {
+    for (std::size_t i = 0; i < moves.size(); ++i) {
+      const auto& [weight, to, from] = moves[i];
+      for_each(tile * kTileRows + places[i], [&, weight = weight, to = to, from = from](Index j, double x) {
+        terms().move(j, x, weight, to, from);
+      });
+      terms().move(columns(), 1.0, weight, to, from);
+    }
   }
   void products(Index tile, const double* vectors, Index count, double* out) const override {
     std::fill(out, out + count * kTileRows, 0.0);
@@ -204,14 +209,14 @@ SparseSearch<Scalar>::SparseSearch(const SparsePoints<Scalar>& points, std::span
 }
 
 template <class Scalar>
-void SparseSearch<Scalar>::nearest(Index tile, std::int32_t* labels) const {
+void SparseSearch<Scalar>::nearest(Index first, Index count, std::int32_t* labels) const {
   thread_local std::vector<double> scores;
   scores.resize(at(stride_));
-  std::fill(labels, labels + kTileRows, 0);
-  for (Index r = tile * kTileRows; r < points_.end_row(tile); ++r) {
+  const Index first_row = first * kTileRows;
+  for (Index r = first_row; r < points_.end_row(first + count - 1); ++r) {
     sparse_scores<Scalar>(points_.values().row_indices(r), points_.values().row_values(r), columnwise_.data(),
                           stride_, offsets_.data(), scores.data());
-    labels[r % kTileRows] =
+    labels[r - first_row] =
         static_cast<std::int32_t>(std::min_element(scores.begin(), scores.begin() + count_) - scores.begin());
   }
 }

@@ -27,25 +27,36 @@ ClusterSums::ClusterSums(const KMeansPoints& points, Index clusters)
 }
 
 void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int64_t* moved) {
-  std::array<std::int32_t, kTileRows> found;
-  std::array<double, kTileRows> buffer{};
-  thread_local std::vector<double> scratch;
-  scratch.resize(at(points_.terms().stride()));
-  for (Index t = points_.first_tile(block); t < points_.end_tile(block); ++t) {
-    search.nearest(t, found.data());
-    std::int32_t* labels = labels_.data() + t * kTileRows;
-    const Index rows = std::min(kTileRows, points_.local_rows() - t * kTileRows);
-    if (std::equal(labels, labels + rows, found.begin())) continue;
-    const double* weight = points_.weights(t, buffer);
-    for (Index r = 0; r < rows; ++r) {
-      const std::int32_t label = found[at(r)];
-      const std::int32_t before = labels[r];
-      labels[r] = label;
-      if (label == before || weight[r] == 0) continue;
-      points_.move(t * kTileRows + r, weight[r], moved + label * length_,
-                   before < 0 ? nullptr : moved + before * length_, scratch);
+  constexpr Index kAtOnce = CentreSearch::kTilesAtOnce;
+  std::array<std::int32_t, kAtOnce * kTileRows> found;
+  const Index end = points_.end_tile(block);
+  for (Index first = points_.first_tile(block); first < end; first += kAtOnce) {
+    const Index count = std::min(kAtOnce, end - first);
+    search.nearest(first, count, found.data());
+    for (Index t = first; t < first + count; ++t) {
+      const Index rows = std::min(kTileRows, points_.local_rows() - t * kTileRows);
+      const std::int32_t* label = found.data() + (t - first) * kTileRows;
+      if (!std::equal(label, label + rows, labels_.data() + t * kTileRows)) move_rows(t, rows, label, moved);
     }
   }
+}
+
+void ClusterSums::move_rows(Index tile, Index rows, const std::int32_t* found, std::int64_t* moved) {
+  std::array<double, kTileRows> buffer{};
+  const double* weight = points_.weights(tile, buffer);
+  std::int32_t* labels = labels_.data() + tile * kTileRows;
+  std::array<Index, kTileRows> places;
+  std::array<TwoLimbTerms::Move, kTileRows> moves;
+  std::size_t count = 0;
+  for (Index r = 0; r < rows; ++r) {
+    const std::int32_t label = found[r];
+    const std::int32_t before = labels[r];
+    labels[r] = label;
+    if (label == before || weight[r] == 0) continue;
+    places[count] = r;
+    moves[count++] = {weight[r], moved + label * length_, before < 0 ? nullptr : moved + before * length_};
+  }
+  points_.move(tile, std::span(places).first(count), std::span(moves).first(count));
 }
 
 void ClusterSums::assign(std::span<const double> centres) {

@@ -31,6 +31,8 @@ class ClusterSums {
 
  private:
   void assign_block(const CentreSearch& search, Index block, std::int64_t* moved);
+  /// Gives the tile's rows the labels found and moves the terms of those whose label changed.
+  void move_rows(Index tile, Index rows, const std::int32_t* found, std::int64_t* moved);
   void sum_wide_columns();
   WideSum sum(Index cluster, Index j) const;
   WideSum weight(Index cluster) const { return sum(cluster, points_.columns()); }

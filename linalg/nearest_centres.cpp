@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -64,12 +65,37 @@ HWY_INLINE void scan_centres(const Scalar* rows, Index columns, const Scalar* va
   }
 }
 
+/// Labels as whole numbers; they are exact in either precision.
+template <class Scalar>
+HWY_INLINE void store_labels(TileVector<Scalar> label, std::int32_t* at) {
+  const hn::Rebind<std::int32_t, TileTag<Scalar>> di;
+  if constexpr (sizeof(Scalar) == sizeof(float))
+    hn::StoreU(hn::ConvertTo(di, label), di, at);
+  else
+    hn::StoreU(hn::DemoteTo(di, label), di, at);
+}
+
+/// A bit a lane, from bit 0.
+template <class D, class Mask>
+HWY_INLINE std::uint32_t mask_bits(D d, Mask mask) {
+  std::uint8_t bytes[8] = {};
+  hn::StoreMaskBits(d, mask, bytes);
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return bits & static_cast<std::uint32_t>((std::uint64_t{1} << hn::Lanes(d)) - 1);
+}
+
+/// Labels of a tile's rows; returns a bit for each row whose two smallest f are no farther apart than
+/// `tolerance`.
 template <class Scalar, int kCentres>
-void scan_tile(const Scalar* tile, const PackedCentres<Scalar>& centres, NearestInTile<Scalar>& result) {
+HWY_NOINLINE std::uint32_t scan_tile(const Scalar* tile, const PackedCentres<Scalar>& centres,
+                                     Scalar tolerance, std::int32_t* labels) {
   const TileTag<Scalar> d;
   const auto width = static_cast<Index>(hn::Lanes(d));
+  const auto least_gap = hn::Set(d, tolerance);
   // 32 registers hold kCentres x 2 sums; 16 hold half as many, so the group is scanned in two parts.
   constexpr int kPart = HWY_TARGET == HWY_AVX3 || kCentres <= 6 ? kCentres : kCentres / 2;
+  std::uint32_t sure = 0;
   for (Index row = 0; row < kTileRows; row += 2 * width) {
     Nearest<Scalar> nearest;
     for (int part = 0; part < 2; ++part) {
@@ -81,40 +107,50 @@ void scan_tile(const Scalar* tile, const PackedCentres<Scalar>& centres, Nearest
         scan_centres<Scalar, kPart>(tile + row, centres.columns(), centres.values(g) + c, kCentres,
                                     centres.offsets(g) + c, g * kCentres + c, nearest);
     for (int part = 0; part < 2; ++part) {
-      const auto at = static_cast<std::size_t>(row + part * width);
-      hn::Store(nearest.smallest[part], d, result.smallest.data() + at);
-      hn::Store(nearest.second[part], d, result.second.data() + at);
-      hn::Store(nearest.label[part], d, result.label.data() + at);
+      const Index at = row + part * width;
+      store_labels<Scalar>(nearest.label[part], labels + at);
+      // Where both are infinite or not numbers the comparison is false: not sure.
+      const auto gap = hn::Sub(nearest.second[part], nearest.smallest[part]);
+      sure |= mask_bits(d, hn::Gt(gap, least_gap)) << at;
     }
   }
+  return ~sure;
+}
+
+template <class Scalar, int kCentres>
+void scan_tiles(const Scalar* tiles, Index count, const PackedCentres<Scalar>& centres,
+                const Scalar* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
+  for (Index t = 0; t < count; ++t)
+    unsure[t] = scan_tile<Scalar, kCentres>(tiles + t * kTileRows * centres.columns(), centres, tolerances[t],
+                                            labels + t * kTileRows);
 }
 
 template <class Scalar>
-void find_nearest_any(const Scalar* tile, const PackedCentres<Scalar>& centres,
-                      NearestInTile<Scalar>& result) {
+void find_nearest_any(const Scalar* tiles, Index count, const PackedCentres<Scalar>& centres,
+                      const Scalar* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
   switch (centres.group()) {
     case 2:
-      return scan_tile<Scalar, 2>(tile, centres, result);
+      return scan_tiles<Scalar, 2>(tiles, count, centres, tolerances, labels, unsure);
     case 4:
-      return scan_tile<Scalar, 4>(tile, centres, result);
+      return scan_tiles<Scalar, 4>(tiles, count, centres, tolerances, labels, unsure);
     case 6:
-      return scan_tile<Scalar, 6>(tile, centres, result);
+      return scan_tiles<Scalar, 6>(tiles, count, centres, tolerances, labels, unsure);
     case 8:
-      return scan_tile<Scalar, 8>(tile, centres, result);
+      return scan_tiles<Scalar, 8>(tiles, count, centres, tolerances, labels, unsure);
     case 10:
-      return scan_tile<Scalar, 10>(tile, centres, result);
+      return scan_tiles<Scalar, 10>(tiles, count, centres, tolerances, labels, unsure);
     default:
-      return scan_tile<Scalar, 12>(tile, centres, result);
+      return scan_tiles<Scalar, 12>(tiles, count, centres, tolerances, labels, unsure);
   }
 }
 
-void find_nearest_float(const float* tile, const PackedCentres<float>& centres,
-                        NearestInTile<float>& result) {
-  find_nearest_any(tile, centres, result);
+void find_nearest_float(const float* tiles, Index count, const PackedCentres<float>& centres,
+                        const float* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
+  find_nearest_any(tiles, count, centres, tolerances, labels, unsure);
 }
-void find_nearest_double(const double* tile, const PackedCentres<double>& centres,
-                         NearestInTile<double>& result) {
-  find_nearest_any(tile, centres, result);
+void find_nearest_double(const double* tiles, Index count, const PackedCentres<double>& centres,
+                         const double* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
+  find_nearest_any(tiles, count, centres, tolerances, labels, unsure);
 }
 
 void direct_distances_kernel(const double* row, Index columns, const double* columnwise, Index stride,
@@ -309,7 +345,7 @@ PackedCentres<Scalar>::PackedCentres(std::span<const double> centres, Index colu
 }
 
 template <class Scalar>
-double PackedCentres<Scalar>::tolerance(double row_norm, double centred_norm) const {
+Scalar PackedCentres<Scalar>::tolerance(double row_norm, double centred_norm) const {
   // f is a chain of `columns` fused multiply-adds on rounded centres and a rounded offset: each step errs by
   // at most u times the sum of the magnitudes. The direct sum errs by columns·u of a distance of at most
   // 2(‖x − m‖² + ‖c − m‖²). Eight more steps cover the rounding of the inputs and of this bound itself.
@@ -320,21 +356,24 @@ double PackedCentres<Scalar>::tolerance(double row_norm, double centred_norm) co
   const double direct =
       steps * kDirectUnit * 2 * (centred_norm * centred_norm + largest_norm_ * largest_norm_);
   const double underflow = steps * static_cast<double>(std::numeric_limits<Scalar>::min());
-  return 1.01 * (2 * chain + direct + underflow);
+  // One per cent for the rounding of this bound, of its conversion, and of the difference compared with it.
+  return static_cast<Scalar>(1.01 * (2 * chain + direct + underflow));
 }
 
 template class PackedCentres<float>;
 template class PackedCentres<double>;
 
 template <>
-void find_nearest(const float* tile, const PackedCentres<float>& centres, NearestInTile<float>& result) {
+void find_nearest(const float* tiles, Index count, const PackedCentres<float>& centres,
+                  const float* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
   select_simd();
-  HWY_DYNAMIC_DISPATCH(find_nearest_float)(tile, centres, result);
+  HWY_DYNAMIC_DISPATCH(find_nearest_float)(tiles, count, centres, tolerances, labels, unsure);
 }
 template <>
-void find_nearest(const double* tile, const PackedCentres<double>& centres, NearestInTile<double>& result) {
+void find_nearest(const double* tiles, Index count, const PackedCentres<double>& centres,
+                  const double* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
   select_simd();
-  HWY_DYNAMIC_DISPATCH(find_nearest_double)(tile, centres, result);
+  HWY_DYNAMIC_DISPATCH(find_nearest_double)(tiles, count, centres, tolerances, labels, unsure);
 }
 
 void direct_distances(std::span<const double> row, const double* columnwise, Index stride, double scale,

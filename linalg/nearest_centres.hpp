@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
+#include <cstdint>
 #include <span>
 
 #include "firesteel/core/aligned_vector.hpp"
@@ -30,8 +30,8 @@ class PackedCentres {
   const Scalar* offsets(Index g) const { return offsets_.data() + g * group_; }
   /// By how much f of two centres must differ for the order of their distances summed directly in double
   /// (direct_distances) to be the same, for rows with ‖x‖ ≤ row_norm and ‖x − m‖ ≤ centred_norm, both in
-  /// units of 2^(−exponent). A bound, not an estimate. Cost O(1).
-  double tolerance(double row_norm, double centred_norm) const;
+  /// units of 2^(−exponent). A bound, not an estimate, also on a difference rounded to Scalar. Cost O(1).
+  Scalar tolerance(double row_norm, double centred_norm) const;
 
  private:
   Index count_;
@@ -43,20 +43,14 @@ class PackedCentres {
   AlignedVector<Scalar> offsets_;
 };
 
-/// For each of the 32 rows of a tile: the smallest f over the centres, the second smallest (with
-/// multiplicity; infinite for one centre) and the index of the smallest, the lowest one in a tie.
+/// Scans `count` tiles (32 rows each, column by column) that follow one another: labels[32·t + r] is the
+/// centre of the smallest f, the lowest index in a tie, and bit r of unsure[t] is 0 if the second smallest
+/// (with multiplicity; infinite for one centre) is larger by more than tolerances[t]. Every f is one chain of
+/// fused multiply-adds over ascending columns, whatever the blocking: the same bits on every instruction set.
+/// Cost 2·32·k·columns flops a tile, at 80 % of the peak rate and more. Local.
 template <class Scalar>
-struct NearestInTile {
-  alignas(64) std::array<Scalar, kTileRows> smallest;
-  alignas(64) std::array<Scalar, kTileRows> second;
-  alignas(64) std::array<Scalar, kTileRows> label;
-};
-
-/// Scans a tile (32 rows, column by column). Every f is one chain of fused multiply-adds over ascending
-/// columns, whatever the blocking: the same bits on every instruction set. Cost 2·32·k·columns flops, at 80 %
-/// of the peak rate and more. Local.
-template <class Scalar>
-void find_nearest(const Scalar* tile, const PackedCentres<Scalar>& centres, NearestInTile<Scalar>& result);
+void find_nearest(const Scalar* tiles, Index count, const PackedCentres<Scalar>& centres,
+                  const Scalar* tolerances, std::int32_t* labels, std::uint32_t* unsure);
 
 /// Distances of one row to k centres summed directly in double: D_c = Σ_j ((x_j − c_j)·scale)², j ascending.
 /// `columnwise` holds the centres column by column, each column padded to a multiple of 8: value (c, j) is

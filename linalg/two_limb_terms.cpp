@@ -17,8 +17,11 @@ struct TermScales {
   const double* shift;
   const double* data_scale;
   const double* limb_scale;
-  double weight;
+  const double* whole_scale;
+  const std::int64_t* whole_shift;
+  double weight_scale;
   double low_limb;  ///< 2^limb_bits
+  Index stride;
 };
 
 struct MagnitudeOutput {
@@ -46,41 +49,80 @@ using Lanes8 = hn::CappedTag<double, 8>;
 /// Adding and subtracting 1.5·2⁵² rounds to a whole number, whose two's complement stands in the low bits.
 constexpr double kRounder = 0x1.8p52;
 
-void move_row_kernel(const double* row, const TermScales& scales, Index stride, std::int64_t* to,
-                     std::int64_t* from) {
+using Signed8 = hn::RebindToSigned<Lanes8>;
+
+HWY_INLINE void add_to(std::int64_t* at, hn::Vec<Signed8> term) {
+  const Signed8 di;
+  hn::StoreU(hn::Add(hn::LoadU(di, at), term), di, at);
+}
+HWY_INLINE void take_from(std::int64_t* at, hn::Vec<Signed8> term) {
+  const Signed8 di;
+  hn::StoreU(hn::Sub(hn::LoadU(di, at), term), di, at);
+}
+
+/// The limbs of a register of terms; `weight` is scaled.
+HWY_INLINE void split_terms(hn::Vec<Lanes8> x, const TermScales& scales, Index j, hn::Vec<Lanes8> weight,
+                            hn::Vec<Signed8>& high, hn::Vec<Signed8>& low) {
   const Lanes8 d;
-  const hn::RebindToSigned<Lanes8> di;
-  const auto width = static_cast<Index>(hn::Lanes(d));
-  const auto weight = hn::Set(d, scales.weight);
+  const Signed8 di;
   const auto rounder = hn::Set(d, kRounder);
   const auto rounder_bits = hn::BitCast(di, rounder);
-  const auto low_limb = hn::Set(d, scales.low_limb);
-  for (Index j = 0; j < stride; j += width) {
-    const auto x = hn::LoadU(d, row + j);
-    const auto shift = hn::Load(d, scales.shift + j);
-    const auto data_scale = hn::Load(d, scales.data_scale + j);
-    const auto limb_scale = hn::Load(d, scales.limb_scale + j);
-    // x − shift and its product with the weight, both with their rounding errors.
-    const auto difference = hn::Sub(x, shift);
-    const auto borrowed = hn::Sub(difference, x);
-    const auto lost = hn::Sub(hn::Sub(x, hn::Sub(difference, borrowed)), hn::Add(shift, borrowed));
-    const auto scaled = hn::Mul(difference, data_scale);
-    const auto product = hn::Mul(scaled, weight);
-    const auto product_lost =
-        hn::MulAdd(hn::Mul(lost, data_scale), weight, hn::MulSub(scaled, weight, product));
-    // The nearest whole number, then the rest.
-    const auto limb = hn::Mul(product, limb_scale);
-    const auto rounded = hn::Add(limb, rounder);
-    const auto high = hn::Sub(hn::BitCast(di, rounded), rounder_bits);
-    const auto rest = hn::Add(hn::Sub(limb, hn::Sub(rounded, rounder)), hn::Mul(product_lost, limb_scale));
-    const auto low = hn::Sub(hn::BitCast(di, hn::Add(hn::Mul(rest, low_limb), rounder)), rounder_bits);
-    if (to != nullptr) {
-      hn::StoreU(hn::Add(hn::LoadU(di, to + j), high), di, to + j);
-      hn::StoreU(hn::Add(hn::LoadU(di, to + stride + j), low), di, to + stride + j);
-    }
-    if (from != nullptr) {
-      hn::StoreU(hn::Sub(hn::LoadU(di, from + j), high), di, from + j);
-      hn::StoreU(hn::Sub(hn::LoadU(di, from + stride + j), low), di, from + stride + j);
+  const auto shift = hn::Load(d, scales.shift + j);
+  const auto data_scale = hn::Load(d, scales.data_scale + j);
+  const auto limb_scale = hn::Load(d, scales.limb_scale + j);
+  // x − shift and its product with the weight, both with their rounding errors.
+  const auto difference = hn::Sub(x, shift);
+  const auto borrowed = hn::Sub(difference, x);
+  const auto lost = hn::Sub(hn::Sub(x, hn::Sub(difference, borrowed)), hn::Add(shift, borrowed));
+  const auto scaled = hn::Mul(difference, data_scale);
+  const auto product = hn::Mul(scaled, weight);
+  const auto product_lost =
+      hn::MulAdd(hn::Mul(lost, data_scale), weight, hn::MulSub(scaled, weight, product));
+  // The nearest whole number, then the rest.
+  const auto limb = hn::Mul(product, limb_scale);
+  const auto rounded = hn::Add(limb, rounder);
+  high = hn::Sub(hn::BitCast(di, rounded), rounder_bits);
+  const auto rest = hn::Add(hn::Sub(limb, hn::Sub(rounded, rounder)), hn::Mul(product_lost, limb_scale));
+  low = hn::Sub(hn::BitCast(di, hn::Add(hn::Mul(rest, hn::Set(d, scales.low_limb)), rounder)), rounder_bits);
+}
+
+void move_rows_kernel(const double* rows, const TermScales& scales, const TwoLimbTerms::Move* moves,
+                      std::size_t count) {
+  const Lanes8 d;
+  const Signed8 di;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  const auto rounder = hn::Set(d, kRounder);
+  const auto rounder_bits = hn::BitCast(di, rounder);
+  const Index stride = scales.stride;
+  for (std::size_t i = 0; i < count; ++i) {
+    const TwoLimbTerms::Move& move = moves[i];
+    const double* row = rows + static_cast<Index>(i) * stride;
+    const auto weight = hn::Set(d, move.weight * scales.weight_scale);
+    const bool unit = move.weight == 1;
+    for (Index j = 0; j < stride; j += width) {
+      const auto x = hn::LoadU(d, row + j);
+      // Where x and the shift are whole numbers in units of the high limb, as most numbers of single
+      // precision are, so is their difference, and nothing is left for the low limb.
+      const auto whole = hn::Mul(x, hn::Load(d, scales.whole_scale + j));
+      const auto rounded = hn::Add(whole, rounder);
+      if (unit && hn::AllTrue(d, hn::Eq(hn::Sub(rounded, rounder), whole))) {
+        const auto high =
+            hn::Sub(hn::Sub(hn::BitCast(di, rounded), rounder_bits), hn::Load(di, scales.whole_shift + j));
+        if (move.to != nullptr) add_to(move.to + j, high);
+        if (move.from != nullptr) take_from(move.from + j, high);
+        continue;
+      }
+      hn::Vec<Signed8> high;
+      hn::Vec<Signed8> low;
+      split_terms(x, scales, j, weight, high, low);
+      if (move.to != nullptr) {
+        add_to(move.to + j, high);
+        add_to(move.to + stride + j, low);
+      }
+      if (move.from != nullptr) {
+        take_from(move.from + j, high);
+        take_from(move.from + stride + j, low);
+      }
     }
   }
 }
@@ -174,7 +216,7 @@ namespace firesteel {
 
 namespace {
 
-HWY_EXPORT(move_row_kernel);
+HWY_EXPORT(move_rows_kernel);
 HWY_EXPORT(tile_range_float);
 HWY_EXPORT(tile_range_double);
 HWY_EXPORT(tile_magnitudes_float);
@@ -200,6 +242,7 @@ TwoLimbTerms::TwoLimbTerms(Index rows, std::vector<double> shift, std::span<cons
     : columns_(static_cast<Index>(shift.size())), stride_((columns_ + 8) / 8 * 8) {
   const int row_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(rows)));
   limb_bits_ = std::min(kMostLimbBits, 62 - row_bits);
+  low_limb_ = std::ldexp(1.0, limb_bits_);
   const auto length = static_cast<std::size_t>(stride_);
   shift_.assign(shift.begin(), shift.end());
   shift_.resize(length, 0.0);
@@ -214,6 +257,7 @@ TwoLimbTerms::TwoLimbTerms(Index rows, std::vector<double> shift, std::span<cons
   weight_scale_ = std::ldexp(1.0, -weight_exponent_);
   limb_exponent_.resize(length, 0);
   limb_scale_.resize(length, 0.0);
+  set_whole_scales();
 }
 
 void TwoLimbTerms::set_magnitudes(std::span<const double> largest, std::span<const double> smallest) {
@@ -225,15 +269,31 @@ void TwoLimbTerms::set_magnitudes(std::span<const double> largest, std::span<con
     wide_.push_back(static_cast<Index>(j));
     shift_[j] = 0;
   }
+  set_whole_scales();
 }
 
-void TwoLimbTerms::move(const double* row, double weight, std::int64_t* to, std::int64_t* from) const {
+void TwoLimbTerms::set_whole_scales() {
+  constexpr double kLargestShift = 0x1p50;  // then x in the same units stays below 2⁵¹
+  whole_scale_.assign(limb_scale_.size(), 0.0);
+  whole_shift_.assign(limb_scale_.size(), 0);
+  for (std::size_t j = 0; j <= static_cast<std::size_t>(columns_); ++j) {
+    const double scale = data_scale_[j] * weight_scale_ * limb_scale_[j];
+    const double shift = shift_[j] * scale;
+    const bool whole = std::isnormal(scale) && std::abs(shift) < kLargestShift &&
+                       shift == std::nearbyint(shift) && shift / scale == shift_[j];
+    // Not a number is never whole: such columns take the long way.
+    whole_scale_[j] = whole ? scale : std::numeric_limits<double>::quiet_NaN();
+    whole_shift_[j] = whole ? static_cast<std::int64_t>(shift) : 0;
+  }
+}
+
+void TwoLimbTerms::move(const double* rows, std::span<const Move> moves) const {
   select_simd();
-  HWY_DYNAMIC_DISPATCH(move_row_kernel)
-  (row,
-   {shift_.data(), data_scale_.data(), limb_scale_.data(), weight * weight_scale_,
-    std::ldexp(1.0, limb_bits_)},
-   stride_, to, from);
+  HWY_DYNAMIC_DISPATCH(move_rows_kernel)
+  (rows,
+   {shift_.data(), data_scale_.data(), limb_scale_.data(), whole_scale_.data(), whole_shift_.data(),
+    weight_scale_, low_limb_, stride_},
+   moves.data(), moves.size());
 }
 
 void TwoLimbTerms::move(Index j, double x, double weight, std::int64_t* to, std::int64_t* from) const {
@@ -248,7 +308,7 @@ void TwoLimbTerms::move(Index j, double x, double weight, std::int64_t* to, std:
       std::fma(lost * data_scale_[i], scaled_weight, std::fma(scaled, scaled_weight, -product));
   const double limb = product * limb_scale_[i];
   const double whole = (limb + kRounder) - kRounder;
-  const double rest = ((limb - whole) + product_lost * limb_scale_[i]) * std::ldexp(1.0, limb_bits_);
+  const double rest = ((limb - whole) + product_lost * limb_scale_[i]) * low_limb_;
   const auto high = static_cast<std::int64_t>(whole);
   const auto low = static_cast<std::int64_t>((rest + kRounder) - kRounder);
   if (to != nullptr) {

@@ -52,9 +52,14 @@ class TwoLimbTerms {
     const auto i = static_cast<std::size_t>(j);
     return (x - shift_[i]) * data_scale_[i] * (weight * weight_scale_);
   }
-  /// Adds a row's terms to `to` and takes them from `from` (null: not). row: stride() values, of which place
-  /// columns() holds 1 and the rest beyond 0.
-  void move(const double* row, double weight, std::int64_t* to, std::int64_t* from) const;
+  /// Adds the terms of a row of this weight to `to` and takes them from `from` (null: not).
+  struct Move {
+    double weight = 0;
+    std::int64_t* to = nullptr;
+    std::int64_t* from = nullptr;
+  };
+  /// rows: stride() values each, of which place columns() holds 1 and the rest beyond 0; one for each move.
+  void move(const double* rows, std::span<const Move> moves) const;
   /// The same for one column.
   void move(Index j, double x, double weight, std::int64_t* to, std::int64_t* from) const;
 
@@ -66,13 +71,18 @@ class TwoLimbTerms {
   double value(Index j, WideSum sum) const;
 
  private:
+  void set_whole_scales();
+
   Index columns_ = 0;
   Index stride_ = 0;
   int limb_bits_ = 0;
+  double low_limb_ = 1;  ///< 2^limb_bits
   double weight_scale_ = 1;
   AlignedVector<double> shift_;
   AlignedVector<double> data_scale_;
   AlignedVector<double> limb_scale_;
+  AlignedVector<double> whole_scale_;        ///< x·whole_scale: in units of the high limb, for weight 1
+  AlignedVector<std::int64_t> whole_shift_;  ///< shift in these units, where it is whole
   std::vector<int> data_exponent_;
   std::vector<int> limb_exponent_;
   int weight_exponent_ = 0;

@@ -21,10 +21,11 @@ CSV_ROWS, CSV_COLUMNS = 2000, 20
 # job: kernel (a regular expression on the demangled name), calls that the job makes of it (None: not counted), elements
 # that all calls together work through, instructions an element.
 KMEANS_TILES = ROWS // TILE * 5  # four iterations and the labels of the start
+KMEANS_CALLS = KMEANS_TILES // 16  # tiles at once
 LOGISTIC_PASSES = 1 + 2 + 3  # the start; the first iteration, whose line is searched; three more. By block: 8, or 4 of floats
 JOBS = {
-    "kmeans_double": (r"::find_nearest_double\(", KMEANS_TILES, KMEANS_TILES * TILE * COLUMNS * 32, 0.676),
-    "kmeans_single": (r"::find_nearest_float\(", KMEANS_TILES, KMEANS_TILES * TILE * COLUMNS * 32, 0.339),
+    "kmeans_double": (r"::find_nearest_double\(", KMEANS_CALLS, KMEANS_TILES * TILE * COLUMNS * 32, 0.676),
+    "kmeans_single": (r"::find_nearest_float\(", KMEANS_CALLS, KMEANS_TILES * TILE * COLUMNS * 32, 0.339),
     "logistic_double": (r"::gradient_double\(", LOGISTIC_PASSES * 8, LOGISTIC_PASSES * ROWS * COLUMNS, 1.713),
     "logistic_single": (r"::gradient_float\(", LOGISTIC_PASSES * 4, LOGISTIC_PASSES * ROWS * COLUMNS, 2.108),
     "logistic_sparse": (r"^void firesteel::block_loss_and_gradient<double>\(firesteel::SparseRows", LOGISTIC_PASSES * 8,
