@@ -97,7 +97,7 @@ class Lloyd {
 
   const std::vector<double>& centres() const { return centres_; }
   /// By these centres.
-  const std::vector<std::int32_t>& labels() const { return sums_.labels(); }
+  std::span<const std::int32_t> labels() const { return sums_.labels(); }
 
  private:
   double objective() const { return in_user_units(sums_.cost(centres_), points_, cosine_); }
@@ -195,9 +195,9 @@ KMeansModel KMeans::fit(const RowBlocks& data) const {
   model.schema = data.schema;
   model.cluster_centers = {static_cast<Index>(lloyd.centres().size()) / data.columns(), data.columns(),
                            lloyd.centres()};
-  const auto assignment = detail::measure_rows(*points, lloyd.centres(), lloyd.labels());
-  model.training_cost = in_user_units(detail::assignment_cost(*points, assignment), *points, cosine);
-  model.cluster_sizes = detail::cluster_sizes(*points, assignment, model.cluster_centers.rows);
+  const auto totals = detail::total_assignment(*points, lloyd.centres(), lloyd.labels());
+  model.training_cost = in_user_units(totals.cost, *points, cosine);
+  model.cluster_sizes = totals.sizes;
   model.summary.objective = model.training_cost;
   model.summary.objective_history.back() = model.training_cost;
   model.summary.extra = {

@@ -91,6 +91,16 @@ double row_silhouette(const ClusterMoments& clusters, const double* products, do
   return own > other ? other / own - 1 : 0;
 }
 
+/// This rank's rows of positive weight by label.
+std::vector<std::int64_t> count_labels(const KMeansPoints& points, std::span<const std::int32_t> labels,
+                                       Index count) {
+  std::vector<std::int64_t> sizes(at(count), 0);
+  const auto& weights = points.rows().weights;
+  for (std::size_t r = 0; r < labels.size(); ++r)
+    if (weights.empty() || weights[r] > 0) ++sizes[at(labels[r])];
+  return sizes;
+}
+
 }  // namespace
 
 Assignment assign_rows(const KMeansPoints& points, std::span<const double> centres) {
@@ -112,23 +122,32 @@ Assignment assign_rows(const KMeansPoints& points, std::span<const double> centr
   });
 }
 
-Assignment measure_rows(const KMeansPoints& points, std::span<const double> centres,
-                        const std::vector<std::int32_t>& labels) {
+AssignmentTotals total_assignment(const KMeansPoints& points, std::span<const double> centres,
+                                  std::span<const std::int32_t> labels) {
   const Context& context = points.context();
-  return context.comm().collectively([&] {
-    Assignment assignment{labels, {}};
-    const auto padded = at(points.tiles() * kTileRows);
-    assignment.labels.resize(padded, 0);
-    assignment.distances.resize(padded);
-    const auto search = points.search(centres);
-    parallel_for(context.threads(), points.tiles(), [&](Index t, int) {
-      search->distances(t, assignment.labels.data() + t * kTileRows,
-                        assignment.distances.data() + t * kTileRows);
-    });
-    assignment.labels.resize(at(points.local_rows()));
-    assignment.distances.resize(at(points.local_rows()));
-    return assignment;
+  AssignmentTotals totals;
+  std::unique_ptr<CentreSearch> search;
+  context.comm().collectively([&] {
+    totals.sizes = count_labels(points, labels, static_cast<Index>(centres.size()) / points.columns());
+    search = points.search(centres);
   });
+  context.comm().allreduce_sum(totals.sizes);
+  CanonicalSum sum(context.comm(), points.rows().partition, 1, context.threads());
+  totals.cost = sum([&](Index block, std::span<double> out) {
+    std::array<std::int32_t, kTileRows> label{};
+    std::array<double, kTileRows> distances{};
+    std::array<double, kTileRows> buffer{};
+    out[0] = 0;
+    for (Index t = points.first_tile(block), end = points.end_tile(block); t < end; ++t) {
+      const Index rows = std::min(kTileRows, points.local_rows() - t * kTileRows);
+      std::copy_n(labels.begin() + t * kTileRows, rows, label.begin());
+      search->distances(t, label.data(), distances.data());
+      const double* weight = points.weights(t, buffer);
+      for (std::size_t r = 0; r < at(rows); ++r)
+        if (weight[r] > 0) out[0] += weight[r] * distances[r];
+    }
+  })[0];
+  return totals;
 }
 
 double assignment_cost(const KMeansPoints& points, const Assignment& assignment) {
@@ -138,15 +157,6 @@ double assignment_cost(const KMeansPoints& points, const Assignment& assignment)
     for_each_row(points, block,
                  [&](Index r, double weight) { out[0] += weight * assignment.distances[at(r)]; });
   })[0];
-}
-
-std::vector<std::int64_t> cluster_sizes(const KMeansPoints& points, const Assignment& assignment,
-                                        Index count) {
-  std::vector<std::int64_t> sizes(at(count), 0);
-  for (Index r = 0; r < points.local_rows(); ++r)
-    if (!points.weighted() || points.rows().weights[at(r)] > 0) ++sizes[at(assignment.labels[at(r)])];
-  points.context().comm().allreduce_sum(sizes);
-  return sizes;
 }
 
 double silhouette(const KMeansPoints& points, const Assignment& assignment, Index count) {

@@ -15,16 +15,18 @@ struct Assignment {
 /// Collective (one pass).
 Assignment assign_rows(const KMeansPoints& points, std::span<const double> centres);
 
-/// The same for rows whose nearest centres are known. Collective.
-Assignment measure_rows(const KMeansPoints& points, std::span<const double> centres,
-                        const std::vector<std::int32_t>& labels);
+/// What labels and centres amount to.
+struct AssignmentTotals {
+  double cost = 0;                  ///< Σ w·‖x − c‖², in units of points.unit()²
+  std::vector<std::int64_t> sizes;  ///< rows of positive weight in each cluster
+};
+/// Totals of the rows with the given labels, one a local row; keeps nothing of single rows. Collective (one
+/// pass).
+AssignmentTotals total_assignment(const KMeansPoints& points, std::span<const double> centres,
+                                  std::span<const std::int32_t> labels);
 
 /// Σ w·‖x − c‖², in units of points.unit()². Collective.
 double assignment_cost(const KMeansPoints& points, const Assignment& assignment);
-
-/// Rows of positive weight in each cluster. Collective.
-std::vector<std::int64_t> cluster_sizes(const KMeansPoints& points, const Assignment& assignment,
-                                        Index count);
 
 /// Weighted mean of (b − a)/max(a, b), a the mean squared distance of a row to the other rows of its cluster,
 /// b the smallest mean squared distance to another cluster; 0 for the only row of a cluster; NaN where fewer

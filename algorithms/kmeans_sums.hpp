@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "firesteel/algorithms/kmeans_points.hpp"
@@ -20,7 +21,7 @@ class ClusterSums {
   /// allreduce of k·2·(columns + 1) whole numbers.
   void assign(std::span<const double> centres);
 
-  const std::vector<std::int32_t>& labels() const { return labels_; }
+  std::span<const std::int32_t> labels() const { return labels_; }
   /// False for a cluster without weight.
   bool occupied(Index cluster) const { return weight(cluster).high > 0; }
   /// Component j of the cluster's weighted mean; the cluster must be occupied.
@@ -40,7 +41,7 @@ class ClusterSums {
   const KMeansPoints& points_;
   Index clusters_;
   Index length_;  ///< whole numbers a cluster
-  std::vector<std::int32_t> labels_;
+  AlignedVector<std::int32_t> labels_;
   std::vector<std::int64_t> totals_;
   std::vector<std::vector<std::int64_t>> moved_;  ///< one a thread
   std::vector<Index> wide_place_;                 ///< of a column among the wide ones, or −1

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string>
+#include <type_traits>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
@@ -66,12 +69,16 @@ void check_agreement(const RowBlocks& data) {
                   {}, true);
 }
 
-/// One branch-free look at many values.
+/// One look at many values without branches or comparisons: one added to an exponent of ones, which is that
+/// of infinities and of what is not a number, carries into the sign.
 template <class Scalar>
 bool all_finite(const Scalar* values, Index count) {
-  bool good = true;
-  for (Index i = 0; i < count; ++i) good &= std::abs(values[i]) <= std::numeric_limits<Scalar>::max();
-  return good;
+  using Bits = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
+  constexpr Bits kExponent = std::bit_cast<Bits>(std::numeric_limits<Scalar>::infinity());
+  constexpr Bits kOne = kExponent & (~kExponent + 1);
+  Bits carried = 0;
+  for (Index i = 0; i < count; ++i) carried |= (std::bit_cast<Bits>(values[i]) & kExponent) + kOne;
+  return (carried & (kExponent + kOne)) == 0;
 }
 
 Error bad_value(const RowBlocks& data, Index row, Index column, double value) {

@@ -153,22 +153,6 @@ void find_nearest_double(const double* tiles, Index count, const PackedCentres<d
   find_nearest_any(tiles, count, centres, tolerances, labels, unsure);
 }
 
-void direct_distances_kernel(const double* row, Index columns, const double* columnwise, Index stride,
-                             double scale, double* distances) {
-  const hn::CappedTag<double, 8> d;
-  const auto width = static_cast<Index>(hn::Lanes(d));
-  const auto factor = hn::Set(d, scale);
-  for (Index c = 0; c < stride; c += width) {
-    auto sum = hn::Zero(d);
-    for (Index j = 0; j < columns; ++j) {
-      const auto difference = hn::Sub(hn::Set(d, row[j]), hn::LoadU(d, columnwise + j * stride + c));
-      const auto scaled = hn::Mul(difference, factor);
-      sum = hn::MulAdd(scaled, scaled, sum);
-    }
-    hn::StoreU(sum, d, distances + c);
-  }
-}
-
 template <class Scalar, int kVectors>
 HWY_INLINE void scores_part(const std::int32_t* indices, const Scalar* values, Index count,
                             const double* columnwise, Index stride, const double* offsets, double* scores) {
@@ -207,82 +191,6 @@ void sparse_scores_double(const std::int32_t* indices, const double* values, Ind
   scores_any(indices, values, count, columnwise, stride, offsets, scores);
 }
 
-/// Values of a tile's rows as doubles.
-template <class D>
-hn::Vec<D> load_rows(D d, const double* at) {
-  return hn::Load(d, at);
-}
-template <class D>
-hn::Vec<D> load_rows(D d, const float* at) {
-  return hn::PromoteTo(d, hn::Load(hn::Rebind<float, D>(), at));
-}
-
-template <class Scalar>
-void labelled_distances_any(const Scalar* tile, Index columns, const double* centres,
-                            const std::int32_t* labels, double scale, double* distances) {
-  const hn::CappedTag<double, 8> d;
-  const auto width = static_cast<Index>(hn::Lanes(d));
-  const auto factor = hn::Set(d, scale);
-  HWY_ALIGN std::int64_t offsets[kTileRows];
-  for (Index r = 0; r < kTileRows; ++r) offsets[r] = labels[r] * columns;
-  const hn::RebindToSigned<decltype(d)> di;
-  for (Index r = 0; r < kTileRows; r += width) {
-    auto sum = hn::Zero(d);
-    const auto offset = hn::Load(di, offsets + r);
-    for (Index j = 0; j < columns; ++j) {
-      const auto centre = hn::GatherIndex(d, centres + j, offset);
-      const auto scaled = hn::Mul(hn::Sub(load_rows(d, tile + j * kTileRows + r), centre), factor);
-      sum = hn::MulAdd(scaled, scaled, sum);
-    }
-    hn::StoreU(sum, d, distances + r);
-  }
-}
-void labelled_distances_float(const float* tile, Index columns, const double* centres,
-                              const std::int32_t* labels, double scale, double* distances) {
-  labelled_distances_any(tile, columns, centres, labels, scale, distances);
-}
-void labelled_distances_double(const double* tile, Index columns, const double* centres,
-                               const std::int32_t* labels, double scale, double* distances) {
-  labelled_distances_any(tile, columns, centres, labels, scale, distances);
-}
-
-template <class Scalar, int kVectors>
-HWY_INLINE void products_part(const Scalar* tile, Index columns, const double* shift, const double* vectors,
-                              double* out) {
-  const hn::CappedTag<double, 8> d;
-  const auto width = static_cast<Index>(hn::Lanes(d));
-  for (Index r = 0; r < kTileRows; r += width) {
-    hn::Vec<decltype(d)> sum[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
-    for (Index j = 0; j < columns; ++j) {
-      const auto x = hn::Sub(load_rows(d, tile + j * kTileRows + r), hn::Set(d, shift[j]));
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[v] = hn::MulAdd(x, hn::Set(d, vectors[v * columns + j]), sum[v]);
-    }
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[v], d, out + v * kTileRows + r);
-  }
-}
-
-template <class Scalar>
-void tile_products_any(const Scalar* tile, Index columns, const double* shift, const double* vectors,
-                       Index count, double* out) {
-  Index v = 0;
-  for (; v + 8 <= count; v += 8)
-    products_part<Scalar, 8>(tile, columns, shift, vectors + v * columns, out + v * kTileRows);
-  for (; v < count; ++v)
-    products_part<Scalar, 1>(tile, columns, shift, vectors + v * columns, out + v * kTileRows);
-}
-void tile_products_float(const float* tile, Index columns, const double* shift, const double* vectors,
-                         Index count, double* out) {
-  tile_products_any(tile, columns, shift, vectors, count, out);
-}
-void tile_products_double(const double* tile, Index columns, const double* shift, const double* vectors,
-                          Index count, double* out) {
-  tile_products_any(tile, columns, shift, vectors, count, out);
-}
-
 }  // namespace firesteel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -292,13 +200,8 @@ namespace firesteel {
 namespace {
 HWY_EXPORT(find_nearest_float);
 HWY_EXPORT(find_nearest_double);
-HWY_EXPORT(direct_distances_kernel);
 HWY_EXPORT(sparse_scores_float);
 HWY_EXPORT(sparse_scores_double);
-HWY_EXPORT(labelled_distances_float);
-HWY_EXPORT(labelled_distances_double);
-HWY_EXPORT(tile_products_float);
-HWY_EXPORT(tile_products_double);
 
 /// The group width that wastes fewest padded centres; the widest of those, because it loads a row less often.
 Index choose_group(Index count) {
@@ -376,13 +279,6 @@ void find_nearest(const double* tiles, Index count, const PackedCentres<double>&
   HWY_DYNAMIC_DISPATCH(find_nearest_double)(tiles, count, centres, tolerances, labels, unsure);
 }
 
-void direct_distances(std::span<const double> row, const double* columnwise, Index stride, double scale,
-                      double* distances) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(direct_distances_kernel)
-  (row.data(), static_cast<Index>(row.size()), columnwise, stride, scale, distances);
-}
-
 template <>
 void sparse_scores(std::span<const std::int32_t> indices, std::span<const float> values,
                    const double* columnwise, Index stride, const double* offsets, double* scores) {
@@ -396,32 +292,6 @@ void sparse_scores(std::span<const std::int32_t> indices, std::span<const double
   select_simd();
   HWY_DYNAMIC_DISPATCH(sparse_scores_double)
   (indices.data(), values.data(), static_cast<Index>(values.size()), columnwise, stride, offsets, scores);
-}
-
-template <>
-void labelled_distances(const float* tile, Index columns, const double* centres, const std::int32_t* labels,
-                        double scale, double* distances) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(labelled_distances_float)(tile, columns, centres, labels, scale, distances);
-}
-template <>
-void labelled_distances(const double* tile, Index columns, const double* centres, const std::int32_t* labels,
-                        double scale, double* distances) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(labelled_distances_double)(tile, columns, centres, labels, scale, distances);
-}
-
-template <>
-void tile_products(const float* tile, Index columns, const double* shift, const double* vectors, Index count,
-                   double* out) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(tile_products_float)(tile, columns, shift, vectors, count, out);
-}
-template <>
-void tile_products(const double* tile, Index columns, const double* shift, const double* vectors, Index count,
-                   double* out) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(tile_products_double)(tile, columns, shift, vectors, count, out);
 }
 
 }  // namespace firesteel
