@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/linalg/nearest_centres.hpp"
 
 namespace firesteel::detail {
 
@@ -16,7 +18,7 @@ std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 ClusterSums::ClusterSums(const KMeansPoints& points, Index clusters)
     : points_(points), clusters_(clusters), length_(points.terms().length()) {
   points_.context().comm().collectively([&] {
-    labels_.assign(at(points_.local_rows()), -1);
+    labels_.assign(at(points_.tiles() * kTileRows), -1);
     totals_.assign(at(clusters_ * length_), 0);
     moved_.resize(at(points_.context().threads()));
     wide_place_.assign(at(points_.columns()) + 1, -1);
@@ -28,33 +30,33 @@ ClusterSums::ClusterSums(const KMeansPoints& points, Index clusters)
 
 void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int64_t* moved) {
   constexpr Index kAtOnce = CentreSearch::kTilesAtOnce;
-  std::array<std::int32_t, kAtOnce * kTileRows> found;
+  std::array<std::int32_t, kAtOnce * kTileRows> found{};
+  std::array<std::uint32_t, kAtOnce> changed{};
   const Index end = points_.end_tile(block);
   for (Index first = points_.first_tile(block); first < end; first += kAtOnce) {
     const Index count = std::min(kAtOnce, end - first);
     search.nearest(first, count, found.data());
-    for (Index t = first; t < first + count; ++t) {
-      const Index rows = std::min(kTileRows, points_.local_rows() - t * kTileRows);
-      const std::int32_t* label = found.data() + (t - first) * kTileRows;
-      if (!std::equal(label, label + rows, labels_.data() + t * kTileRows)) move_rows(t, rows, label, moved);
-    }
+    compare_labels(found.data(), labels_.data() + first * kTileRows, count, changed.data());
+    for (Index t = 0; t < count; ++t)
+      if (changed[at(t)] != 0) move_rows(first + t, changed[at(t)], found.data() + t * kTileRows, moved);
   }
 }
 
-void ClusterSums::move_rows(Index tile, Index rows, const std::int32_t* found, std::int64_t* moved) {
+void ClusterSums::move_rows(Index tile, std::uint32_t changed, const std::int32_t* found,
+                            std::int64_t* moved) {
   std::array<double, kTileRows> buffer{};
   const double* weight = points_.weights(tile, buffer);
   std::int32_t* labels = labels_.data() + tile * kTileRows;
   std::array<Index, kTileRows> places;
   std::array<TwoLimbTerms::Move, kTileRows> moves;
   std::size_t count = 0;
-  for (Index r = 0; r < rows; ++r) {
-    const std::int32_t label = found[r];
+  for (std::uint32_t bits = changed; bits != 0; bits &= bits - 1) {
+    const int r = std::countr_zero(bits);
     const std::int32_t before = labels[r];
-    labels[r] = label;
-    if (label == before || weight[r] == 0) continue;
+    labels[r] = found[r];
+    if (weight[r] == 0) continue;  // so have places past the last row
     places[count] = r;
-    moves[count++] = {weight[r], moved + label * length_, before < 0 ? nullptr : moved + before * length_};
+    moves[count++] = {weight[r], moved + found[r] * length_, before < 0 ? nullptr : moved + before * length_};
   }
   points_.move(tile, std::span(places).first(count), std::span(moves).first(count));
 }

@@ -21,7 +21,9 @@ class ClusterSums {
   /// allreduce of k·2·(columns + 1) whole numbers.
   void assign(std::span<const double> centres);
 
-  std::span<const std::int32_t> labels() const { return labels_; }
+  std::span<const std::int32_t> labels() const {
+    return std::span(labels_).first(static_cast<std::size_t>(points_.local_rows()));
+  }
   /// False for a cluster without weight.
   bool occupied(Index cluster) const { return weight(cluster).high > 0; }
   /// Component j of the cluster's weighted mean; the cluster must be occupied.
@@ -32,16 +34,16 @@ class ClusterSums {
 
  private:
   void assign_block(const CentreSearch& search, Index block, std::int64_t* moved);
-  /// Gives the tile's rows the labels found and moves the terms of those whose label changed.
-  void move_rows(Index tile, Index rows, const std::int32_t* found, std::int64_t* moved);
+  /// Gives the rows of `changed` (bit r: row r of the tile) the labels found and moves their terms.
+  void move_rows(Index tile, std::uint32_t changed, const std::int32_t* found, std::int64_t* moved);
   void sum_wide_columns();
   WideSum sum(Index cluster, Index j) const;
   WideSum weight(Index cluster) const { return sum(cluster, points_.columns()); }
 
   const KMeansPoints& points_;
   Index clusters_;
-  Index length_;  ///< whole numbers a cluster
-  AlignedVector<std::int32_t> labels_;
+  Index length_;                        ///< whole numbers a cluster
+  AlignedVector<std::int32_t> labels_;  ///< padded to whole tiles
   std::vector<std::int64_t> totals_;
   std::vector<std::vector<std::int64_t>> moved_;  ///< one a thread
   std::vector<Index> wide_place_;                 ///< of a column among the wide ones, or −1

@@ -153,6 +153,20 @@ void find_nearest_double(const double* tiles, Index count, const PackedCentres<d
   find_nearest_any(tiles, count, centres, tolerances, labels, unsure);
 }
 
+void compare_labels_kernel(const std::int32_t* found, const std::int32_t* before, Index tiles,
+                           std::uint32_t* changed) {
+  const hn::CappedTag<std::int32_t, 16> d;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  for (Index t = 0; t < tiles; ++t) {
+    std::uint32_t bits = 0;
+    for (Index r = 0; r < kTileRows; r += width) {
+      const Index at = t * kTileRows + r;
+      bits |= mask_bits(d, hn::Ne(hn::LoadU(d, found + at), hn::LoadU(d, before + at))) << r;
+    }
+    changed[t] = bits;
+  }
+}
+
 template <class Scalar, int kVectors>
 HWY_INLINE void scores_part(const std::int32_t* indices, const Scalar* values, Index count,
                             const double* columnwise, Index stride, const double* offsets, double* scores) {
@@ -200,6 +214,7 @@ namespace firesteel {
 namespace {
 HWY_EXPORT(find_nearest_float);
 HWY_EXPORT(find_nearest_double);
+HWY_EXPORT(compare_labels_kernel);
 HWY_EXPORT(sparse_scores_float);
 HWY_EXPORT(sparse_scores_double);
 
@@ -277,6 +292,12 @@ void find_nearest(const double* tiles, Index count, const PackedCentres<double>&
                   const double* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
   select_simd();
   HWY_DYNAMIC_DISPATCH(find_nearest_double)(tiles, count, centres, tolerances, labels, unsure);
+}
+
+void compare_labels(const std::int32_t* found, const std::int32_t* before, Index tiles,
+                    std::uint32_t* changed) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(compare_labels_kernel)(found, before, tiles, changed);
 }
 
 template <>

@@ -52,6 +52,10 @@ template <class Scalar>
 void find_nearest(const Scalar* tiles, Index count, const PackedCentres<Scalar>& centres,
                   const Scalar* tolerances, std::int32_t* labels, std::uint32_t* unsure);
 
+/// Bit r of changed[t] is 1 if labels 32·t + r of the two differ, for `tiles` tiles. Local.
+void compare_labels(const std::int32_t* found, const std::int32_t* before, Index tiles,
+                    std::uint32_t* changed);
+
 /// Distances of one row to k centres summed directly in double: D_c = Σ_j ((x_j − c_j)·scale)², j ascending.
 /// `columnwise` holds the centres column by column, each column padded to a multiple of 8: value (c, j) is
 /// columnwise[j·stride + c]. Writes stride values. Local.

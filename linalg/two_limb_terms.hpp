@@ -54,9 +54,9 @@ class TwoLimbTerms {
   }
   /// Adds the terms of a row of this weight to `to` and takes them from `from` (null: not).
   struct Move {
-    double weight = 0;
-    std::int64_t* to = nullptr;
-    std::int64_t* from = nullptr;
+    double weight;
+    std::int64_t* to;
+    std::int64_t* from;
   };
   /// rows: stride() values each, of which place columns() holds 1 and the rest beyond 0; one for each move.
   void move(const double* rows, std::span<const Move> moves) const;
