@@ -31,6 +31,8 @@ const std::vector<Option>& input_options() {
       {"dataset", Kind::value, "NAME", "HDF5: dataset or group of the features", "features"},
       {"precision", Kind::value, "double|single", "how features are stored; all sums are double", "double"},
       {"threads", Kind::value, "N", "OpenMP threads of a rank", "CPUs / ranks of the node"},
+      {"peer-timeout", Kind::value, "S", "end the job when a rank is silent for S seconds; 0 waits for ever",
+       "30"},
       {"seed", Kind::value, "N", "0 ... 2^64-1: everything random derives from it", "0"}};
   return options;
 }

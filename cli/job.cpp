@@ -11,6 +11,7 @@ namespace firesteel::cli {
 namespace {
 
 constexpr Index kMaxThreads = 4096;
+constexpr double kMaxPeerTimeout_s = 1e6;
 
 std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
@@ -213,6 +214,16 @@ void set_checkpoint(Job& job, const Arguments& arguments) {
       throw bad_parameter("--" + std::string(option) + " needs --checkpoint DIR");
 }
 
+void set_peer_timeout(Job& job, const Arguments& arguments) {
+  if (!arguments.given("peer-timeout")) return;
+  const std::string value = arguments.text("peer-timeout");
+  const auto seconds = parse_number(value);
+  if (!seconds || !(*seconds == 0 || (*seconds >= 1 && *seconds <= kMaxPeerTimeout_s)))
+    throw bad_parameter("--peer-timeout: expected 0, or a number of seconds in 1 ... 1000000, got " +
+                        quoted(value));
+  job.peer_timeout_s = *seconds;
+}
+
 void set_output(Job& job, const Arguments& arguments) {
   require(arguments, *job.command, "output");
   job.output = arguments.text("output");
@@ -236,6 +247,7 @@ void set_values(Job& job, const Arguments& arguments) {
   job.missing_named = arguments.given("missing");
   job.ratings_named = arguments.given("user") || arguments.given("item") || arguments.given("rating");
   if (arguments.given("threads")) job.threads = static_cast<int>(count_of(arguments, "threads", kMaxThreads));
+  set_peer_timeout(job, arguments);
   job.read = read_options(arguments);
   if (verb == Verb::train) set_learner(job, arguments);
   if (verb == Verb::train) set_checkpoint(job, arguments);

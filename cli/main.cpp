@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line: checks the words, starts MPI where the command needs it, runs one verb and ends every
 // rank with one exit code and at most one message.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include "firesteel/cli/ending.hpp"
 #include "firesteel/cli/help.hpp"
 #include "firesteel/cli/launch.hpp"
+#include "firesteel/cli/lost_contact.hpp"
 #include "firesteel/cli/progress.hpp"
 #include "firesteel/cli/supervisor.hpp"
 #include "firesteel/cli/verbs.hpp"
@@ -159,6 +161,9 @@ void run_job(Context& context, TerminalMonitor& monitor, Job& job) {
     monitor.say(context.placement().describe());
     const std::string warning = context.placement().warning();
     if (!warning.empty()) monitor.warning(warning);
+    const std::string& unwatched = context.watchdog()->problem();
+    if (!unwatched.empty())
+      monitor.warning("a lost host will not be noticed: " + unwatched + "; --peer-timeout 0 does without");
   }
   run_verb({context, monitor, job});
   monitor.clear_bar();
@@ -171,14 +176,30 @@ int end_alone(const Error& error) {
   return static_cast<int>(error.code());
 }
 
+/// How ranks notice that they have lost one.
+WatchdogOptions watchdog_options(const Job& job) {
+  if (job.peer_timeout_s <= 0) return {};
+  const std::string checkpoint = job.checkpoint.directory;
+  return {.beat_s = std::min(1.0, job.peer_timeout_s / 4),
+          .peer_timeout_s = job.peer_timeout_s,
+          .on_loss = [checkpoint](const Communicator& comm, const PeerLoss& loss) {
+            end_after_loss(comm, loss, loss_message(loss, checkpoint));
+          }};
+}
+
 /// Runs the job on all ranks; `word_failure` is what this rank found wrong in its words.
 int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
   prepare_mpi_environment();
   if (!job.checkpoint.directory.empty() && !launcher().mpirun) interrupts_ask_to_stop();
   auto monitor = std::make_shared<TerminalMonitor>(job.quiet, job.verbose);
+  static std::shared_ptr<Watchdog> watchdog;  // made before MPI is, so it also watches over the end of MPI
   std::optional<Context> context;
   try {
-    context.emplace(ContextOptions{.threads = job.threads, .monitor = monitor, .checkpoint = job.checkpoint});
+    context.emplace(ContextOptions{.threads = job.threads,
+                                   .monitor = monitor,
+                                   .checkpoint = job.checkpoint,
+                                   .watchdog = watchdog_options(job)});
+    watchdog = context->watchdog();
     const std::string split = split_job_explanation(context->size());
     if (!split.empty() && launcher().rank != 0) return static_cast<int>(ErrorCode::bad_parameter);
     if (!split.empty()) throw bad_parameter(split);
@@ -188,6 +209,7 @@ int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
   } catch (...) {
     monitor->clear_bar();
     const Error error = to_error(std::current_exception());
+    if (watchdog) watchdog->announce_end();
     if (context && launcher().mpirun) end_ranks(context->comm(), error);
     // Without the usual clean-up: a library whose write failed may fail again in its own.
     end_job(end_alone(error));

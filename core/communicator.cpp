@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/core/communicator.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -95,6 +97,7 @@ struct Communicator::Handle {
   std::vector<FailureKey> failure_keys;
   std::array<char, kMaxErrorText> failure_text{};
   std::map<std::string, Traffic, std::less<>> traffic;
+  Activity activity;
 
   Handle() = default;
   Handle(const Handle&) = delete;
@@ -137,6 +140,7 @@ int Communicator::rank() const { return handle_->rank; }
 int Communicator::size() const { return handle_->size; }
 int Communicator::node_size() const { return handle_->node_size; }
 MPI_Comm Communicator::native() const { return handle_->comm; }
+Activity& Communicator::activity() const { return handle_->activity; }
 const std::map<std::string, Traffic, std::less<>>& Communicator::traffic() const { return handle_->traffic; }
 
 Index Communicator::bytes_sent() const {
@@ -155,6 +159,7 @@ void Communicator::count(std::string_view name, Index messages, Index bytes) {
 void Communicator::agree(const std::exception_ptr& failure) {
   std::int64_t failed = failure ? 1 : 0;
   if (size() > 1) {
+    const InOperation now(handle_->activity, "agree");
     check(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT64_T, MPI_MAX, handle_->comm), "MPI_Allreduce");
     count("agree", 1, sizeof failed);
   }
@@ -172,15 +177,22 @@ void Communicator::agree(const std::exception_ptr& failure) {
               {first->file, first->offset}, true);
 }
 
-void Communicator::barrier() { check(MPI_Barrier(handle_->comm), "MPI_Barrier"); }
+void Communicator::barrier() {
+  const InOperation now(handle_->activity, "barrier");
+  check(MPI_Barrier(handle_->comm), "MPI_Barrier");
+}
 
 void Communicator::abort(int code) const {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (finalized != 0) _exit(code);
   MPI_Abort(handle_->comm, code);
   std::abort();  // not reached: MPI_Abort does not return
 }
 
 void Communicator::broadcast_bytes(std::span<std::byte> bytes, int root) {
   if (size() == 1) return;
+  const InOperation now(handle_->activity, "broadcast");
   in_pieces(bytes.size(), 1, [&](std::size_t offset, std::size_t length) {
     check(MPI_Bcast(bytes.data() + offset, static_cast<int>(length), MPI_BYTE, root, handle_->comm),
           "MPI_Bcast");
@@ -196,8 +208,9 @@ std::string Communicator::broadcast_text(std::string text, int root) {
 }
 
 template <class T, class Datatype, class Operation>
-void Communicator::allreduce(std::span<T> values, Datatype type, Operation operation, std::string_view name) {
+void Communicator::allreduce(std::span<T> values, Datatype type, Operation operation, const char* name) {
   if (size() == 1) return;
+  const InOperation now(handle_->activity, name);
   in_pieces(values.size_bytes(), sizeof(T), [&](std::size_t offset, std::size_t length) {
     check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T),
                         static_cast<int>(length / sizeof(T)), type, operation, handle_->comm),
@@ -230,6 +243,7 @@ bool Communicator::any(bool value) {
 
 std::int64_t Communicator::exclusive_scan(std::int64_t value) {
   if (size() == 1) return 0;
+  const InOperation now(handle_->activity, "exclusive_scan");
   std::int64_t before_me = 0;
   check(MPI_Exscan(&value, &before_me, 1, MPI_INT64_T, MPI_SUM, handle_->comm), "MPI_Exscan");
   count("exclusive_scan", 1, sizeof value);
@@ -237,6 +251,7 @@ std::int64_t Communicator::exclusive_scan(std::int64_t value) {
 }
 
 void Communicator::allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all) {
+  const InOperation now(handle_->activity, "allgather");
   const int length = static_cast<int>(mine.size());
   check(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm),
         "MPI_Allgather");
@@ -264,6 +279,7 @@ std::vector<Index> offsets_of(std::span<const Index> counts) {
 
 void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan& plan,
                             std::span<std::byte> receive) {
+  const InOperation now(handle_->activity, plan.name);
   std::vector<MPI_Request> requests;
   Index messages = 0;
   Index bytes = 0;
@@ -344,6 +360,7 @@ Communicator::ExchangePlan Communicator::plan_alltoall(Index bytes, std::span<co
     plan.receive_offsets.resize(plan.send_counts.size() + 1);
     if (receive_counts != nullptr) receive_counts->resize(plan.send_counts.size());
   });
+  const InOperation now(handle_->activity, plan.name);
   check(MPI_Alltoall(plan.send_counts.data(), 1, MPI_INT64_T, plan.receive_counts.data(), 1, MPI_INT64_T,
                      handle_->comm),
         "MPI_Alltoall");
@@ -355,6 +372,7 @@ Communicator::ExchangePlan Communicator::plan_alltoall(Index bytes, std::span<co
 
 // A message is pieces of the greatest length and then one shorter piece, which may be empty.
 void Communicator::send(std::span<const std::byte> buffer, int destination, int tag) {
+  const InOperation now(handle_->activity, "send");
   const std::size_t piece = handle_->max_message_bytes;
   for (std::size_t offset = 0; offset <= buffer.size(); offset += piece) {
     const std::size_t length = std::min(piece, buffer.size() - offset);
@@ -366,6 +384,7 @@ void Communicator::send(std::span<const std::byte> buffer, int destination, int 
 }
 
 std::size_t Communicator::receive(std::span<std::byte> buffer, int source, int tag) {
+  const InOperation now(handle_->activity, "receive");
   const std::size_t piece = handle_->max_message_bytes;
   for (std::size_t received = 0;;) {
     const std::size_t room = std::min(piece, buffer.size() - received);

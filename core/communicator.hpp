@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "firesteel/core/activity.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/index.hpp"
 
@@ -158,12 +159,15 @@ class Communicator {
   /// Payload bytes this rank has sent, all operations. Local.
   Index bytes_sent() const;
 
+  /// What this rank is doing, for a watchdog to look at. Local.
+  Activity& activity() const;
+
  private:
   struct Handle;
 
   /// Who sends how much to whom, in bytes; offsets have one more, the total.
   struct ExchangePlan {
-    std::string_view name;
+    const char* name = nullptr;
     std::vector<Index> send_counts;
     std::vector<Index> send_offsets;
     std::vector<Index> receive_counts;
@@ -188,7 +192,7 @@ class Communicator {
   template <class Body>
   void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) const;
   template <class T, class Datatype, class Operation>
-  void allreduce(std::span<T> values, Datatype type, Operation operation, std::string_view name);
+  void allreduce(std::span<T> values, Datatype type, Operation operation, const char* name);
   void count(std::string_view name, Index messages, Index bytes);
 
   std::shared_ptr<Handle> handle_;

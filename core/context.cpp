@@ -11,13 +11,15 @@ struct Context::State {
         comm(parent),
         placement(place(comm, options.threads)),
         monitor(options.monitor ? std::move(options.monitor) : std::make_shared<Monitor>()),
-        checkpoint(std::move(options.checkpoint)) {}
+        checkpoint(std::move(options.checkpoint)),
+        watchdog(std::make_shared<Watchdog>(comm, std::move(options.watchdog))) {}
 
   std::shared_ptr<MpiRuntime> runtime;  // before comm: destroyed after it
   Communicator comm;
   Placement placement;
   std::shared_ptr<Monitor> monitor;
   CheckpointOptions checkpoint;
+  std::shared_ptr<Watchdog> watchdog;
 };
 
 Context::Context(ContextOptions options) {
@@ -33,5 +35,6 @@ int Context::threads() const { return state_->placement.threads; }
 const Placement& Context::placement() const { return state_->placement; }
 Monitor& Context::monitor() const { return *state_->monitor; }
 const CheckpointOptions& Context::checkpoint() const { return state_->checkpoint; }
+const std::shared_ptr<Watchdog>& Context::watchdog() const { return state_->watchdog; }
 
 }  // namespace firesteel

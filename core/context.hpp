@@ -9,6 +9,7 @@
 #include "firesteel/core/communicator.hpp"
 #include "firesteel/core/monitor.hpp"
 #include "firesteel/core/placement.hpp"
+#include "firesteel/core/watchdog.hpp"
 
 namespace firesteel {
 
@@ -25,6 +26,7 @@ struct ContextOptions {
   int threads = 0;                   ///< a rank's OpenMP threads; 0 decides by affinity and cgroup quota
   std::shared_ptr<Monitor> monitor;  ///< null: silent
   CheckpointOptions checkpoint;
+  WatchdogOptions watchdog;  ///< off unless asked for
 };
 
 /// The place a job runs in: the ranks (a Communicator), each rank's threads, and who hears about progress.
@@ -46,6 +48,9 @@ class Context {
   const Placement& placement() const;
   Monitor& monitor() const;
   const CheckpointOptions& checkpoint() const;
+  /// Never null; inactive unless asked for. May be kept longer than the context, so that it also watches over
+  /// the end of MPI.
+  const std::shared_ptr<Watchdog>& watchdog() const;
 
  private:
   struct State;

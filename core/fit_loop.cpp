@@ -44,6 +44,7 @@ class FitLoop {
     loop_.objective_history.push_back(initial_objective);
     open_checkpoints();
     while (iteration_ < max_iterations_ && !finished_) one_step();
+    context_.comm().activity().iteration = 0;
     if (writer_) writer_->complete();
     if (!loop_.gradient_norm.empty()) summary_.gradient_norm = loop_.gradient_norm.front();
     summary_.iterations = iteration_;
@@ -67,6 +68,7 @@ class FitLoop {
   void one_step() {
     const double start_s = now_s();
     const Index bytes_before = context_.comm().bytes_sent();
+    context_.comm().activity().iteration = iteration_ + 1;
     const Step result = steps_.step(iteration_ + 1);
     check_finite(result.objective);
     loop_.gradient_norm.clear();

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/core/watchdog.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <mutex>
+#include <thread>
+
+#include "firesteel/core/watchdog_message.hpp"
+
+namespace firesteel {
+
+namespace {
+
+using namespace detail;
+using Lock = std::unique_lock<std::mutex>;
+
+constexpr double kConnectLimit_s = 15;    // for a rank to find rank 0
+constexpr double kAnswerLimit_s = 5;      // for an address to answer, for a stranger to say the token
+constexpr double kEndedGrace_s = 1;       // mpirun ends a job by itself where a process dies
+constexpr double kAnnouncedGrace_s = 10;  // for an announced end to reach every rank
+constexpr double kTurn_s = 0.4;           // between ranks that would say the same
+constexpr double kLateTurn_s = 4;         // for those that are not the first of their host
+constexpr int kMaxTurns = 8;
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// A rank as another one sees it.
+struct Peer {
+  int rank = 0;
+  MessageStream stream;
+  double heard_s = 0;
+  double moved_s = 0;  ///< when it last entered or left an operation
+  WatchdogMessage last;
+  bool ended = false;  ///< it has said goodbye
+  double gone_s = 0;   ///< when its connection ended without; 0: it has not
+};
+
+/// Who has connected and not said the token yet.
+struct Stranger {
+  MessageStream stream;
+  double deadline_s = 0;
+};
+
+Seat own_seat() {
+  Seat seat;
+  gethostname(seat.host.data(), seat.host.size() - 1);
+  for (const auto& address : reachable_addresses(kHostAddresses)) seat.reachable.add(address);
+  return seat;
+}
+
+/// One connection a rank, where the limit can be raised so far.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Says the token at an address of rank 0 and hears it back.
+std::optional<MessageStream> call_at(const PeerAddress& address, const Token& token, int rank) {
+  auto socket = connect_to(address, kAnswerLimit_s);
+  if (!socket) return std::nullopt;
+  MessageStream stream(std::move(*socket));
+  WatchdogMessage hello{.kind = MessageKind::hello, .rank = rank, .token = token};
+  send_message(stream, hello);
+  const double deadline = now_s() + kAnswerLimit_s;
+  while (stream.open() && now_s() < deadline) {
+    pollfd waiting{stream.descriptor(), POLLIN, 0};
+    poll(&waiting, 1, 100);
+    stream.receive();
+    if (const auto answer = next_message(stream)) {
+      if (answer->kind == MessageKind::welcome && same_token(answer->token, token)) return stream;
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+class Watchdog::State {
+ public:
+  State(const Communicator& comm, WatchdogOptions options)
+      : comm_(comm), options_(std::move(options)), activity_(comm_.activity()) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  ~State() {
+    {
+      const Lock lock(mutex_);
+      stopping_ = true;
+    }
+    woken_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  /// Connects all ranks; empty, or why that failed: the same on all. Collective.
+  std::string connect_all() {
+    const auto seats = comm_.allgather(comm_.collectively(own_seat));
+    std::string failure = comm_.collectively([&] {
+      for (const auto& seat : seats) hosts_.push_back(text_of(seat.host));
+      return rank() == 0 ? attempt([&] { listen(seats); }) : std::string();
+    });
+    const Invitation invitation = comm_.broadcast_value(invitation_, 0);
+    if (invitation.at.count > 0) failure = attempt([&] { rank() == 0 ? admit_all() : join(invitation); });
+    listeners_.clear();
+    return first_failure(failure);
+  }
+
+  /// From now on the ranks give and expect signs of life; empty, or why that cannot be: the same on all.
+  /// Collective.
+  std::string start_all() {
+    return first_failure(attempt([this] { start(); }));
+  }
+
+  std::vector<PeerAge> ages() const {
+    const Lock lock(mutex_);
+    const double now = now_s();
+    std::vector<PeerAge> ages;
+    for (const Peer& peer : peers_)
+      ages.push_back({peer.rank, host_of(peer.rank), now - peer.heard_s, now - peer.moved_s,
+                      text_of(peer.last.operation), peer.last.ticks, peer.last.iteration, peer.ended});
+    const WatchdogMessage own = own_beat();
+    const PeerAge mine{rank(),    host_of(rank()), 0,    now - moved_s_, text_of(own.operation),
+                       own.ticks, own.iteration,   false};
+    ages.insert(rank() == 0 ? ages.begin() : ages.end(), mine);
+    return ages;
+  }
+
+  void announce_end() {
+    const Lock lock(mutex_);
+    end_announced(now_s());
+  }
+
+ private:
+  int rank() const { return comm_.rank(); }
+
+  /// Of the first rank that has one.
+  std::string first_failure(const std::string& failure) {
+    std::int64_t first = failure.empty() ? comm_.size() : rank();
+    comm_.allreduce_min(std::span(&first, 1));
+    if (first == comm_.size()) return {};
+    return comm_.broadcast_text(failure, static_cast<int>(first));
+  }
+
+  void start() {
+    moved_s_ = now_s();
+    forgive(now_s());
+    // Signals are for the threads of the program.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      thread_ = std::thread([this] { run(); });
+    } catch (const std::exception& error) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw Error(ErrorCode::unavailable, "rank " + std::to_string(rank()) + " on " + host_of(rank()) +
+                                              " cannot start a thread: " + error.what());
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  const std::string& host_of(int rank) const { return hosts_[static_cast<std::size_t>(rank)]; }
+
+  template <class F>
+  static std::string attempt(F&& body) noexcept {
+    try {
+      body();
+      return {};
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+
+  // Meeting.
+
+  void listen(const std::vector<Seat>& seats) {
+    std::vector<PeerAddress> own{loopback_address()};
+    if (comm_.node_size() < comm_.size()) {
+      std::vector<PeerAddress> others;
+      for (const auto& seat : seats)
+        if (seat.host != seats.front().host)
+          others.insert(others.end(), seat.reachable.span().begin(), seat.reachable.span().end());
+      const auto reachable = seats.front().reachable.span();
+      own = addresses_towards({reachable.begin(), reachable.end()}, others);
+    }
+    raise_descriptor_limit();
+    for (PeerAddress address : own) {
+      listeners_.push_back(listen_at(address));
+      invitation_.at.add(address);
+    }
+    if (own.empty())
+      throw Error(ErrorCode::unavailable, "rank 0 on " + host_of(0) + " finds no route to the other hosts");
+    if (getrandom(invitation_.token.data(), invitation_.token.size(), 0) < 0)
+      throw Error(ErrorCode::unavailable, std::string("no random numbers: ") + std::strerror(errno));
+  }
+
+  void join(const Invitation& invitation) {
+    const double deadline = now_s() + kConnectLimit_s;
+    std::string tried;
+    for (const auto& address : invitation.at.span()) {
+      tried += (tried.empty() ? "" : ", ") + address.text();
+      if (now_s() > deadline) break;
+      auto stream = call_at(address, invitation.token, rank());
+      if (!stream) continue;
+      peers_.push_back({.rank = 0, .stream = std::move(*stream)});
+      return;
+    }
+    throw Error(ErrorCode::unavailable, "rank " + std::to_string(rank()) + " on " + host_of(rank()) +
+                                            " cannot connect to rank 0 at " + tried);
+  }
+
+  void admit_all() {
+    const double deadline = now_s() + kConnectLimit_s;
+    std::vector<Stranger> strangers;
+    while (static_cast<int>(peers_.size()) < comm_.size() - 1) {
+      if (now_s() > deadline)
+        throw Error(ErrorCode::unavailable, "only " + std::to_string(peers_.size()) +
+                                                " of the other ranks could connect to rank 0 on " +
+                                                host_of(0));
+      std::vector<pollfd> waiting;
+      for (const auto& listener : listeners_) waiting.push_back({listener.get(), POLLIN, 0});
+      for (const auto& stranger : strangers) waiting.push_back({stranger.stream.descriptor(), POLLIN, 0});
+      poll(waiting.data(), waiting.size(), 100);
+      for (const auto& listener : listeners_)
+        if (FileDescriptor socket(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)); socket.open())
+          strangers.push_back({MessageStream(std::move(socket)), now_s() + kAnswerLimit_s});
+      std::erase_if(strangers, [&](Stranger& stranger) { return settled(stranger); });
+    }
+    std::sort(peers_.begin(), peers_.end(), [](const Peer& a, const Peer& b) { return a.rank < b.rank; });
+  }
+
+  /// Whether this connection need not be looked at again: now a peer, or turned away.
+  bool settled(Stranger& stranger) {
+    stranger.stream.receive();
+    const auto message = next_message(stranger.stream);
+    if (!message) return !stranger.stream.open() || now_s() > stranger.deadline_s;
+    const auto known = [&](const Peer& peer) { return peer.rank == message->rank; };
+    const bool good = message->kind == MessageKind::hello && same_token(message->token, invitation_.token) &&
+                      message->rank > 0 && message->rank < comm_.size() &&
+                      std::none_of(peers_.begin(), peers_.end(), known);
+    if (!good) return true;
+    send_message(stranger.stream, {.kind = MessageKind::welcome, .token = invitation_.token});
+    peers_.push_back({.rank = static_cast<int>(message->rank), .stream = std::move(stranger.stream)});
+    return true;
+  }
+
+  // Watching; all under the lock.
+
+  void run() {
+    const double slice = options_.beat_s / 4;
+    double beat_at = 0;
+    double turn = now_s();
+    Lock lock(mutex_);
+    while (!stopping_) {
+      const double now = now_s();
+      if (now - turn > 3 * options_.beat_s + 1) forgive(now);  // this process was stopped
+      turn = now;
+      for (Peer& peer : peers_) hear(peer, now);
+      if (now >= beat_at) {
+        for (Peer& peer : peers_) send_message(peer.stream, own_beat());
+        beat_at = now + options_.beat_s;
+      }
+      if (const auto loss = find_loss(now); loss && !acted_) {
+        acted_ = true;
+        lock.unlock();
+        act(*loss);
+        lock.lock();
+      }
+      woken_.wait_for(lock, std::chrono::duration<double>(slice));
+    }
+    for (Peer& peer : peers_) {
+      send_message(peer.stream, {.kind = MessageKind::goodbye, .rank = rank()});
+      peer.stream.close();
+    }
+  }
+
+  void forgive(double now) {
+    for (Peer& peer : peers_) peer.heard_s = now;
+  }
+
+  WatchdogMessage own_beat() const {
+    WatchdogMessage beat{.kind = MessageKind::beat, .rank = rank()};
+    beat.ticks = activity_.ticks.load(std::memory_order_relaxed);
+    if (beat.ticks != last_ticks_) {
+      last_ticks_ = beat.ticks;
+      moved_s_ = now_s();
+    }
+    beat.iteration = activity_.iteration.load(std::memory_order_relaxed);
+    beat.seconds = now_s() - moved_s_;
+    const char* operation = activity_.operation.load(std::memory_order_relaxed);
+    put_text(beat.operation, operation == nullptr ? "" : operation);
+    return beat;
+  }
+
+  void hear(Peer& peer, double now) {
+    peer.stream.flush();
+    if (peer.stream.receive()) peer.heard_s = now;
+    while (const auto message = next_message(peer.stream)) {
+      if (message->kind == MessageKind::beat) {
+        peer.last = *message;
+        peer.moved_s = now - message->seconds;
+      } else if (message->kind == MessageKind::goodbye) {
+        peer.ended = true;
+      } else if (message->kind == MessageKind::ending) {
+        end_announced(now);
+      } else if (message->kind == MessageKind::verdict && rank() != 0) {
+        verdict_ = PeerLoss{static_cast<int>(message->rank), text_of(message->host), message->seconds,
+                            static_cast<int>(message->others), message->connection_ended != 0};
+      }
+    }
+    if (!peer.stream.open() && peer.gone_s == 0) peer.gone_s = now;
+  }
+
+  /// Passes it on, once.
+  void end_announced(double now) {
+    if (announced_s_ > 0) return;
+    announced_s_ = now;
+    for (Peer& peer : peers_) send_message(peer.stream, {.kind = MessageKind::ending, .rank = rank()});
+  }
+
+  bool lost(const Peer& peer, double now) const {
+    if (peer.ended) return false;
+    return peer.gone_s > 0 ? now - peer.gone_s > kEndedGrace_s : now - peer.heard_s > options_.peer_timeout_s;
+  }
+
+  std::optional<PeerLoss> find_loss(double now) const {
+    if (options_.peer_timeout_s <= 0) return std::nullopt;
+    if (verdict_) return verdict_;
+    if (announced_s_ > 0) {
+      if (now - announced_s_ < kAnnouncedGrace_s) return std::nullopt;
+      return PeerLoss{};
+    }
+    const auto first =
+        std::find_if(peers_.begin(), peers_.end(), [&](const Peer& peer) { return lost(peer, now); });
+    if (first == peers_.end()) return std::nullopt;
+    // Ranks of one host fall silent within a beat of each other.
+    const auto others =
+        std::count_if(peers_.begin(), peers_.end(),
+                      [&](const Peer& peer) { return lost(peer, now + 2 * options_.beat_s); }) -
+        1;
+    return PeerLoss{first->rank,
+                    host_of(first->rank),
+                    now - first->heard_s,
+                    static_cast<int>(others),
+                    first->gone_s > 0,
+                    true,
+                    turn_s()};
+  }
+
+  /// Ranks that rank 0 cannot tell speak in turn, one of each host first: the first to speak ends the job.
+  double turn_s() const {
+    if (rank() == 0) return 0;
+    int hosts_before = 0;
+    for (int other = 1; other < rank(); ++other) {
+      if (host_of(other) == host_of(rank())) return kLateTurn_s + kTurn_s * std::min(rank(), kMaxTurns);
+      const auto begin = hosts_.begin() + 1;
+      if (std::find(begin, begin + other - 1, host_of(other)) == begin + other - 1) ++hosts_before;
+    }
+    return kTurn_s * std::min(hosts_before, kMaxTurns);
+  }
+
+  void act(const PeerLoss& loss) {
+    if (rank() == 0 && loss.speaks) {
+      WatchdogMessage verdict{.kind = MessageKind::verdict, .rank = loss.rank};
+      verdict.seconds = loss.seconds;
+      verdict.others = loss.others;
+      verdict.connection_ended = loss.connection_ended ? 1 : 0;
+      put_text(verdict.host, loss.host);
+      for (Peer& peer : peers_) send_message(peer.stream, verdict);
+    }
+    if (!options_.on_loss) comm_.abort(static_cast<int>(ErrorCode::unavailable));
+    options_.on_loss(comm_, loss);
+  }
+
+  Communicator comm_;
+  WatchdogOptions options_;
+  const Activity& activity_;
+  std::vector<std::string> hosts_;  // by rank
+  std::vector<FileDescriptor> listeners_;
+  Invitation invitation_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable woken_;
+  bool stopping_ = false;
+  std::vector<Peer> peers_;
+  mutable std::int64_t last_ticks_ = 0;
+  mutable double moved_s_ = 0;
+  double announced_s_ = 0;
+  std::optional<PeerLoss> verdict_;
+  bool acted_ = false;
+  std::thread thread_;
+};
+
+Watchdog::Watchdog(const Communicator& comm, WatchdogOptions options) {
+  if (comm.size() == 1 || options.beat_s <= 0) return;
+  auto state = std::make_unique<State>(comm, std::move(options));
+  problem_ = state->connect_all();
+  if (problem_.empty()) problem_ = state->start_all();
+  if (problem_.empty()) state_ = std::move(state);
+}
+
+Watchdog::~Watchdog() = default;
+
+const std::string& Watchdog::problem() const { return problem_; }
+
+std::vector<PeerAge> Watchdog::ages() const { return state_ ? state_->ages() : std::vector<PeerAge>(); }
+
+void Watchdog::announce_end() {
+  if (state_) state_->announce_end();
+}
+
+}  // namespace firesteel
