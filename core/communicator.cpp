@@ -10,6 +10,8 @@
 #include <limits>
 #include <numeric>
 
+#include "firesteel/core/long_messages.hpp"
+
 namespace firesteel {
 
 namespace {
@@ -17,14 +19,7 @@ namespace {
 constexpr std::size_t kMaxErrorText = 4000;
 constexpr int kExchangeTag = 0x4000;
 
-void check(int code, std::string_view call) {
-  if (code == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  MPI_Error_string(code, text.data(), &length);
-  throw internal_error(std::string(call) +
-                       " failed: " + std::string(text.data(), static_cast<std::size_t>(length)));
-}
+using detail::check_mpi;
 
 /// The order in which several faults are reported: words, absent input, output, data, the rest.
 int precedence(ErrorCode code) {
@@ -98,6 +93,7 @@ struct Communicator::Handle {
   std::array<char, kMaxErrorText> failure_text{};
   std::map<std::string, Traffic, std::less<>> traffic;
   Activity activity;
+  std::vector<std::byte> scratch;  // of allreduce_long: as long on every rank
 
   Handle() = default;
   Handle(const Handle&) = delete;
@@ -113,18 +109,18 @@ Communicator::Communicator(MPI_Comm parent, Index max_message_bytes) : handle_(s
   if (parent == MPI_COMM_NULL)
     throw bad_parameter("expected a communicator, got MPI_COMM_NULL: this rank is not part of it");
   int between_groups = 0;
-  check(MPI_Comm_test_inter(parent, &between_groups), "MPI_Comm_test_inter");
+  check_mpi(MPI_Comm_test_inter(parent, &between_groups), "MPI_Comm_test_inter");
   if (between_groups != 0) throw bad_parameter("expected one group of ranks, got an inter-communicator");
   handle_->max_message_bytes =
       static_cast<std::size_t>(std::clamp<Index>(max_message_bytes, 8, Index{1} << 30));
-  check(MPI_Comm_dup(parent, &handle_->comm), "MPI_Comm_dup");
-  check(MPI_Comm_set_errhandler(handle_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  check(MPI_Comm_rank(handle_->comm, &handle_->rank), "MPI_Comm_rank");
-  check(MPI_Comm_size(handle_->comm, &handle_->size), "MPI_Comm_size");
+  check_mpi(MPI_Comm_dup(parent, &handle_->comm), "MPI_Comm_dup");
+  check_mpi(MPI_Comm_set_errhandler(handle_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  check_mpi(MPI_Comm_rank(handle_->comm, &handle_->rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(handle_->comm, &handle_->size), "MPI_Comm_size");
   MPI_Comm node = MPI_COMM_NULL;
-  check(MPI_Comm_split_type(handle_->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
-        "MPI_Comm_split_type");
-  check(MPI_Comm_size(node, &handle_->node_size), "MPI_Comm_size");
+  check_mpi(MPI_Comm_split_type(handle_->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
+            "MPI_Comm_split_type");
+  check_mpi(MPI_Comm_size(node, &handle_->node_size), "MPI_Comm_size");
   MPI_Comm_free(&node);
   handle_->failure_keys.resize(static_cast<std::size_t>(handle_->size));
 }
@@ -160,7 +156,7 @@ void Communicator::agree(const std::exception_ptr& failure) {
   std::int64_t failed = failure ? 1 : 0;
   if (size() > 1) {
     const InOperation now(handle_->activity, "agree");
-    check(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT64_T, MPI_MAX, handle_->comm), "MPI_Allreduce");
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT64_T, MPI_MAX, handle_->comm), "MPI_Allreduce");
     count("agree", 1, sizeof failed);
   }
   if (failed == 0) return;
@@ -179,7 +175,7 @@ void Communicator::agree(const std::exception_ptr& failure) {
 
 void Communicator::barrier() {
   const InOperation now(handle_->activity, "barrier");
-  check(MPI_Barrier(handle_->comm), "MPI_Barrier");
+  check_mpi(MPI_Barrier(handle_->comm), "MPI_Barrier");
 }
 
 void Communicator::abort(int code) const {
@@ -193,9 +189,16 @@ void Communicator::abort(int code) const {
 void Communicator::broadcast_bytes(std::span<std::byte> bytes, int root) {
   if (size() == 1) return;
   const InOperation now(handle_->activity, "broadcast");
+  if (node_size() < size() && detail::is_long(bytes.size(), size(), detail::kLongAcrossHosts)) {
+    std::size_t messages = 0;
+    const auto sent =
+        detail::chain_broadcast(handle_->comm, bytes, root, handle_->max_message_bytes, messages);
+    count("broadcast", static_cast<Index>(messages), static_cast<Index>(sent));
+    return;
+  }
   in_pieces(bytes.size(), 1, [&](std::size_t offset, std::size_t length) {
-    check(MPI_Bcast(bytes.data() + offset, static_cast<int>(length), MPI_BYTE, root, handle_->comm),
-          "MPI_Bcast");
+    check_mpi(MPI_Bcast(bytes.data() + offset, static_cast<int>(length), MPI_BYTE, root, handle_->comm),
+              "MPI_Bcast");
   });
   count("broadcast", rank() == root ? size() - 1 : 0,
         rank() == root ? static_cast<Index>(bytes.size()) * (size() - 1) : 0);
@@ -210,13 +213,34 @@ std::string Communicator::broadcast_text(std::string text, int root) {
 template <class T, class Datatype, class Operation>
 void Communicator::allreduce(std::span<T> values, Datatype type, Operation operation, const char* name) {
   if (size() == 1) return;
+  const auto least_piece = node_size() < size() ? detail::kLongAcrossHosts : detail::kLongOnOneHost;
+  if (detail::is_long(values.size_bytes(), size(), least_piece)) {
+    allreduce_long(std::as_writable_bytes(values), sizeof(T), type, operation, name);
+    return;
+  }
   const InOperation now(handle_->activity, name);
   in_pieces(values.size_bytes(), sizeof(T), [&](std::size_t offset, std::size_t length) {
-    check(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T),
-                        static_cast<int>(length / sizeof(T)), type, operation, handle_->comm),
-          "MPI_Allreduce");
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T),
+                            static_cast<int>(length / sizeof(T)), type, operation, handle_->comm),
+              "MPI_Allreduce");
   });
   count(name, 1, static_cast<Index>(values.size_bytes()));
+}
+
+void Communicator::allreduce_long(std::span<std::byte> values, std::size_t value_bytes, MPI_Datatype type,
+                                  MPI_Op operation, const char* name) {
+  const auto most = std::min(values.size(), handle_->max_message_bytes / value_bytes * value_bytes);
+  const auto needed = detail::ring_scratch_bytes(most, value_bytes, size());
+  auto& scratch = handle_->scratch;
+  if (scratch.size() < needed) collectively([&] { scratch.resize(needed); });
+  const InOperation now(handle_->activity, name);
+  std::size_t messages = 0;
+  std::size_t sent = 0;
+  in_pieces(values.size(), value_bytes, [&](std::size_t offset, std::size_t length) {
+    sent += detail::ring_allreduce(handle_->comm, values.subspan(offset, length), value_bytes, type,
+                                   operation, scratch, messages);
+  });
+  count(name, static_cast<Index>(messages), static_cast<Index>(sent));
 }
 
 void Communicator::allreduce_sum(std::span<std::int64_t> values) {
@@ -245,7 +269,7 @@ std::int64_t Communicator::exclusive_scan(std::int64_t value) {
   if (size() == 1) return 0;
   const InOperation now(handle_->activity, "exclusive_scan");
   std::int64_t before_me = 0;
-  check(MPI_Exscan(&value, &before_me, 1, MPI_INT64_T, MPI_SUM, handle_->comm), "MPI_Exscan");
+  check_mpi(MPI_Exscan(&value, &before_me, 1, MPI_INT64_T, MPI_SUM, handle_->comm), "MPI_Exscan");
   count("exclusive_scan", 1, sizeof value);
   return rank() == 0 ? 0 : before_me;
 }
@@ -253,8 +277,8 @@ std::int64_t Communicator::exclusive_scan(std::int64_t value) {
 void Communicator::allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all) {
   const InOperation now(handle_->activity, "allgather");
   const int length = static_cast<int>(mine.size());
-  check(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm),
-        "MPI_Allgather");
+  check_mpi(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm),
+            "MPI_Allgather");
   count("allgather", size() - 1, length * static_cast<Index>(size() - 1));
 }
 
@@ -286,20 +310,20 @@ void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan&
   for (int peer = 0; peer < size(); ++peer) {
     const auto p = static_cast<std::size_t>(peer);
     if (peer == rank()) continue;
-    in_pieces(static_cast<std::size_t>(plan.receive_counts[p]), 1,
-              [&](std::size_t offset, std::size_t length) {
-                check(MPI_Irecv(receive.data() + plan.receive_offsets[p] + offset, static_cast<int>(length),
-                                MPI_BYTE, peer, kExchangeTag, handle_->comm, &requests.emplace_back()),
-                      "MPI_Irecv");
-              });
+    in_pieces(
+        static_cast<std::size_t>(plan.receive_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
+          check_mpi(MPI_Irecv(receive.data() + plan.receive_offsets[p] + offset, static_cast<int>(length),
+                              MPI_BYTE, peer, kExchangeTag, handle_->comm, &requests.emplace_back()),
+                    "MPI_Irecv");
+        });
   }
   for (int step = 1; step < size(); ++step) {
     const int peer = (rank() + step) % size();
     const auto p = static_cast<std::size_t>(peer);
     in_pieces(static_cast<std::size_t>(plan.send_counts[p]), 1, [&](std::size_t offset, std::size_t length) {
-      check(MPI_Isend(send.data() + plan.send_offsets[p] + offset, static_cast<int>(length), MPI_BYTE, peer,
-                      kExchangeTag, handle_->comm, &requests.emplace_back()),
-            "MPI_Isend");
+      check_mpi(MPI_Isend(send.data() + plan.send_offsets[p] + offset, static_cast<int>(length), MPI_BYTE,
+                          peer, kExchangeTag, handle_->comm, &requests.emplace_back()),
+                "MPI_Isend");
       ++messages;
       bytes += static_cast<Index>(length);
     });
@@ -308,7 +332,8 @@ void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan&
   if (plan.send_counts[me] > 0)
     std::memcpy(receive.data() + plan.receive_offsets[me], send.data() + plan.send_offsets[me],
                 static_cast<std::size_t>(plan.send_counts[me]));
-  check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+  check_mpi(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
+            "MPI_Waitall");
   count(plan.name, messages, bytes);
 }
 
@@ -361,9 +386,9 @@ Communicator::ExchangePlan Communicator::plan_alltoall(Index bytes, std::span<co
     if (receive_counts != nullptr) receive_counts->resize(plan.send_counts.size());
   });
   const InOperation now(handle_->activity, plan.name);
-  check(MPI_Alltoall(plan.send_counts.data(), 1, MPI_INT64_T, plan.receive_counts.data(), 1, MPI_INT64_T,
-                     handle_->comm),
-        "MPI_Alltoall");
+  check_mpi(MPI_Alltoall(plan.send_counts.data(), 1, MPI_INT64_T, plan.receive_counts.data(), 1, MPI_INT64_T,
+                         handle_->comm),
+            "MPI_Alltoall");
   plan.receive_offsets = offsets_of(plan.receive_counts);
   for (std::size_t rank = 0; receive_counts != nullptr && rank < receive_counts->size(); ++rank)
     (*receive_counts)[rank] = plan.receive_counts[rank] / static_cast<Index>(value_bytes);
@@ -376,7 +401,7 @@ void Communicator::send(std::span<const std::byte> buffer, int destination, int 
   const std::size_t piece = handle_->max_message_bytes;
   for (std::size_t offset = 0; offset <= buffer.size(); offset += piece) {
     const std::size_t length = std::min(piece, buffer.size() - offset);
-    check(
+    check_mpi(
         MPI_Send(buffer.data() + offset, static_cast<int>(length), MPI_BYTE, destination, tag, handle_->comm),
         "MPI_Send");
   }
@@ -389,11 +414,11 @@ std::size_t Communicator::receive(std::span<std::byte> buffer, int source, int t
   for (std::size_t received = 0;;) {
     const std::size_t room = std::min(piece, buffer.size() - received);
     MPI_Status status;
-    check(MPI_Recv(buffer.data() + received, static_cast<int>(room), MPI_BYTE, source, tag, handle_->comm,
-                   &status),
-          "MPI_Recv");
+    check_mpi(MPI_Recv(buffer.data() + received, static_cast<int>(room), MPI_BYTE, source, tag, handle_->comm,
+                       &status),
+              "MPI_Recv");
     int bytes = 0;
-    check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
+    check_mpi(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
     received += static_cast<std::size_t>(bytes);
     if (static_cast<std::size_t>(bytes) < piece) return received;
   }

@@ -23,8 +23,8 @@ namespace firesteel {
 /// What one kind of operation has cost this rank so far.
 struct Traffic {
   Index calls = 0;
-  Index messages = 0;    ///< sent by this rank, by the formula documented at the operation
-  Index bytes_sent = 0;  ///< payload bytes that left this rank
+  Index messages = 0;    ///< sent by this rank
+  Index bytes_sent = 0;  ///< payload bytes that left this rank, to ranks of its own host too
 };
 
 /// Texts of these lengths that stand one after another: texts travel between ranks as lengths and characters.
@@ -88,6 +88,8 @@ class Communicator {
   /// Ends every rank of the whole MPI job with this exit code. Local.
   [[noreturn]] void abort(int code) const;
 
+  /// Across hosts, from 32 KiB a rank, the bytes go along the chain root, root + 1, …: each rank but the last
+  /// sends them once. Others are the MPI's to spread, and counted as sent by the root to each.
   template <class T>
   void broadcast(std::span<T> values, int root) {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -101,7 +103,9 @@ class Communicator {
   }
   std::string broadcast_text(std::string text, int root);
 
-  // Order-free reductions, in place.
+  // Order-free reductions, in place. From 32 KiB a rank across hosts, 8 MiB on one, they go around a ring:
+  // each rank sends 2 (P − 1) / P of the bytes. Others are the MPI's to combine, and counted as one message
+  // of all bytes.
   void allreduce_sum(std::span<std::int64_t> values);
   void allreduce_min(std::span<std::int64_t> values);
   void allreduce_max(std::span<std::int64_t> values);
@@ -193,6 +197,8 @@ class Communicator {
   void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) const;
   template <class T, class Datatype, class Operation>
   void allreduce(std::span<T> values, Datatype type, Operation operation, const char* name);
+  void allreduce_long(std::span<std::byte> values, std::size_t value_bytes, MPI_Datatype type,
+                      MPI_Op operation, const char* name);
   void count(std::string_view name, Index messages, Index bytes);
 
   std::shared_ptr<Handle> handle_;
