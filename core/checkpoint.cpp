@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
 #include <system_error>
 
 #include "firesteel/core/checkpoint_format.hpp"
+#include "firesteel/core/parameters.hpp"
 
 namespace firesteel {
 
@@ -241,31 +243,53 @@ const StatePart& StateRestorer::next(std::string_view name) {
 
 namespace {
 template <class T>
-void restore_vector(const StatePart& part, std::vector<T>& values, bool resize) {
-  const std::size_t count = part.bytes.size() / sizeof(T);
-  if (!resize && count != values.size())
-    throw bad_input("the checkpoint's '" + part.name + "' has another length than these data need");
-  values.resize(count);
-  if (count > 0) std::memcpy(values.data(), part.bytes.data(), part.bytes.size());
+void check_finite(const StatePart& part, T value) {
+  if constexpr (std::is_floating_point_v<T>)
+    if (!std::isfinite(value))
+      throw bad_input("the checkpoint's '" + part.name + "' holds " + number_text(value) +
+                      ", expected finite numbers");
+}
+
+template <class T>
+void restore_vector(const StatePart& part, std::vector<T>& values) {
+  if (part.bytes.size() != values.size() * sizeof(T))
+    throw bad_input("the checkpoint's '" + part.name + "' has " +
+                    std::to_string(part.bytes.size() / sizeof(T)) + " values, expected " +
+                    std::to_string(values.size()) + ", which these data need");
+  if (!values.empty()) std::memcpy(values.data(), part.bytes.data(), part.bytes.size());
+  for (const T value : values) check_finite(part, value);
 }
 template <class T>
 void restore_scalar(const StatePart& part, T& value) {
   if (part.bytes.size() != sizeof(T))
     throw bad_input("the checkpoint's '" + part.name + "' is not one value");
   std::memcpy(&value, part.bytes.data(), sizeof(T));
+  check_finite(part, value);
 }
 }  // namespace
 
+void StateRestorer::history(std::string_view name, std::vector<double>& values, Index unit,
+                            Index most_groups) {
+  const StatePart& part = next(name);
+  const auto count = static_cast<Index>(part.bytes.size() / sizeof(double));
+  if (unit < 1 ? count > 0 : count % unit != 0 || count / unit > most_groups)
+    throw bad_input("the checkpoint's '" + part.name + "' has " + std::to_string(count) +
+                    " values, expected at most " + std::to_string(most_groups) + " times " +
+                    std::to_string(unit));
+  values.resize(static_cast<std::size_t>(count));
+  restore_vector(part, values);
+}
+
 void StateRestorer::replicated(std::string_view name, std::vector<double>& values) {
-  restore_vector(next(name), values, true);
+  restore_vector(next(name), values);
 }
 void StateRestorer::replicated(std::string_view name, double& value) { restore_scalar(next(name), value); }
 void StateRestorer::replicated(std::string_view name, Index& value) { restore_scalar(next(name), value); }
 void StateRestorer::partitioned(std::string_view name, std::vector<double>& values, Index) {
-  restore_vector(next(name), values, false);
+  restore_vector(next(name), values);
 }
 void StateRestorer::partitioned(std::string_view name, std::vector<std::int32_t>& values, Index) {
-  restore_vector(next(name), values, false);
+  restore_vector(next(name), values);
 }
 
 }  // namespace firesteel

@@ -45,7 +45,9 @@ struct StatePart {
 /// Copies the state out, into `buffers` of an earlier copy where given. Local.
 template <class State>
 std::vector<StatePart> copy_state(State& state, std::vector<StatePart> buffers = {});
-/// Copies values back into a state whose partitioned parts have this rank's sizes already. Local.
+/// Copies values back into a state whose parts have their sizes already, but for histories. A checkpoint's
+/// sums guard against accidents, not against forgery: throws bad_input where a part has another length than
+/// the state or holds a number that is not finite. Local.
 template <class State>
 void restore_state(State& state, const std::vector<StatePart>& parts);
 
@@ -161,6 +163,7 @@ class StateCopier final : public StateVisitor {
 class StateRestorer final : public StateVisitor {
  public:
   explicit StateRestorer(const std::vector<StatePart>& parts) : parts_(parts) {}
+  void history(std::string_view name, std::vector<double>& values, Index unit, Index most_groups) override;
   void replicated(std::string_view name, std::vector<double>& values) override;
   void replicated(std::string_view name, double& value) override;
   void replicated(std::string_view name, Index& value) override;

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "firesteel/core/file_lock.hpp"
@@ -43,10 +44,28 @@ Json to_json(const CheckpointHeader& header) {
   return json;
 }
 
+/// Parts follow one another, so that together they are no larger than the file.
 bool part_fits(const PartEntry& part, Index data_begin, Index file_bytes) {
   if (part.value_bytes != 4 && part.value_bytes != 8) return false;
   if (part.count < 0 || part.offset < data_begin || part.offset > file_bytes) return false;
   return part.count <= (file_bytes - part.offset) / part.value_bytes;
+}
+
+/// A whole number; a conversion from a large floating-point number would be undefined.
+Index whole(const Json& json, const char* name) {
+  const Json& value = json.at(name);
+  if (!value.is_number_integer() ||
+      (value.is_number_unsigned() &&
+       value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<Index>::max())))
+    return -1;  // nothing that is counted here is negative
+  return value.get<Index>();
+}
+
+std::optional<PartEntry> part_of(const Json& entry) {
+  const Json& checksum = entry.at("checksum");
+  if (!checksum.is_number_unsigned()) return std::nullopt;
+  return PartEntry{entry.at("name"),      entry.at("partitioned"), whole(entry, "value_bytes"),
+                   whole(entry, "count"), whole(entry, "offset"),  checksum.get<std::uint64_t>()};
 }
 
 }  // namespace
@@ -83,16 +102,17 @@ std::optional<CheckpointHeader> decode_header(std::span<const std::byte> head, I
   try {
     const Json json = Json::parse(text, text + length);
     CheckpointHeader header{
-        {json.at("learner"), json.at("parameters"), json.at("data")}, json.at("iteration"), {}};
+        {json.at("learner"), json.at("parameters"), json.at("data")}, whole(json, "iteration"), {}};
     if (header.iteration < 0) return std::nullopt;
     if (const auto values = json.find("parameter_values"); values != json.end())
       for (const auto& [name, value] : values->items())
         header.identity.parameter_texts.emplace_back(name, value.get<std::string>());
+    Index free_from = total;
     for (const auto& entry : json.at("parts")) {
-      PartEntry part{entry.at("name"),  entry.at("partitioned"), entry.at("value_bytes"),
-                     entry.at("count"), entry.at("offset"),      entry.at("checksum")};
-      if (!part_fits(part, total, file_bytes)) return std::nullopt;
-      header.parts.push_back(std::move(part));
+      auto part = part_of(entry);
+      if (!part || !part_fits(*part, free_from, file_bytes)) return std::nullopt;
+      free_from = part->offset + part->count * part->value_bytes;
+      header.parts.push_back(std::move(*part));
     }
     return header;
   } catch (const Json::exception&) {

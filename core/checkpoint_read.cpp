@@ -88,12 +88,14 @@ std::optional<Checkpoint> read_parts(Communicator& comm, const CheckpointFile& f
   for (std::size_t i = 0; i < header.parts.size() && whole; ++i) {
     const PartEntry& entry = header.parts[i];
     StatePart part{entry.name, entry.partitioned, entry.value_bytes, {}};
+    whole = entry.partitioned == present[i].partitioned && entry.value_bytes == present[i].value_bytes;
+    if (!whole) break;
     Index first = 0;
     Index count = entry.count;
     if (entry.partitioned) {
       count = static_cast<Index>(present[i].bytes.size()) / present[i].value_bytes;
       first = comm.exclusive_scan(count);
-      whole = comm.sum(count) == entry.count && entry.value_bytes == present[i].value_bytes;
+      whole = comm.sum(count) == entry.count;
       if (!whole) break;
     }
     bool read = true;

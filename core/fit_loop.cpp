@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "firesteel/core/parallel.hpp"
 
@@ -23,8 +24,8 @@ struct LoopState {
   std::vector<double> gradient_norm;  // none or one
 
   void describe(StateVisitor& visitor) {
-    visitor.replicated("loop/objective_history", objective_history);
-    visitor.replicated("loop/gradient_norm", gradient_norm);
+    visitor.history("loop/objective_history", objective_history, 1, std::numeric_limits<Index>::max());
+    visitor.history("loop/gradient_norm", gradient_norm, 1, 1);
   }
 };
 constexpr std::size_t kLoopParts = 2;
@@ -163,8 +164,10 @@ class FitLoop {
       const auto middle = checkpoint->parts.begin() + static_cast<std::ptrdiff_t>(kLoopParts);
       restore_state(loop_, {checkpoint->parts.begin(), middle});
       steps_.restore({middle, checkpoint->parts.end()});
-      if (loop_.objective_history.empty())
-        throw bad_input("the checkpoint has no objective: it is of another version");
+      if (static_cast<Index>(loop_.objective_history.size()) - 1 != checkpoint->iteration)
+        throw bad_input("the checkpoint of iteration " + std::to_string(checkpoint->iteration) + " has " +
+                        std::to_string(loop_.objective_history.size()) +
+                        " objectives, expected one more than iterations");
     });
     steps_.restored();
     iteration_ = checkpoint->iteration;

@@ -37,6 +37,16 @@ void LbfgsOptimizer::prepare(OptimizerState& state) const {
     for (auto& vector : *vectors) vector.resize(state.point.size());
 }
 
+void LbfgsOptimizer::check_restored(const OptimizerState& state) const {
+  bool whole = state.pairs >= 0;
+  for (std::size_t i = 0; whole && i < stored(state); ++i) {
+    const std::size_t at = place(state, i);
+    whole = state.steps[at].size() == state.point.size() &&
+            state.gradient_changes[at].size() == state.point.size() && state.curvatures[at] > 0;
+  }
+  if (!whole) throw bad_input("the checkpoint's pairs of steps and gradient changes do not fit together");
+}
+
 /// The two-loop recursion: −H·gradient.
 std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
                                               std::span<const double> gradient) const {

@@ -17,11 +17,11 @@ void OptimizerState::describe(StateVisitor& visitor, const VectorSpace& space) {
   space.describe(visitor, "gradient", gradient);
   visitor.replicated("value", value);
   visitor.replicated("initial_value", initial_value);
-  visitor.replicated("recent_values", recent_values);
+  visitor.history("recent_values", recent_values, 1, static_cast<Index>(kWindow) + 1);
   visitor.replicated("pairs", pairs);
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    space.describe(visitor, "step_" + std::to_string(i), steps[i]);
-    space.describe(visitor, "change_" + std::to_string(i), gradient_changes[i]);
+    space.describe_if_present(visitor, "step_" + std::to_string(i), steps[i]);
+    space.describe_if_present(visitor, "change_" + std::to_string(i), gradient_changes[i]);
   }
   visitor.replicated("curvatures", curvatures);
   visitor.replicated("initial_scale", initial_scale);
@@ -70,6 +70,7 @@ OptimizerState Optimizer::start(std::vector<double> point) {
 }
 
 void Optimizer::go_on_from(const OptimizerState& state) {
+  objective_.collectively([&] { check_restored(state); });
   std::vector<double> gradient(state.point.size());
   objective_.evaluate(state.point, gradient);
   objective_.accept();

@@ -67,6 +67,8 @@ class Optimizer {
   };
   /// Sets up the parts of a fresh state that advance() needs.
   virtual void prepare(OptimizerState&) const {}
+  /// Throws bad_input where a state that was read back is not one that remember() makes. Local.
+  virtual void check_restored(const OptimizerState&) const {}
   /// The next point; found = false where none is better.
   virtual Trial advance(const OptimizerState& state) = 0;
   virtual void remember(OptimizerState&, const Trial&) {}
@@ -92,6 +94,7 @@ class LbfgsOptimizer final : public Optimizer {
 
  protected:
   void prepare(OptimizerState& state) const override;
+  void check_restored(const OptimizerState& state) const override;
   Trial advance(const OptimizerState& state) override;
   void remember(OptimizerState& state, const Trial& trial) override;
 

@@ -67,4 +67,12 @@ void VectorSpace::describe(StateVisitor& visitor, std::string_view name, std::ve
     visitor.replicated(name, vector);
 }
 
+void VectorSpace::describe_if_present(StateVisitor& visitor, std::string_view name,
+                                      std::vector<double>& vector) const {
+  if (sliced())
+    visitor.partitioned(name, vector, 1);
+  else
+    visitor.history(name, vector, size_, 1);
+}
+
 }  // namespace firesteel

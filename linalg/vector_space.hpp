@@ -43,6 +43,8 @@ class VectorSpace {
 
   /// Names a vector of this space to a visitor of states.
   void describe(StateVisitor& visitor, std::string_view name, std::vector<double>& vector) const;
+  /// The same for a vector that, where it is replicated, may be empty so far.
+  void describe_if_present(StateVisitor& visitor, std::string_view name, std::vector<double>& vector) const;
 
  private:
   Index size_;

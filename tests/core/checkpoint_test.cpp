@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -39,7 +40,7 @@ struct MixerState {
   std::vector<std::int32_t> labels;
 
   void describe(StateVisitor& visitor) {
-    visitor.replicated("mixture", mixture);
+    visitor.history("mixture", mixture, 1, 3 + 2 * kIterations);
     visitor.replicated("counter", counter);
     visitor.replicated("momentum", momentum);
     visitor.partitioned("values", values, 1);
@@ -262,6 +263,94 @@ TEST_F(CheckpointTest, a_header_without_parameter_values_is_read_and_refused_wit
           << error.what();
     }
   }
+}
+
+/// The header's text with another in place of `from`, and its checksum right again.
+std::optional<CheckpointHeader> forged(const std::string& bytes, const std::string& from,
+                                       const std::string& to) {
+  std::string text = bytes.substr(kCheckpointPrefixBytes, bytes.size() - kCheckpointPrefixBytes - 8);
+  const auto at = text.find(from);
+  if (at == std::string::npos) return {};
+  text.replace(at, from.size(), to);
+  const auto length = static_cast<Index>(text.size());
+  const std::uint64_t checksum = hash_bytes(0, text.data(), text.size());
+  std::string made(kCheckpointMagic, 8);
+  made.append(reinterpret_cast<const char*>(&length), sizeof length) += text;
+  made.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
+  return decode_header(std::as_bytes(std::span(made)), 4096 + 80);
+}
+
+TEST_F(CheckpointTest, a_header_that_claims_what_cannot_be_is_no_header) {
+  const CheckpointIdentity identity{"mixer", "digest", "data"};
+  const std::string bytes =
+      encode_header({identity, 4, {{"first", false, 8, 5, 4096, 1}, {"second", false, 8, 5, 4136, 1}}});
+  EXPECT_TRUE(forged(bytes, "mixer", "other"));
+  const auto expect_refused = [&](const std::string& from, const std::string& to) {
+    ASSERT_TRUE(forged(bytes, from, from)) << from;
+    EXPECT_FALSE(forged(bytes, from, to)) << to;
+  };
+  expect_refused("\"iteration\":4", "\"iteration\":1e300");
+  expect_refused("\"iteration\":4", "\"iteration\":18446744073709551615");
+  expect_refused("\"count\":5", "\"count\":-1e19");
+  expect_refused("\"offset\":4096", "\"offset\":4096.5");
+  expect_refused("\"checksum\":1", "\"checksum\":-1");
+  // Each part fits, but a million of them on the same bytes would not.
+  expect_refused("\"offset\":4136", "\"offset\":4096");
+}
+
+TEST_F(CheckpointTest, parts_of_another_kind_length_or_value_are_refused) {
+  MixerState state;
+  state.values = {1, 2};
+  state.labels = {3, 4};
+  auto parts = copy_state(state);
+  const auto expect_refused = [&](std::size_t part, const auto& values, const std::string& reason) {
+    auto changed = parts;
+    const auto bytes = std::as_bytes(std::span(values));
+    changed[part].bytes.assign(bytes.begin(), bytes.end());
+    MixerState other = state;
+    try {
+      restore_state(other, changed);
+      ADD_FAILURE() << "did not throw: " << reason;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_input);
+      EXPECT_NE(std::string(error.what()).find(reason), std::string::npos) << error.what();
+    }
+  };
+  const double nan = std::nan("");
+  expect_refused(0, std::vector<double>(100, 1.0), "'mixture' has 100 values, expected at most 27 times 1");
+  expect_refused(0, std::vector<double>{1, nan}, "'mixture' holds nan, expected finite numbers");
+  expect_refused(2, std::vector<double>{nan}, "'momentum' holds nan");
+  expect_refused(3, std::vector<double>{1}, "'values' has 1 values, expected 2");
+  expect_refused(3, std::vector<double>{1, -HUGE_VAL}, "'values' holds -inf");
+  expect_refused(4, std::vector<std::int32_t>{1, 2, 3}, "'labels' has 3 values, expected 2");
+}
+
+TEST_F(CheckpointTest, a_replicated_part_for_a_partitioned_one_is_passed_over) {
+  if (Context world; world.rank() > 0) return;
+  const Context alone(MPI_COMM_SELF);
+  MixerState state;
+  const auto parts = copy_state(state);
+  CheckpointIdentity identity{"mixer", "digest", "data"};
+  const auto write = [&](bool swapped) {
+    CheckpointHeader header{identity, 4, {}};
+    for (const auto& part : parts)
+      header.parts.push_back({part.name, part.partitioned != swapped, part.value_bytes,
+                              static_cast<Index>(part.bytes.size()) / part.value_bytes, 0, 0});
+    std::string data;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      header.parts[i].offset = 4096 + static_cast<Index>(data.size());
+      header.parts[i].checksum = position_checksum(parts[i].bytes, parts[i].value_bytes, 0);
+      data.append(reinterpret_cast<const char*>(parts[i].bytes.data()), parts[i].bytes.size());
+    }
+    std::string bytes = encode_header(header);
+    bytes.resize(4096);
+    fs::create_directories(directory_);
+    std::ofstream(fs::path(directory_) / checkpoint_name(4), std::ios::binary) << bytes << data;
+  };
+  write(false);
+  EXPECT_TRUE(read_checkpoint(alone, directory_, identity, parts));
+  write(true);
+  EXPECT_FALSE(read_checkpoint(alone, directory_, identity, parts));
 }
 
 TEST_F(CheckpointTest, refuses_other_data_and_other_parameters_but_not_more_iterations) {
