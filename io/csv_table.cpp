@@ -128,12 +128,13 @@ void read_headers(const Context& context, CsvTable& table, bool header) {
   });
 }
 
-/// Smallest row in which a column has a value, and whether that is text: 2 · row + text.
+/// Smallest row in which a column has a value, and whether that is text: 2 · row + text. Behind the columns,
+/// the smallest row met whose quotes are at fault: rows from there on do not count, wherever texts are cut.
 class FirstValues {
  public:
   explicit FirstValues(Index columns)
-      : columns_(size(columns)), first_(std::make_unique<std::atomic<Index>[]>(columns_)) {
-    for (std::size_t i = 0; i < columns_; ++i) first_[i] = kNowhere;
+      : columns_(size(columns)), first_(std::make_unique<std::atomic<Index>[]>(columns_ + 1)) {
+    for (std::size_t i = 0; i <= columns_; ++i) first_[i] = kNowhere;
   }
   bool settled_before(Index row) const {
     return std::all_of(first_.get(), first_.get() + columns_,
@@ -142,14 +143,18 @@ class FirstValues {
   void offer(std::size_t column, Index row, std::string_view text) {
     if (column >= columns_ || is_missing(text)) return;
     double value = 0;
-    const Index offered = 2 * row + (field_to_number(text, value) ? 0 : 1);
-    Index present = first_[column].load();
-    while (offered < present && !first_[column].compare_exchange_weak(present, offered)) {
-    }
+    lower(column, 2 * row + (field_to_number(text, value) ? 0 : 1));
   }
-  std::vector<Index> values() const { return {first_.get(), first_.get() + columns_}; }
+  void fault(Index row) { lower(columns_, 2 * row); }
+  std::vector<Index> values() const { return {first_.get(), first_.get() + columns_ + 1}; }
 
  private:
+  void lower(std::size_t place, Index offered) {
+    Index present = first_[place].load();
+    while (offered < present && !first_[place].compare_exchange_weak(present, offered)) {
+    }
+  }
+
   std::size_t columns_;
   std::unique_ptr<std::atomic<Index>[]> first_;
 };
@@ -168,7 +173,7 @@ void find_first_values(const CsvTable& table, const TextExtent& extent, TextRead
     std::size_t column = 0;
     do {
       const CsvField field = read_csv_field(p, text_end, dialect, scratch);
-      if (field.fault != nullptr) return;  // the second sweep says so
+      if (field.fault != nullptr) return first.fault(row);  // the second sweep says so
       first.offer(column++, row, field.text);
       p = field.end;
     } while (next_csv_field(p, dialect));
@@ -194,7 +199,9 @@ void find_kinds(const Context& context, CsvTable& table) {
   });
   auto values = first.values();
   comm.allreduce_min(std::span(values));
-  for (const Index value : values) table.is_text.push_back(value != kNowhere && value % 2 == 1);
+  const Index fault = values.back();
+  values.pop_back();
+  for (const Index value : values) table.is_text.push_back(value < fault && value % 2 == 1);
 }
 
 }  // namespace
@@ -207,7 +214,9 @@ Error CsvTable::error(Index file, Index offset, Index column, const std::string&
 
 Error CsvTable::field_error(Index file, Index offset, Index column, const std::string& message) const {
   return error(file, offset, column,
-               columns.named() ? message + " (column '" + columns.name(column) + "')" : message);
+               columns.named() && column < columns.count
+                   ? message + " (column '" + columns.name(column) + "')"
+                   : message);
 }
 
 CsvTable open_csv(const Context& context, const std::vector<std::string>& paths, const ReadOptions& options) {

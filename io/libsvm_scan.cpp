@@ -12,7 +12,9 @@ constexpr Index kBeyondAnyIndex = Index{1} << 40;  // the second sweep refuses i
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/// The whole number that ends before `end`, not looking before `begin`; −1 where there is none.
+/// The whole number that ends before `end`, not looking before `begin`; −1 where there is none. Where there
+/// are as many digits as a lead may hold, what is before them does not count: a piece that begins among them
+/// does not see it.
 Index number_before(const char* begin, const char* end) {
   Index value = 0;
   Index unit = 1;
@@ -21,7 +23,8 @@ Index number_before(const char* begin, const char* end) {
     if (unit < kBeyondAnyIndex) value += (p[-1] - '0') * unit;
     if (unit < kBeyondAnyIndex) unit *= 10;
   }
-  const bool word_begins = p == begin || p[-1] == ' ' || p[-1] == '\t' || p[-1] == '\n';
+  const bool word_begins = p == begin || end - p >= kLibsvmLeadBytes || p[-1] == ' ' || p[-1] == '\t' ||
+                           p[-1] == '\r' || p[-1] == '\n';
   return p < end && word_begins ? value : -1;
 }
 
@@ -41,13 +44,12 @@ LibsvmCount count_libsvm(std::span<const char> text, std::size_t lead) {
   for (const char* line = begin; line < end;) {
     const char* line_end = find(line, end, '\n');
     const char* content_end = has_comments ? find(line, line_end, '#') : line_end;
-    const char* colon = content_end;
-    while (colon > line && colon[-1] != ':') --colon;
-    if (colon > line) {
-      const Index index = number_before(text.data(), colon - 1);
-      Index& largest = line == begin ? count.first_line_index : count.largest_index;
-      largest = std::max(largest, index);
-    }
+    // The last colon may be that of a qid, or of a fault, which the second sweep finds: then the one before.
+    Index index = -1;
+    for (const char* p = content_end; p > line && index < 0; --p)
+      if (p[-1] == ':') index = number_before(text.data(), p - 1);
+    Index& largest = line == begin ? count.first_line_index : count.largest_index;
+    largest = std::max(largest, index);
     line = line_end + 1;
   }
   return count;

@@ -2,8 +2,10 @@
 #include "firesteel/io/text_index.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
+#include "firesteel/core/error.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/io/libsvm_scan.hpp"
 
@@ -13,10 +15,23 @@ namespace {
 
 constexpr Index kMinPieceBytes = 64;
 constexpr Index kMaxPieceBytes = Index{1} << 20;
+constexpr Index kLeastForcedBytes = 4;  // a byte-order mark is not cut
 constexpr Index kPiecesPerRank = 64;
 constexpr Index kMaxPieces = Index{1} << 18;
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
+
+/// Tests cut texts at places of their own by FIRESTEEL_PIECE_BYTES, the same on every rank; 0: not set.
+Index forced_piece_bytes() {
+  const char* forced = std::getenv("FIRESTEEL_PIECE_BYTES");
+  if (forced == nullptr || *forced == '\0') return 0;
+  char* end = nullptr;
+  const Index bytes = std::strtoll(forced, &end, 10);
+  if (*end != '\0' || bytes < kLeastForcedBytes || bytes > kMaxPieceBytes)
+    throw bad_parameter("FIRESTEEL_PIECE_BYTES must be in 4 … " + std::to_string(kMaxPieceBytes) + ", got '" +
+                        std::string(forced) + "'");
+  return bytes;
+}
 
 /// What a piece holds once the state it is entered in is known.
 struct Piece {
@@ -41,6 +56,7 @@ class Pieces {
   Pieces(const TextFiles& files, int ranks) : files_(files) {
     const Index total = files.total_bytes();
     piece_bytes = std::clamp(total / (ranks * kPiecesPerRank), kMinPieceBytes, kMaxPieceBytes);
+    if (const Index forced = forced_piece_bytes(); forced > 0) piece_bytes = forced;
     piece_bytes = std::max(piece_bytes, total / kMaxPieces);
     first.push_back(0);
     for (const Index bytes : files.sizes)
@@ -64,15 +80,19 @@ PieceCandidates scan_one(const Pieces& pieces, Index number, TextReader& reader,
   const Index file = pieces.file_of(number);
   const Index begin = pieces.begin(number);
   // An index may be cut by the piece's begin, so its digits are looked for before it.
-  const Index lead = dialect.comments ? std::min<Index>(begin, kLibsvmLeadBytes) : 0;
+  Index lead = dialect.comments ? std::min<Index>(begin, kLibsvmLeadBytes) : 0;
   auto text = reader.read(file, begin - lead, pieces.end(number));
   PieceCandidates result;
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  bool marked = begin == lead && std::string_view(text.data(), text.size()).starts_with(kByteOrderMark);
+  if (marked) text = text.subspan(kByteOrderMark.size());
+  if (marked && lead > 0) {  // a piece holds a mark whole or not at all
+    lead -= static_cast<Index>(kByteOrderMark.size());
+    marked = false;
+  }
   if (dialect.comments) result.libsvm = count_libsvm(text, static_cast<std::size_t>(lead));
   text = text.subspan(size(lead));
   result.line_breaks = count_line_breaks(text);
-  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-  const bool marked = begin == 0 && std::string_view(text.data(), text.size()).starts_with(kByteOrderMark);
-  if (marked) text = text.subspan(kByteOrderMark.size());
   result.base = begin + (marked ? static_cast<Index>(kByteOrderMark.size()) : 0);
   result.scans = scan_piece(text, dialect);
   return result;
@@ -149,7 +169,7 @@ TextIndex join(const TextFiles& files, const TextDialect& dialect, const Pieces&
 
 TextIndex index_text(const Context& context, const TextFiles& files, const TextDialect& dialect) {
   Communicator& comm = context.comm();
-  const Pieces pieces(files, comm.size());
+  const Pieces pieces = comm.collectively([&] { return Pieces(files, comm.size()); });
   const Index begin = pieces.count() * comm.rank() / comm.size();
   const Index end = pieces.count() * (comm.rank() + 1) / comm.size();
   std::vector<PieceCandidates> own;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 
@@ -346,6 +347,34 @@ TEST_F(Csv, any_quoting_reads_the_same_on_any_number_of_ranks) {
     ASSERT_EQ(all_values(input.rows), table.values) << table.text;
     ASSERT_EQ(all_texts(input.kept.columns.at(0).values), table.words);
   }
+}
+
+TEST_F(Csv, any_cut_gives_the_same_rows_or_the_same_error_and_the_same_warnings) {
+  // A column whose first value comes after a fault of quotes is of no kind: nobody reads on from there.
+  const Texts texts = {"x,y\n1,\n2,\"a\"b\n3,word\n4,word\n5,6\n", "x,y\n1,2\n3,4,\"5\n6,7\n",
+                       "x,y\n1,2,3\"\n4,\"5\"6,7\n"};
+  for (const auto& text : texts) {
+    const auto options = options_for(write("a.csv", text));
+    const auto read = [&](const char* piece_bytes) {
+      ::setenv("FIRESTEEL_PIECE_BYTES", piece_bytes, 1);
+      monitor->warnings.clear();
+      std::string outcome = error_of(options);
+      ::unsetenv("FIRESTEEL_PIECE_BYTES");
+      for (const auto& warning : monitor->warnings) outcome += "\n" + warning;
+      return outcome;
+    };
+    const std::string whole = read("1048576");
+    for (const char* piece_bytes : {"4", "5", "7", "11", "16", "23"})
+      EXPECT_EQ(read(piece_bytes), whole) << text << " in pieces of " << piece_bytes;
+  }
+  EXPECT_EQ(error_of(options_for(write("b.csv", "x,y\n1,2,\"3\"4\n"))).substr(0, 8), "b.csv:2:");
+}
+
+TEST_F(Csv, a_piece_size_that_cannot_be_is_refused) {
+  const auto options = options_for(write("a.csv", "x\n1\n"));
+  ::setenv("FIRESTEEL_PIECE_BYTES", "3", 1);
+  EXPECT_EQ(error_of(options), "FIRESTEEL_PIECE_BYTES must be in 4 … 1048576, got '3'");
+  ::unsetenv("FIRESTEEL_PIECE_BYTES");
 }
 
 TEST_F(Csv, tiles_are_padded_with_zeros) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 #include <random>
 
@@ -240,6 +241,30 @@ TEST_F(Libsvm, format_is_told_by_the_first_bytes) {
   EXPECT_EQ(detect_format("x.csv", given), "libsvm");
   given.format = "parquet";
   EXPECT_THROW(detect_format("x.csv", given), Error);
+}
+
+TEST_F(Libsvm, any_cut_gives_the_same_rows_or_the_same_error) {
+  const Texts texts = {"1 3:1 qid:7\n0 5:2 qid:1\n0 1:1\n",
+                       "\xEF\xBB\xBF"
+                       "1 4:1\n-1 2:1\n",
+                       "1 1:1\r2:1\n0 7:1\r9:2\r\n",
+                       "1 1:1 00000000000000000000000000000000000000000000000005:1\n0 2:1\n",
+                       "1 1:1 x00000000000000000000000000000000000000000000000005:1\n0 2:1\n",
+                       "1 8:1 a:b\n0 2:1\n"};
+  for (const auto& text : texts) {
+    const auto options = options_for(write("a.svm", text));
+    const auto read = [&](const char* piece_bytes) {
+      ::setenv("FIRESTEEL_PIECE_BYTES", piece_bytes, 1);
+      std::string outcome = error_of(options);
+      if (outcome == "no error") outcome = std::to_string(read_rows(context, options).rows.columns());
+      ::unsetenv("FIRESTEEL_PIECE_BYTES");
+      return outcome;
+    };
+    const std::string whole = read("1048576");
+    for (const char* piece_bytes : {"4", "5", "7", "11", "16", "23", "40"})
+      EXPECT_EQ(read(piece_bytes), whole) << text << " in pieces of " << piece_bytes;
+  }
+  EXPECT_EQ(read_rows(context, options_for(write("b.svm", texts[0]))).rows.columns(), 5);
 }
 
 TEST_F(Libsvm, random_rows_read_the_same_on_any_number_of_ranks) {
