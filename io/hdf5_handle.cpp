@@ -20,6 +20,16 @@ PropertyList create(hid_t kind) {
   return list;
 }
 
+herr_t refuse_external(const char*, const char*, const char*, const char*, unsigned*, hid_t, void*) {
+  return -1;
+}
+
+PropertyList access_within_file(hid_t kind) {
+  PropertyList list = create(kind);
+  require(H5Pset_elink_cb(list, refuse_external, nullptr) >= 0, "H5Pset_elink_cb");
+  return list;
+}
+
 /// What the last failing call left. HDF5 clears its stack at every call, also at those that only tidy up.
 thread_local std::string last_message = "no reason given";
 
@@ -45,8 +55,11 @@ Quiet::Quiet() {
   H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
   last_message = "no reason given";
   H5Eset_auto2(H5E_DEFAULT, keep_message, nullptr);
+  H5PLget_loading_state(&plugins_);
+  H5PLset_loading_state(0);
 }
 Quiet::~Quiet() {
+  H5PLset_loading_state(plugins_);
   // After a damaged file HDF5 1.10 has memory left over and complains about it when the program ends, but
   // only if its messages are on: they stay off then.
   if (failed)
@@ -86,6 +99,10 @@ PropertyList group_creation() {
   require(H5Pset_obj_track_times(list, false) >= 0, "H5Pset_obj_track_times");
   return list;
 }
+
+PropertyList link_access() { return access_within_file(H5P_LINK_ACCESS); }
+PropertyList group_access() { return access_within_file(H5P_GROUP_ACCESS); }
+PropertyList dataset_access() { return access_within_file(H5P_DATASET_ACCESS); }
 
 PropertyList dataset_creation() {
   PropertyList list = create(H5P_DATASET_CREATE);

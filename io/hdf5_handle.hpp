@@ -43,7 +43,8 @@ using PropertyList = Handle<H5Pclose>;
 using Object = Handle<H5Oclose>;
 
 /// Keeps HDF5 from printing its own error stack while in scope: messages are ours, and one line. After a
-/// failure it stays silent for the rest of the program.
+/// failure it stays silent for the rest of the program. Filters that a file names are not loaded from plugins
+/// meanwhile: a file does not decide what is run.
 class Quiet {
  public:
   Quiet();
@@ -54,6 +55,7 @@ class Quiet {
  private:
   H5E_auto2_t function_ = nullptr;
   void* data_ = nullptr;
+  unsigned plugins_ = 0;
 };
 
 /// The innermost message of HDF5's error stack: what it found wrong.
@@ -67,6 +69,10 @@ PropertyList file_access();
 /// Creation properties without time stamps.
 PropertyList file_creation();
 PropertyList group_creation();
+/// Access properties for objects named by a path, by which no link leads to another file.
+PropertyList link_access();
+PropertyList group_access();
+PropertyList dataset_access();
 /// Contiguous, no filters, no times, space allocated at once and not filled.
 PropertyList dataset_creation();
 

@@ -10,6 +10,9 @@ namespace firesteel::hdf5 {
 
 namespace {
 
+/// Of the tables that say which columns are read.
+constexpr hsize_t kBytesPerColumn = sizeof(Index) + sizeof(std::int32_t);
+
 struct FileLayout {
   bool sparse = false;
   Index rows = 0;
@@ -42,6 +45,9 @@ FileLayout look_at_sparse(const Source& source, const std::string& name) {
   if (layout.columns > std::numeric_limits<std::int32_t>::max())
     source.fail("'" + name + "' has " + std::to_string(layout.columns) +
                 " columns, at most 2147483647 are possible");
+  if (static_cast<hsize_t>(layout.columns) > source.most_bytes() / kBytesPerColumn)
+    source.fail("'" + name + "' has " + std::to_string(layout.columns) +
+                " columns, more than a file of this size can use");
   return layout;
 }
 

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <system_error>
@@ -15,6 +17,9 @@
 namespace firesteel::hdf5 {
 
 namespace {
+
+constexpr hsize_t kMostExpansion = 1100;
+constexpr hsize_t kMostAnyway = hsize_t{256} << 20;
 
 std::string kind_name(hid_t type) {
   switch (H5Tget_class(type)) {
@@ -62,6 +67,49 @@ std::string unpadded(const char* text, std::size_t length, H5T_str_t padding) {
   return {text, length};
 }
 
+/// Filters that HDF5 brings with it and whose output is bounded.
+bool is_known_filter(H5Z_filter_t filter) {
+  return filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32 ||
+         filter == H5Z_FILTER_SZIP;
+}
+
+bool is_ieee(hid_t type) {
+  std::size_t sign = 0;
+  std::size_t exponent = 0;
+  std::size_t exponent_bits = 0;
+  std::size_t mantissa = 0;
+  std::size_t mantissa_bits = 0;
+  if (H5Tget_fields(type, &sign, &exponent, &exponent_bits, &mantissa, &mantissa_bits) < 0) return false;
+  const std::size_t bits = 8 * H5Tget_size(type);
+  const auto is = [&](std::size_t all, std::size_t e) {
+    return bits == all && sign == all - 1 && exponent_bits == e && mantissa == 0 &&
+           mantissa_bits == all - 1 - e && exponent == mantissa_bits &&
+           H5Tget_ebias(type) == (std::size_t{1} << (e - 1)) - 1 && H5Tget_norm(type) == H5T_NORM_IMPLIED;
+  };
+  return is(16, 5) || is(32, 8) || is(64, 11);
+}
+
+/// Number types as machines have them; HDF5 can describe others, of any bits in any place.
+bool is_plain_number(hid_t type) {
+  const std::size_t bytes = H5Tget_size(type);
+  if (H5Tget_class(type) == H5T_FLOAT) return is_ieee(type) || H5Tequal(type, H5T_NATIVE_LDOUBLE) > 0;
+  return (bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8) && H5Tget_precision(type) == 8 * bytes &&
+         H5Tget_offset(type) == 0;
+}
+
+/// Memory for texts of variable length, of which many may stand for the same bytes of the file.
+struct TextMemory {
+  hsize_t left;
+
+  static void* allocate(std::size_t bytes, void* self) {
+    auto& memory = *static_cast<TextMemory*>(self);
+    if (bytes > memory.left) return nullptr;
+    memory.left -= bytes;
+    return std::malloc(bytes);
+  }
+  static void release(void* text, void*) { std::free(text); }
+};
+
 std::string shape_text(const std::vector<Index>& shape) {
   if (shape.empty()) return "a single value";
   std::string text;
@@ -79,6 +127,9 @@ Source::Source(std::string path, Index file_number) : path_(std::move(path)), fi
                 {file_number_, 0});
   if (!S_ISREG(status.st_mode))
     throw Error(ErrorCode::no_input, "cannot read '" + path_ + "': not a regular file", {file_number_, 0});
+  most_bytes_ = static_cast<hsize_t>(status.st_size) * kMostExpansion + kMostAnyway;
+  link_access_ = link_access();
+  dataset_access_ = dataset_access();
   const PropertyList access = file_access();
   file_ = File(H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access));
   if (file_.valid()) return;
@@ -95,12 +146,12 @@ void Source::fail(const std::string& what, Index row) const {
 bool Source::has(const std::string& name) const {
   if (name.empty()) return false;
   for (auto slash = name.find('/', 1); slash != std::string::npos; slash = name.find('/', slash + 1))
-    if (H5Lexists(file_, name.substr(0, slash).c_str(), H5P_DEFAULT) <= 0) return false;
-  return H5Lexists(file_, name.c_str(), H5P_DEFAULT) > 0;
+    if (H5Lexists(file_, name.substr(0, slash).c_str(), link_access_) <= 0) return false;
+  return H5Lexists(file_, name.c_str(), link_access_) > 0;
 }
 
 bool Source::is_group(const std::string& name) const {
-  const Object object(H5Oopen(file_, name.c_str(), H5P_DEFAULT));
+  const Object object(H5Oopen(file_, name.c_str(), link_access_));
   return object.valid() && H5Iget_type(object) == H5I_GROUP;
 }
 
@@ -111,7 +162,7 @@ std::vector<std::string> Source::contents() const {
   for (hsize_t i = 0; i < info.nlinks && i < 100; ++i) {
     std::string name(256, '\0');
     const auto length =
-        H5Lget_name_by_idx(file_, "/", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT);
+        H5Lget_name_by_idx(file_, "/", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), link_access_);
     if (length < 0) return names;
     name.resize(std::min(static_cast<std::size_t>(length), name.size() - 1));
     names.push_back(std::move(name));
@@ -122,9 +173,46 @@ std::vector<std::string> Source::contents() const {
 const Dataset& Source::dataset(const std::string& name) const {
   const auto known = datasets_.find(name);
   if (known != datasets_.end()) return known->second;
-  Dataset opened(H5Dopen2(file_, name.c_str(), H5P_DEFAULT));
+  Dataset opened(H5Dopen2(file_, name.c_str(), dataset_access_));
   if (!opened.valid()) fail("'" + name + "' is not an array that can be read (" + last_error() + ")");
+  check_storage(name, opened);
   return datasets_.emplace(name, std::move(opened)).first->second;
+}
+
+void Source::check_storage(const std::string& name, hid_t dataset) const {
+  const PropertyList creation(H5Dget_create_plist(dataset));
+  const H5D_layout_t layout = creation.valid() ? H5Pget_layout(creation) : H5D_LAYOUT_ERROR;
+  if (layout == H5D_LAYOUT_ERROR) fail("'" + name + "' is damaged (" + last_error() + ")");
+  if (layout == H5D_VIRTUAL || H5Pget_external_count(creation) != 0)
+    fail("'" + name + "' lies in other files: copy its values into this one (h5repack)");
+  const int filters = H5Pget_nfilters(creation);
+  for (int i = 0; i < filters; ++i) {
+    unsigned flags = 0;
+    unsigned config = 0;
+    std::size_t values = 0;
+    const H5Z_filter_t filter =
+        H5Pget_filter2(creation, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
+    if (!is_known_filter(filter))
+      fail("'" + name + "' is stored by filter " + std::to_string(filter) +
+           ", which is not read: store it with gzip or without compression (h5repack)");
+  }
+  if (layout != H5D_CHUNKED) return;
+  std::vector<hsize_t> chunk(H5S_MAX_RANK);
+  const int rank = H5Pget_chunk(creation, H5S_MAX_RANK, chunk.data());
+  const Datatype type(H5Dget_type(dataset));
+  if (rank < 1 || !type.valid()) fail("'" + name + "' is damaged (" + last_error() + ")");
+  hsize_t count = 1;
+  for (int i = 0; i < rank; ++i) {
+    check_size(name, count, static_cast<std::size_t>(chunk[static_cast<std::size_t>(i)]));
+    count *= chunk[static_cast<std::size_t>(i)];
+  }
+  check_size(name, count, H5Tget_size(type));
+}
+
+void Source::check_size(const std::string& name, hsize_t count, std::size_t value_bytes) const {
+  if (value_bytes == 0 || count <= most_bytes_ / value_bytes) return;
+  fail("'" + name + "' would take " + std::to_string(count) + " times " + std::to_string(value_bytes) +
+       " bytes, more than a file of this size can hold: store it without compression if that is right");
 }
 
 SourceArray Source::array(const std::string& name, int dimensions) const {
@@ -148,6 +236,7 @@ SourceArray Source::array(const std::string& name, int dimensions) const {
     fail("expected '" + name + "' to have " + std::to_string(dimensions) + " dimension" +
          (dimensions == 1 ? "" : "s") + ", found " + shape_text(array.shape));
   if (count > 0 && H5Dget_storage_size(opened) == 0) fail("'" + name + "' was declared but never written");
+  check_size(name, count, std::max(H5Tget_size(type), sizeof(double)));
   switch (H5Tget_class(type)) {
     case H5T_INTEGER:
       array.kind = H5Tget_sign(type) == H5T_SGN_NONE ? ValueKind::unsigned_integer : ValueKind::integer;
@@ -164,11 +253,14 @@ SourceArray Source::array(const std::string& name, int dimensions) const {
     default:
       fail("expected '" + name + "' to hold numbers or texts, found " + kind_name(type));
   }
+  if (array.kind != ValueKind::text && H5Tget_class(type) != H5T_ENUM && !is_plain_number(type))
+    fail("'" + name + "' holds numbers of a type that no machine has");
   return array;
 }
 
 void Source::read_hyperslab(const std::string& name, const std::vector<hsize_t>& first,
-                            const std::vector<hsize_t>& count, hid_t memory_type_id, void* out) const {
+                            const std::vector<hsize_t>& count, hid_t memory_type_id, void* out,
+                            hid_t transfer) const {
   for (const hsize_t extent : count)
     if (extent == 0) return;
   const Dataset& opened = dataset(name);
@@ -176,7 +268,7 @@ void Source::read_hyperslab(const std::string& name, const std::vector<hsize_t>&
   const Dataspace memory_space(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr));
   if (!file_space.valid() || !memory_space.valid() ||
       H5Sselect_hyperslab(file_space, H5S_SELECT_SET, first.data(), nullptr, count.data(), nullptr) < 0 ||
-      H5Dread(opened, memory_type_id, memory_space, file_space, H5P_DEFAULT, out) < 0)
+      H5Dread(opened, memory_type_id, memory_space, file_space, transfer, out) < 0)
     fail("'" + name + "' cannot be read (" + last_error() + "): the file is damaged or cut short",
          static_cast<Index>(first[0]));
 }
@@ -200,7 +292,7 @@ template void Source::read(const std::string&, Index, Index, std::uint64_t*) con
 template void Source::read(const std::string&, Index, Index, Index, Index, double*) const;
 
 std::vector<std::string> Source::texts_of(const Datatype& type, hid_t space, const char* values,
-                                          std::size_t count) const {
+                                          std::size_t count, hid_t transfer) const {
   std::vector<std::string> texts;
   texts.reserve(count);
   const std::size_t length = H5Tget_size(type);
@@ -214,7 +306,7 @@ std::vector<std::string> Source::texts_of(const Datatype& type, hid_t space, con
     std::memcpy(&text, values + i * length, sizeof text);
     texts.emplace_back(text == nullptr ? "" : text);
   }
-  if (variable) H5Dvlen_reclaim(type, space, H5P_DEFAULT, const_cast<char*>(values));
+  if (variable) H5Dvlen_reclaim(type, space, transfer, const_cast<char*>(values));
   return texts;
 }
 
@@ -223,16 +315,21 @@ std::vector<std::string> Source::read_texts(const std::string& name, Index first
   const Datatype type(H5Dget_type(dataset(name)));
   if (H5Tget_class(type) != H5T_STRING)
     fail("expected '" + name + "' to hold texts, found " + kind_name(type));
+  check_size(name, static_cast<hsize_t>(rows), H5Tget_size(type));
   std::vector<char> values(static_cast<std::size_t>(rows) * H5Tget_size(type));
+  TextMemory memory{most_bytes_};
+  const PropertyList transfer(H5Pcreate(H5P_DATASET_XFER));
+  if (H5Pset_vlen_mem_manager(transfer, TextMemory::allocate, &memory, TextMemory::release, &memory) < 0)
+    throw internal_error("H5Pset_vlen_mem_manager failed: " + last_error());
   const auto extent = static_cast<hsize_t>(rows);
-  read_hyperslab(name, {static_cast<hsize_t>(first)}, {extent}, type, values.data());
+  read_hyperslab(name, {static_cast<hsize_t>(first)}, {extent}, type, values.data(), transfer);
   const Dataspace space(H5Screate_simple(1, &extent, nullptr));
-  return texts_of(type, space, values.data(), static_cast<std::size_t>(rows));
+  return texts_of(type, space, values.data(), static_cast<std::size_t>(rows), transfer);
 }
 
 std::optional<Attribute> Source::open_attribute(const std::string& object, const std::string& name) const {
-  if (H5Aexists_by_name(file_, object.c_str(), name.c_str(), H5P_DEFAULT) <= 0) return std::nullopt;
-  Attribute attribute(H5Aopen_by_name(file_, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT));
+  if (H5Aexists_by_name(file_, object.c_str(), name.c_str(), link_access_) <= 0) return std::nullopt;
+  Attribute attribute(H5Aopen_by_name(file_, object.c_str(), name.c_str(), H5P_DEFAULT, link_access_));
   if (!attribute.valid())
     fail("attribute '" + name + "' of '" + object + "' cannot be read (" + last_error() + ")");
   return attribute;
@@ -248,10 +345,11 @@ std::optional<std::vector<std::string>> Source::texts_attribute(const std::strin
   if (H5Tget_class(type) != H5T_STRING || count < 0)
     fail("expected attribute '" + name + "' of '" + object + "' to hold texts, found " + kind_name(type));
   if (count > 0 && H5Aget_storage_size(*attribute) == 0) fail("attribute '" + name + "' was never written");
+  check_size(name, static_cast<hsize_t>(count), std::max(H5Tget_size(type), sizeof(std::string)));
   std::vector<char> values(static_cast<std::size_t>(count) * H5Tget_size(type));
   if (count > 0 && H5Aread(*attribute, type, values.data()) < 0)
     fail("attribute '" + name + "' of '" + object + "' cannot be read (" + last_error() + ")");
-  return texts_of(type, space, values.data(), static_cast<std::size_t>(count));
+  return texts_of(type, space, values.data(), static_cast<std::size_t>(count), H5P_DEFAULT);
 }
 
 std::optional<std::vector<std::int64_t>> Source::integers_attribute(const std::string& object,

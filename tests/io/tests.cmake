@@ -2,6 +2,7 @@
 firesteel_add_test(convert SOURCES io/convert_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(csv SOURCES io/csv_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(hdf5_data SOURCES io/hdf5_data_test.cpp LIBRARIES firesteel::io firesteel_hdf5 RANKS 1 2 3 4)
+firesteel_add_test(hdf5_hostile SOURCES io/hdf5_hostile_test.cpp LIBRARIES firesteel::io firesteel_hdf5 RANKS 1 2 3)
 firesteel_add_test(libsvm SOURCES io/libsvm_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(line_scan SOURCES io/line_scan_test.cpp LIBRARIES firesteel::io RANKS 1)
 firesteel_add_test(model_file SOURCES io/model_file_test.cpp LIBRARIES firesteel::io firesteel_hdf5 RANKS 1 2 3 4)
