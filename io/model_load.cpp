@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <limits>
 
 #include "firesteel/core/error.hpp"
@@ -50,6 +50,11 @@ class Loader {
     return static_cast<std::size_t>(count * value_bytes);
   }
 
+  /// No writer of models writes another, and no learner looks for one.
+  void check_finite(const std::string& name, double value) const {
+    if (!std::isfinite(value)) damaged(name, "a number that is not finite");
+  }
+
   void check_format(hid_t root) {
     const htri_t present = H5Aexists(root, kFormatAttribute);
     check(present >= 0, kFormatAttribute);
@@ -77,7 +82,11 @@ class Loader {
     };
     if (H5Tequal(type, H5T_STD_I64LE) > 0) return read(std::int64_t{}, H5T_NATIVE_INT64);
     if (H5Tequal(type, H5T_STD_U64LE) > 0) return read(std::uint64_t{}, H5T_NATIVE_UINT64);
-    if (H5Tequal(type, H5T_IEEE_F64LE) > 0) return read(double{}, H5T_NATIVE_DOUBLE);
+    if (H5Tequal(type, H5T_IEEE_F64LE) > 0) {
+      const RecordValue value = read(double{}, H5T_NATIVE_DOUBLE);
+      check_finite(name, std::get<double>(value));
+      return value;
+    }
     if (H5Tequal(type, boolean_) > 0) {
       signed char byte = 0;
       check(H5Aread(attribute, boolean_, &byte) >= 0, name);
@@ -169,12 +178,14 @@ class Loader {
 
   RecordValue dataset_value(hid_t dataset, const std::string& name) {
     const PropertyList creation(H5Dget_create_plist(dataset));
-    const Dataspace space(H5Dget_space(dataset));
-    const Datatype type(H5Dget_type(dataset));
-    check(creation.valid() && space.valid() && type.valid(), name);
+    check(creation.valid(), name);
+    // Before anything else: the extent of a virtual array would be looked for in other files.
     if (H5Pget_layout(creation) != H5D_CONTIGUOUS || H5Pget_external_count(creation) != 0 ||
         H5Pget_nfilters(creation) != 0)
       damaged(name, "stored in a way that no model is");
+    const Dataspace space(H5Dget_space(dataset));
+    const Datatype type(H5Dget_type(dataset));
+    check(space.valid() && type.valid(), name);
     const int rank = H5Sget_simple_extent_ndims(space);
     const H5S_class_t kind = H5Sget_simple_extent_type(space);
     check(rank >= 0 && (kind == H5S_SIMPLE || kind == H5S_SCALAR), name);
@@ -204,6 +215,8 @@ class Loader {
     RecordArray<T> array{std::move(shape), std::vector<T>(static_cast<std::size_t>(count))};
     if (count > 0)
       check(H5Dread(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.values.data()) >= 0, name);
+    if constexpr (std::is_same_v<T, double>)
+      for (const double value : array.values) check_finite(name, value);
     return array;
   }
 

@@ -283,6 +283,34 @@ TEST(ModelFile, hostile_contents_are_refused) {
     H5Pclose(creation);
     H5Sclose(space);
   });
+  const auto other = scratch / "other.h5";
+  make("virtual.h5", [&](hid_t file) {
+    const hsize_t extent = 4;
+    const hid_t space = H5Screate_simple(1, &extent, nullptr);
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_virtual(creation, space, other.c_str(), "/y", space);
+    H5Dclose(H5Dcreate2(file, "x", H5T_IEEE_F64LE, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    H5Pclose(creation);
+    H5Sclose(space);
+  });
+  const auto put_double = [&](const char* name, bool array) {
+    make(name, [&](hid_t file) {
+      const double value = std::nan("");
+      const hsize_t one = 1;
+      const hid_t space = array ? H5Screate_simple(1, &one, nullptr) : H5Screate(H5S_SCALAR);
+      const hid_t made =
+          array ? H5Dcreate2(file, "x", H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)
+                : H5Acreate2(file, "x", H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+      if (array)
+        H5Dwrite(made, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, &value);
+      else
+        H5Awrite(made, H5T_NATIVE_DOUBLE, &value);
+      array ? H5Dclose(made) : H5Aclose(made);
+      H5Sclose(space);
+    });
+  };
+  put_double("nan_array.h5", true);
+  put_double("nan.h5", false);
   const auto read = [&](const std::string& name) {
     return [&, name] { read_model(context, scratch / name); };
   };
@@ -292,6 +320,9 @@ TEST(ModelFile, hostile_contents_are_refused) {
   expect_failure(ErrorCode::bad_input, "more than the file holds", read("huge.h5"));
   expect_failure(ErrorCode::bad_input, "a type that no model has", read("type.h5"));
   expect_failure(ErrorCode::bad_input, "in a way that no model is", read("external.h5"));
+  expect_failure(ErrorCode::bad_input, "in a way that no model is", read("virtual.h5"));
+  expect_failure(ErrorCode::bad_input, "not finite", read("nan_array.h5"));
+  expect_failure(ErrorCode::bad_input, "not finite", read("nan.h5"));
 }
 
 }  // namespace
