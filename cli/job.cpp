@@ -176,9 +176,9 @@ void set_scoring(Job& job, const Arguments& arguments) {
     for (const auto& parameter : lister.list) {
       const std::string option = parameter_option(parameter);
       if (!arguments.given(option)) continue;
-      ParameterSetter setter(parameter.name, arguments.text(option));
-      entry.describe_scoring(setter);
       const std::pair<std::string, std::string> given{parameter.name, arguments.text(option)};
+      ParameterSetter setter(given.first, given.second);
+      entry.describe_scoring(setter);
       if (std::find(job.scoring.begin(), job.scoring.end(), given) == job.scoring.end())
         job.scoring.push_back(given);
     }
