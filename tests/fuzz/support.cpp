@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support.hpp"
+
+#include <mpi.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
+
+#include "firesteel/core/error.hpp"
+#include "firesteel/core/monitor.hpp"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIRESTEEL_COUNTS_MEMORY
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define FIRESTEEL_COUNTS_MEMORY
+#endif
+#ifdef FIRESTEEL_COUNTS_MEMORY
+#include <sanitizer/allocator_interface.h>
+#include <sanitizer/lsan_interface.h>
+#endif
+
+namespace firesteel::fuzz {
+
+namespace {
+
+class Listener final : public Monitor {
+ public:
+  void warning(std::string_view text) override { heard += std::string(text) + '\n'; }
+  std::string heard;
+};
+
+std::shared_ptr<Listener> listener() {
+  static const auto made = std::make_shared<Listener>();
+  return made;
+}
+
+ContextOptions options() { return {.threads = 1, .monitor = listener(), .checkpoint = {}}; }
+
+/// Open MPI without a launcher: quick to start, no network.
+void prepare_environment() {
+  for (const auto& [name, value] :
+       {std::pair("OMPI_MCA_ess_singleton_isolated", "1"), std::pair("OMPI_MCA_btl", "self,vader"),
+        std::pair("OMPI_MCA_pml", "ob1"), std::pair("OMP_NUM_THREADS", "1")})
+    ::setenv(name, value, 0);
+}
+
+#ifdef FIRESTEEL_COUNTS_MEMORY
+std::atomic<bool> counting{false};
+std::atomic<std::ptrdiff_t> held{0};
+std::atomic<std::ptrdiff_t> most_held{0};
+
+void allocated(const volatile void* pointer, std::size_t) {
+  if (!counting.load(std::memory_order_relaxed)) return;
+  const auto size = static_cast<std::ptrdiff_t>(__sanitizer_get_allocated_size(const_cast<void*>(pointer)));
+  const std::ptrdiff_t now = held.fetch_add(size, std::memory_order_relaxed) + size;
+  std::ptrdiff_t most = most_held.load(std::memory_order_relaxed);
+  while (now > most && !most_held.compare_exchange_weak(most, now)) {
+  }
+}
+void freed(const volatile void* pointer) {
+  if (!counting.load(std::memory_order_relaxed) || pointer == nullptr) return;
+  held -= static_cast<std::ptrdiff_t>(__sanitizer_get_allocated_size(const_cast<void*>(pointer)));
+}
+#endif
+
+}  // namespace
+
+const Context& everyone() {
+  static const Context context = [] {
+    prepare_environment();
+#ifdef FIRESTEEL_COUNTS_MEMORY
+    const __lsan::ScopedDisabler mpi_keeps_memory_for_life;
+#endif
+    return Context(options());
+  }();
+  return context;
+}
+
+const Context& alone() {
+  static const Context context = [] {
+    everyone();
+    return Context(MPI_COMM_SELF, options());
+  }();
+  return context;
+}
+
+std::string take_warnings() { return std::exchange(listener()->heard, {}); }
+
+MemoryFile::MemoryFile(int descriptor) : descriptor_(descriptor) {
+  const int made = ::memfd_create("input", 0);
+  if (made < 0 || ::dup2(made, descriptor_) < 0) broken("no file in memory");
+  ::close(made);
+  path_ = "/proc/self/fd/" + std::to_string(descriptor_);
+}
+
+void MemoryFile::write(std::string_view bytes) const {
+  if (::ftruncate(descriptor_, static_cast<off_t>(bytes.size())) != 0 ||
+      ::pwrite(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    broken("the file in memory cannot be written");
+}
+
+std::string outcome(FunctionRef<std::string()> read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::internal) broken(std::string("internal error: ") + error.what());
+    return "error " + std::to_string(static_cast<int>(error.code())) + ": " + error.what();
+  } catch (const std::exception& error) {
+    broken(std::string("an exception that is none of ours: ") + error.what());
+  }
+}
+
+void broken(const std::string& what) {
+  std::fprintf(stderr, "firesteel fuzz: %s\n", what.c_str());
+  std::abort();
+}
+
+void require_equal(std::string_view what, const std::string& expected, const std::string& found) {
+  if (expected == found) return;
+  broken(std::string(what) + ": expected\n" + expected + "\nfound\n" + found);
+}
+
+void append_bits(std::string& out, double value) {
+  char text[20];
+  const int length = std::snprintf(text, sizeof text, "%llx ",
+                                   static_cast<unsigned long long>(std::bit_cast<std::uint64_t>(value)));
+  out.append(text, static_cast<std::size_t>(length));
+}
+
+MemoryLimit::MemoryLimit(std::string_view what, std::size_t limit) : what_(what), limit_(limit) {
+  everyone();  // not counted
+#ifdef FIRESTEEL_COUNTS_MEMORY
+  [[maybe_unused]] static const int installed = __sanitizer_install_malloc_and_free_hooks(allocated, freed);
+  held = 0;
+  most_held = 0;
+  counting = true;
+#endif
+}
+
+MemoryLimit::~MemoryLimit() {
+#ifdef FIRESTEEL_COUNTS_MEMORY
+  counting = false;
+  const auto most = static_cast<std::size_t>(most_held.load());
+  if (most > limit_)
+    broken(std::string(what_) + " held " + std::to_string(most) + " bytes at once, at most " +
+           std::to_string(limit_) + " are allowed");
+#endif
+}
+
+}  // namespace firesteel::fuzz
