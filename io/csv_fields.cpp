@@ -49,12 +49,12 @@ bool equals_lower(std::string_view text, std::string_view lower) {
 
 CsvField read_csv_field(const char* p, const char* text_end, const TextDialect& dialect,
                         std::string& scratch) {
-  while (dialect.is_blank(*p)) ++p;
+  while (dialect.is_padding(*p)) ++p;
   if (*p == '"' && dialect.quotes && p < text_end) return read_quoted(p, text_end, dialect, scratch);
   const char* end = p;
   while (!dialect.is_delimiter(*end) && *end != '\n') ++end;
   const char* last = end;
-  while (last > p && (dialect.is_blank(last[-1]) || last[-1] == '\r')) --last;
+  while (last > p && dialect.is_padding(last[-1])) --last;
   return {{p, static_cast<std::size_t>(last - p)}, end, nullptr};
 }
 

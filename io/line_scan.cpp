@@ -45,7 +45,7 @@ class LineWalker {
 
   /// True if the quote at `quote` opens a field; the text from p on was entered in `state`.
   bool opens_field(const char* quote, const char* p, LineState state) const {
-    while (quote > p && dialect_.is_blank(quote[-1])) --quote;
+    while (quote > p && dialect_.is_padding(quote[-1])) --quote;
     return quote == p ? state != LineState::in_field : dialect_.is_delimiter(quote[-1]);
   }
 
@@ -53,7 +53,7 @@ class LineWalker {
   LineState state_at_end(const char* p, LineState state) const {
     if (record_begins(state) && content(p, end_) == end_) return p == end_ ? state : LineState::line_blank;
     const char* last = end_;
-    while (last > p && dialect_.is_blank(last[-1])) --last;
+    while (last > p && dialect_.is_padding(last[-1])) --last;
     if (last == p) return state;
     return dialect_.is_delimiter(last[-1]) ? LineState::field_start : LineState::in_field;
   }

@@ -18,6 +18,8 @@ struct TextDialect {
 
   /// Blanks that do not separate fields.
   bool is_blank(char c) const { return !blank_runs && (c == ' ' || (c == '\t' && delimiter != '\t')); }
+  /// Around a field, not of it; a carriage return may stand before a line break, and so anywhere.
+  bool is_padding(char c) const { return c == '\r' || is_blank(c); }
   bool is_delimiter(char c) const { return c == delimiter || (blank_runs && c == '\t'); }
   /// Nothing that makes a line a record: a line of these alone is blank.
   bool is_space(char c) const { return c == '\r' || c == ' ' || (c == '\t' && delimiter != '\t'); }
