@@ -20,10 +20,10 @@ void read_hdf5(std::uint8_t how, std::string_view bytes) {
   options.missing = kMissing[(how >> 4) % 3];
   options.label_use = (how & 64) != 0 ? ReadOptions::Label::required : ReadOptions::Label::optional;
   const auto read = [&](const Context& context) {
-    return outcome([&] {
-             return ratings ? text_of(read_ratings(context, options)) : text_of(read_rows(context, options));
-           }) +
-           take_warnings();
+    std::string text = outcome([&] {
+      return ratings ? text_of(read_ratings(context, options)) : text_of(read_rows(context, options));
+    });
+    return text + take_warnings();
   };
   // With one rank the two are the same code on the same bytes.
   const std::string expected = read(alone());

@@ -58,9 +58,11 @@ void append_kept(std::string& out, const ColumnTable& kept, Index row) {
 /// Runs `read` as the reference and then as it is tested.
 std::string both_ways(std::size_t piece_bytes, FunctionRef<std::string(const Context&)> read) {
   ::setenv("FIRESTEEL_PIECE_BYTES", "1048576", 1);
-  const std::string expected = outcome([&] { return read(alone()); }) + take_warnings();
+  std::string expected = outcome([&] { return read(alone()); });
+  expected += take_warnings();
   ::setenv("FIRESTEEL_PIECE_BYTES", std::to_string(piece_bytes).c_str(), 1);
-  const std::string found = outcome([&] { return read(everyone()); }) + take_warnings();
+  std::string found = outcome([&] { return read(everyone()); });
+  found += take_warnings();
   require_equal("read in pieces of " + std::to_string(piece_bytes) + " bytes", expected, found);
   return expected;
 }

@@ -117,7 +117,8 @@ std::string outcome(FunctionRef<std::string()> read) {
 }
 
 void broken(const std::string& what) {
-  std::fprintf(stderr, "firesteel fuzz: %s\n", what.c_str());
+  const std::string text = "firesteel fuzz: " + what + '\n';  // zero bytes too
+  std::fwrite(text.data(), 1, text.size(), stderr);
   std::abort();
 }
 
