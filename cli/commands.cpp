@@ -45,6 +45,11 @@ const std::vector<Option>& output_options() {
   return options;
 }
 
+const Option& input_option(std::string_view name) {
+  const auto& options = input_options();
+  return *std::find_if(options.begin(), options.end(), [&](const Option& o) { return o.name == name; });
+}
+
 void append(std::vector<Option>& options, const std::vector<Option>& more) {
   for (const auto& option : more)
     if (std::none_of(options.begin(), options.end(), [&](const Option& o) { return o.name == option.name; }))
@@ -87,7 +92,9 @@ const std::vector<Command>& commands() {
       {Verb::convert, "convert", "--input PATH... --output FILE [options]", "between the data formats", "",
        "firesteel convert --input 'day*.csv' --label clicked --output days.h5"},
       {Verb::learners, "learners", "[LEARNER] [--json]",
-       "the learners; one learner's parameters, with defaults", "[LEARNER]", "firesteel learners kmeans"}};
+       "the learners; one learner's parameters, with defaults", "[LEARNER]", "firesteel learners kmeans"},
+      {Verb::doctor, "doctor", "[--checkpoint DIR] [options]", "checks this machine and names remedies", "",
+       "firesteel doctor --checkpoint saved"}};
   return table;
 }
 
@@ -117,7 +124,11 @@ std::string parameter_option(const ParameterInfo& parameter) {
 
 std::vector<Option> command_options(Verb verb) {
   std::vector<Option> options;
-  if (verb != Verb::inspect && verb != Verb::learners) append(options, input_options());
+  if (verb != Verb::inspect && verb != Verb::learners && verb != Verb::doctor)
+    append(options, input_options());
+  if (verb == Verb::doctor)
+    append(options, {{"checkpoint", Kind::value, "DIR", "a directory that will hold checkpoints", "none"},
+                     input_option("threads")});
   if (verb == Verb::train)
     append(
         options,

@@ -10,7 +10,7 @@
 
 namespace firesteel::cli {
 
-enum class Verb { train, score, evaluate, inspect, convert, learners };
+enum class Verb { train, score, evaluate, inspect, convert, learners, doctor };
 
 /// One command: its grammar and what --help says of it.
 struct Command {

@@ -156,8 +156,8 @@ std::string general_help() {
       "  --max-restarts M                 and anew, up to M times, when a rank dies (docs/checkpoints.md)\n"
       "  --restart-delay S                first pause before that, in seconds; doubles [1]\n"
       "firesteel --version\n\n"
-      "Exit codes: 0 done, 64 the words, 65 the data, 66 no such input, 70 internal, 71 memory, 73 output,\n"
-      "74 I/O midway, 75 stopped and can be resumed, 130 interrupted.\n";
+      "Exit codes: 0 done, 64 the words, 65 the data, 66 no such input, 69 doctor found a fault,\n"
+      "70 internal, 71 memory, 73 output, 74 I/O midway, 75 stopped and can be resumed, 130 interrupted.\n";
   return text;
 }
 
@@ -174,6 +174,11 @@ std::string command_help(const Command& command, const LearnerEntry* learner) {
     text += "\nLearners (firesteel train LEARNER --help shows the parameters of one)\n";
     for (const auto& entry : learners()) text += learner_title(entry);
   }
+  if (command.verb == Verb::doctor)
+    text +=
+        "\nOne line a check: ok, warning or failed, what was found, and the remedy. Under mpirun the worst "
+        "of all\n"
+        "ranks. Exit code 0 unless a check failed, then 69; the report is on stdout either way.\n";
   if (command.verb == Verb::score || command.verb == Verb::evaluate)
     text += "\nParameters of models that may be changed here\n" + option_lines(scoring_options());
   return text;

@@ -242,11 +242,12 @@ void set_values(Job& job, const Arguments& arguments) {
   job.quiet = arguments.boolean("quiet", false);
   job.verbose = arguments.boolean("verbose", false);
   if (job.quiet && job.verbose) throw bad_parameter("--quiet and --verbose exclude each other");
-  if (verb == Verb::inspect || verb == Verb::learners) return;
+  if (arguments.given("threads")) job.threads = static_cast<int>(count_of(arguments, "threads", kMaxThreads));
+  if (verb == Verb::doctor) job.checkpoint.directory = arguments.text("checkpoint");
+  if (verb == Verb::inspect || verb == Verb::learners || verb == Verb::doctor) return;
   job.label_named = arguments.given("label");
   job.missing_named = arguments.given("missing");
   job.ratings_named = arguments.given("user") || arguments.given("item") || arguments.given("rating");
-  if (arguments.given("threads")) job.threads = static_cast<int>(count_of(arguments, "threads", kMaxThreads));
   set_peer_timeout(job, arguments);
   job.read = read_options(arguments);
   if (verb == Verb::train) set_learner(job, arguments);

@@ -24,16 +24,6 @@ Index environment_number(const char* name, Index fallback) {
 
 void set_unless_set(const char* name, const char* value) { setenv(name, value, 0); }
 
-/// Whether one process may read another's memory here. Containers often forbid it, and Open MPI's shared
-/// memory then complains on stderr at the first long message.
-bool can_copy_between_processes() {
-  char from = 1;
-  char to = 0;
-  const iovec local{&to, 1};
-  const iovec remote{&from, 1};
-  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1;
-}
-
 /// Steps of a Slurm job are numbered from 0; the batch script and other special steps are numbered from the
 /// top.
 bool inside_slurm_step() {
@@ -55,6 +45,14 @@ Launcher find_launcher() {
 }
 
 }  // namespace
+
+bool can_copy_between_processes() {
+  char from = 1;
+  char to = 0;
+  const iovec local{&to, 1};
+  const iovec remote{&from, 1};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1;
+}
 
 std::string own_path() {
   std::array<char, 4096> path{};

@@ -29,6 +29,10 @@ void restart_with_patient_threads(const std::vector<std::string>& words);
 /// would be several jobs that write one file. Empty where all is well. `world_size` is what MPI says.
 std::string split_job_explanation(int world_size);
 
+/// Whether one process may read another's memory here. Containers often forbid it, and Open MPI's shared
+/// memory then complains on stderr at the first long message.
+bool can_copy_between_processes();
+
 /// The file of this program.
 std::string own_path();
 

@@ -99,7 +99,8 @@ void check_invocation(Invocation& invocation) {
   const auto& words = invocation.words;
   if (words.empty())
     throw bad_parameter(
-        "expected a command (train, score, evaluate, inspect, convert, learners); see firesteel --help");
+        "expected a command (train, score, evaluate, inspect, convert, learners, doctor); see firesteel "
+        "--help");
   if (words.front() == "--version") {
     invocation.answer = "firesteel " FIRESTEEL_VERSION "\n";
     return;
@@ -150,6 +151,8 @@ void run_verb(const Run& run) {
       return run_inspect(run);
     case Verb::convert:
       return run_convert(run);
+    case Verb::doctor:
+      return run_doctor(run);
     case Verb::learners:
       return;  // answered without MPI
   }
@@ -157,7 +160,7 @@ void run_verb(const Run& run) {
 
 void run_job(Context& context, TerminalMonitor& monitor, Job& job) {
   monitor.set_rank(context.rank());
-  if (job.command->verb != Verb::inspect) {
+  if (job.command->verb != Verb::inspect && job.command->verb != Verb::doctor) {
     monitor.say(context.placement().describe());
     const std::string warning = context.placement().warning();
     if (!warning.empty()) monitor.warning(warning);

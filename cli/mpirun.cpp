@@ -55,8 +55,6 @@ extern "C" void pass_gently(int number) {
   pass_stop(number);
 }
 
-std::string mpirun_path() { return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun"; }
-
 struct Pipe {
   FileDescriptor read_end;
   FileDescriptor write_end;
@@ -197,6 +195,8 @@ void end_orphans() {
 }
 
 }  // namespace
+
+std::string mpirun_path() { return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun"; }
 
 StopRequest stop_request() { return {save_and_stop != 0, interrupted != 0}; }
 

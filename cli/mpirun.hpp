@@ -8,6 +8,9 @@
 
 namespace firesteel::cli {
 
+/// The mpirun that --ranks starts: that of the MPI of the build, else the first in PATH. Local.
+std::string mpirun_path();
+
 /// How one run of mpirun ended.
 struct MpirunEnd {
   int code = 0;         ///< its exit code; 128 + signal where it was killed itself

@@ -19,5 +19,6 @@ void run_score(const Run& run);
 void run_evaluate(const Run& run);
 void run_inspect(const Run& run);
 void run_convert(const Run& run);
+void run_doctor(const Run& run);
 
 }  // namespace firesteel::cli

@@ -4,6 +4,9 @@
 #include <mpi.h>
 #include <unistd.h>
 
+#include <array>
+#include <string_view>
+
 #include "firesteel/core/error.hpp"
 
 namespace firesteel {
@@ -32,6 +35,36 @@ std::shared_ptr<MpiRuntime> MpiRuntime::acquire() {
   // contexts.
   static const std::shared_ptr<MpiRuntime> runtime(new MpiRuntime());
   return runtime;
+}
+
+std::string mpi_compiled() {
+#if defined(OMPI_MAJOR_VERSION)
+  return "Open MPI " + std::to_string(OMPI_MAJOR_VERSION) + "." + std::to_string(OMPI_MINOR_VERSION) + "." +
+         std::to_string(OMPI_RELEASE_VERSION);
+#elif defined(MPICH_VERSION)
+  return "MPICH " MPICH_VERSION;
+#else
+  return "MPI " + std::to_string(MPI_VERSION) + "." + std::to_string(MPI_SUBVERSION);
+#endif
+}
+
+std::string mpi_found() {
+#if defined(OMPI_MAJOR_VERSION) || defined(MPICH_VERSION)
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> buffer{};
+  int length = 0;
+  MPI_Get_library_version(buffer.data(), &length);
+  // "Open MPI v4.1.4, package: …"; "MPICH Version:      4.0.2\nMPICH Release date: …".
+  std::string_view text(buffer.data(), static_cast<std::size_t>(length));
+  text = text.substr(0, text.find_first_of(",\n"));
+  const auto number = text.find_first_of("0123456789");
+  if (number == std::string_view::npos) return std::string(text);
+  return std::string(text.starts_with("MPICH") ? "MPICH " : "Open MPI ") + std::string(text.substr(number));
+#else
+  int version = 0;
+  int subversion = 0;
+  MPI_Get_version(&version, &subversion);
+  return "MPI " + std::to_string(version) + "." + std::to_string(subversion);
+#endif
 }
 
 void end_job(int code) noexcept {

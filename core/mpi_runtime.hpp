@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 namespace firesteel {
 
@@ -20,6 +21,12 @@ class MpiRuntime {
   MpiRuntime();
   bool initialized_here_ = false;
 };
+
+/// "Open MPI 4.1.4": the MPI whose headers this program was compiled with. Local.
+std::string mpi_compiled();
+/// The MPI library that was found at run time, in the same words where it is the same. MPI must be
+/// initialised. Local.
+std::string mpi_found();
 
 /// Ends all ranks of this process's MPI job with an exit code, or this process alone where MPI does not run.
 /// For a failure that cannot be agreed on. Local.

@@ -22,12 +22,12 @@ class Answers(CliTest):
 
     def test_help_names_every_command_with_an_example(self):
         text = self.succeed("--help").out
-        for name in ("train", "score", "evaluate", "inspect", "convert", "learners"):
+        for name in ("train", "score", "evaluate", "inspect", "convert", "learners", "doctor"):
             self.assertIn(f"  {name}", text)
             self.assertIn(f"firesteel {name}", text)
 
     def test_every_command_has_help(self):
-        for name in ("train", "score", "evaluate", "inspect", "convert", "learners"):
+        for name in ("train", "score", "evaluate", "inspect", "convert", "learners", "doctor"):
             text = self.succeed(name, "--help").out
             self.assertIn(f"firesteel {name}", text)
             self.assertIn("Example", text)
