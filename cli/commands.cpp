@@ -136,7 +136,8 @@ std::vector<Option> command_options(Verb verb) {
          {"checkpoint", Kind::value, "DIR", "save the state of the fit here, the last two of it", "none"},
          {"checkpoint-every", Kind::value, "N", "iterations between two checkpoints", "1"},
          {"checkpoint-seconds", Kind::value, "S", "seconds between two checkpoints", "none"},
-         {"resume", Kind::boolean, "", "go on from the newest checkpoint in DIR, if there is one", "false"}});
+         {"resume", Kind::boolean, "", "go on from the newest checkpoint in DIR, if there is one", "false"},
+         {"heartbeat", Kind::value, "FILE", "how the job is, as JSON, rewritten once a second", "none"}});
   if (verb == Verb::score)
     append(options,
            {{"output", Kind::value, "FILE", "predictions: .csv, .tsv, .h5; - is CSV on stdout", ""},

@@ -252,10 +252,13 @@ void set_values(Job& job, const Arguments& arguments) {
   job.read = read_options(arguments);
   if (verb == Verb::train) set_learner(job, arguments);
   if (verb == Verb::train) set_checkpoint(job, arguments);
+  job.heartbeat = arguments.text("heartbeat");
   if (verb == Verb::score || verb == Verb::evaluate) set_scoring(job, arguments);
   if (verb == Verb::score) set_top(job, arguments);
   if (job.top == 0) require(arguments, *job.command, "input");
   if (verb != Verb::evaluate) set_output(job, arguments);
+  if (!job.heartbeat.empty() && job.heartbeat == job.output)
+    throw bad_parameter("--heartbeat and --output name the same file, " + quoted(job.output));
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ struct Job {
   int threads = 0;  ///< 0: decided by placement
   CheckpointOptions checkpoint;
   double peer_timeout_s = 30;  ///< silence after which a rank is lost; 0: none is
+  std::string heartbeat;       ///< train: a file; empty: none
 };
 
 /// Checks the words after `firesteel`. Throws bad_parameter naming the option, what was expected and the

@@ -208,10 +208,12 @@ int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
     if (!split.empty()) throw bad_parameter(split);
     context->comm().agree(word_failure);
     run_job(*context, *monitor, job);
+    monitor->finish_heartbeat(nullptr);
     return 0;
   } catch (...) {
     monitor->clear_bar();
     const Error error = to_error(std::current_exception());
+    monitor->finish_heartbeat(&error);
     if (watchdog) watchdog->announce_end();
     if (context && launcher().mpirun) end_ranks(context->comm(), error);
     // Without the usual clean-up: a library whose write failed may fail again in its own.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <new>
 
 #include "firesteel/cli/ending.hpp"
 #include "firesteel/core/parameters.hpp"
@@ -61,12 +62,33 @@ bool TerminalMonitor::due() {
   return true;
 }
 
+void TerminalMonitor::start_heartbeat(Heartbeat::Subject subject) {
+  heartbeat_ = std::make_unique<Heartbeat>(std::move(subject));
+}
+
+void TerminalMonitor::finish_heartbeat(const Error* error) {
+  if (!heartbeat_) return;
+  bool written = false;
+  try {
+    written = heartbeat_->finish(error);
+  } catch (const std::bad_alloc&) {  // the job may be ending for want of memory
+  }
+  heartbeat_.reset();
+  if (!written) warning("--heartbeat: the last state could not be written");
+}
+
+void TerminalMonitor::memory(std::span<const ProcessMemory> ranks) {
+  if (heartbeat_) heartbeat_->memory(ranks);
+}
+
 void TerminalMonitor::progress(std::string_view phase, Index done, Index total) {
+  if (heartbeat_ && total > 0) heartbeat_->progress(static_cast<double>(done) / static_cast<double>(total));
   if (!speaks_ || quiet_ || total <= 0 || !due()) return;
   show(phase, static_cast<double>(done) / static_cast<double>(total), {});
 }
 
 void TerminalMonitor::iteration(const IterationReport& report) {
+  if (heartbeat_) heartbeat_->iteration(report);
   if (!speaks_ || quiet_) return;
   std::string detail = "iteration " + std::to_string(report.iteration) + " of at most " +
                        std::to_string(report.max_iterations) + ", objective " + significant(report.objective);

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "firesteel/cli/heartbeat.hpp"
 #include "firesteel/core/context.hpp"
 #include "firesteel/core/monitor.hpp"
 
@@ -26,6 +28,15 @@ class TerminalMonitor final : public Monitor {
   void progress(std::string_view phase, Index done, Index total) override;
   void iteration(const IterationReport& report) override;
   bool stop_requested() override;
+  bool memory_wanted() override { return heartbeat_ && heartbeat_->memory_due(); }
+  void memory(std::span<const ProcessMemory> ranks) override;
+
+  /// From now on what is heard goes into the file, too. On rank 0 alone; throws as Heartbeat does.
+  void start_heartbeat(Heartbeat::Subject subject);
+  /// Null where there is none.
+  Heartbeat* heartbeat() { return heartbeat_.get(); }
+  /// Writes the last state of the file; nothing where there is none.
+  void finish_heartbeat(const Error* error);
 
   /// One line that is shown unless quiet.
   void say(std::string_view text);
@@ -48,6 +59,7 @@ class TerminalMonitor final : public Monitor {
   bool speaks_ = false;
   bool bar_shown_ = false;
   Clock::time_point last_;
+  std::unique_ptr<Heartbeat> heartbeat_;
 };
 
 }  // namespace firesteel::cli

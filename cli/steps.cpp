@@ -27,13 +27,13 @@ void require_readable(const Context& context, const std::string& path) {
 }
 
 void refuse_to_overwrite(const Context& context, const std::string& output,
-                         const std::vector<std::string>& sources) {
+                         const std::vector<std::string>& sources, const std::string& option) {
   context.comm().collectively([&] {
     if (context.rank() != 0) return;
     for (const auto& source : sources) {
       std::error_code absent;  // an output that is not there yet is none of them
       if (std::filesystem::equivalent(source, output, absent))
-        throw bad_parameter("--output: " + output +
+        throw bad_parameter(option + ": " + output +
                             " is read by this command, and would be lost: name another");
     }
   });

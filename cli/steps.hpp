@@ -25,9 +25,10 @@ class Stopwatch {
 /// Throws no_input (66) unless a file can be opened for reading.
 void require_readable(const Context& context, const std::string& path);
 
-/// Throws bad_parameter (64) where the output is a file that the command reads. Collective.
+/// Throws bad_parameter (64), naming the option, where the output is a file that the command reads.
+/// Collective.
 void refuse_to_overwrite(const Context& context, const std::string& output,
-                         const std::vector<std::string>& sources);
+                         const std::vector<std::string>& sources, const std::string& option = "--output");
 
 /// A model with its learner, parameters of the command line applied. Throws 66, 65; 64 where an option does
 /// not belong to this learner.

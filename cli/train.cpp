@@ -59,6 +59,7 @@ struct TrainResult {
   double read_s = 0;
   double fit_s = 0;
   double write_s = 0;
+  std::vector<ProcessMemory> memory;  ///< of each rank, at the end
 };
 
 std::string result_json(const Run& run, const TrainResult& result) {
@@ -80,6 +81,8 @@ std::string result_json(const Run& run, const TrainResult& result) {
   object["model"] = run.job.output;
   for (const auto& [name, value] : summary.extra) object[name] = json_value(value);
   object["sha256"] = result.sha256;
+  object["peak_memory_bytes"] = Json::array();
+  for (const auto& memory : result.memory) object["peak_memory_bytes"].push_back(memory.peak);
   return json_text(object);
 }
 
@@ -109,6 +112,24 @@ void warn_if_not_converged(const Run& run, const FitSummary& summary) {
                       std::to_string(summary.iterations) + " iterations" + remedy);
 }
 
+/// What happens next, for those who watch; the ranks say their memory. Collective.
+void enter_phase(const Run& run, std::string_view name) {
+  if (run.job.heartbeat.empty()) return;
+  run.monitor.memory(run.context.comm().allgather(process_memory()));
+  if (run.monitor.heartbeat() != nullptr) run.monitor.heartbeat()->phase(name);
+}
+
+void start_heartbeat(const Run& run, const std::vector<std::string>& inputs) {
+  if (run.job.heartbeat.empty()) return;
+  refuse_to_overwrite(run.context, run.job.heartbeat, inputs, "--heartbeat");
+  run.context.comm().collectively([&] {
+    if (run.context.rank() == 0)
+      run.monitor.start_heartbeat({run.job.heartbeat, std::string(run.job.command->name),
+                                   std::string(run.job.entry->name), run.context.size(),
+                                   run.context.threads()});
+  });
+}
+
 }  // namespace
 
 void run_train(const Run& run) {
@@ -125,6 +146,8 @@ void run_train(const Run& run) {
   });
   if (!job.checkpoint.directory.empty()) open_checkpoint_directory(context, job.checkpoint.directory);
 
+  start_heartbeat(run, sources);
+  enter_phase(run, "reading");
   TrainResult result;
   const Stopwatch read_watch;
   prepare_label(job);
@@ -134,20 +157,26 @@ void run_train(const Run& run) {
   const Input input = read_input(run, job.entry->task);
   result.read_s = read_watch.seconds();
 
+  if (run.monitor.heartbeat() != nullptr) run.monitor.heartbeat()->rows(rows_used(input.data));
+  enter_phase(run, "fitting");
   const Stopwatch fit_watch;
   result.model = job.learner->fit(input.data);
   result.fit_s = fit_watch.seconds();
   warn_if_not_converged(run, result.model->summary());
 
+  enter_phase(run, "evaluating");
   for (const auto& metric : result.model->evaluate(input.data))
     if (metric.first != "rows_scored") result.metrics.push_back(metric);
 
+  enter_phase(run, "writing");
   const Stopwatch write_watch;
   const Record record = result.model->to_record();
   write_model(context, record, job.output);
   result.write_s = write_watch.seconds();
   result.sha256 = record.sha256();
 
+  result.memory = context.comm().allgather(process_memory());
+  run.monitor.memory(result.memory);
   write_stdout(context, job.json ? result_json(run, result) : result_text(run, result));
 }
 

@@ -104,9 +104,12 @@ class FitLoop {
   Agreement agree() const {
     Communicator& comm = context_.comm();
     const auto word = static_cast<std::int64_t>(steps_.hash() >> 1);
-    std::array<std::int64_t, 5> words{word, -word, context_.monitor().stop_requested() ? 1 : 0,
+    std::array<std::int64_t, 6> words{word,
+                                      -word,
+                                      context_.monitor().stop_requested() ? 1 : 0,
                                       writer_ && writer_->due(iteration_) ? 1 : 0,
-                                      writer_ && writer_->writing() ? 1 : 0};
+                                      writer_ && writer_->writing() ? 1 : 0,
+                                      context_.monitor().memory_wanted() ? 1 : 0};
     comm.allreduce_max(words);
     if (words[0] != -words[1]) {
       const auto all = comm.allgather(word);
@@ -117,6 +120,7 @@ class FitLoop {
                       " computed another model than rank 0: its hardware or libraries differ in arithmetic",
                   {}, true);
     }
+    if (words[5] != 0) context_.monitor().memory(comm.allgather(process_memory()));
     return {words[2] != 0, words[3] != 0, words[4] != 0};
   }
 

@@ -52,7 +52,7 @@ struct Step {
 /// learners provide the state and one step. `learner` is the learner struct (its parameters, max_iter among
 /// them), `data` what it fits. Collective.
 ///
-/// After each step the ranks compare a hash of the replicated state (one allreduce of 40 bytes): a difference
+/// After each step the ranks compare a hash of the replicated state (one allreduce of 48 bytes): a difference
 /// is an internal error that names the rank, because a node with other arithmetic would otherwise diverge in
 /// silence. Throws stopped (75) after a requested stop, and bad_input if the objective is not finite.
 ///

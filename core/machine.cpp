@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/core/machine.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <fstream>
 #include <iterator>
@@ -65,7 +68,7 @@ void tighten_by_cgroup(MemoryRoom& room) {
 
 }  // namespace
 
-Index kilobytes_behind(std::string_view text, std::string_view key) {
+Index kilobytes_behind(std::string_view text, std::string_view key) noexcept {
   for (auto found = text.find(key); found != std::string_view::npos; found = text.find(key, found + 1)) {
     if (found != 0 && text[found - 1] != '\n') continue;
     const auto digits = text.find_first_not_of(" \t", found + key.size());
@@ -78,8 +81,14 @@ Index kilobytes_behind(std::string_view text, std::string_view key) {
   return -1;
 }
 
-ProcessMemory process_memory() {
-  const std::string status = file_text("/proc/self/status");
+ProcessMemory process_memory() noexcept {
+  // No allocation: this is asked between two collectives, where nothing may be thrown.
+  std::array<char, 4096> buffer{};
+  const int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return {};
+  const ssize_t got = read(file, buffer.data(), buffer.size());
+  close(file);
+  const std::string_view status(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(0, got)));
   return {std::max<Index>(0, kilobytes_behind(status, "VmRSS:")),
           std::max<Index>(0, kilobytes_behind(status, "VmHWM:"))};
 }

@@ -14,7 +14,7 @@ struct ProcessMemory {
   Index peak = 0;     ///< VmHWM: the highest since the process began
 };
 /// Reads one small file of /proc. Local.
-ProcessMemory process_memory();
+ProcessMemory process_memory() noexcept;
 
 /// How much memory a process may still take, and which limit is the first to be met.
 struct MemoryRoom {
@@ -28,6 +28,6 @@ MemoryRoom memory_room();
 
 /// The number of kB behind `key` ("VmRSS:") in a text like /proc/self/status or /proc/meminfo, in bytes; -1
 /// where there is none. Local.
-Index kilobytes_behind(std::string_view text, std::string_view key);
+Index kilobytes_behind(std::string_view text, std::string_view key) noexcept;
 
 }  // namespace firesteel

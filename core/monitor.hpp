@@ -2,10 +2,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "firesteel/core/index.hpp"
+#include "firesteel/core/machine.hpp"
 
 namespace firesteel {
 
@@ -37,6 +39,11 @@ class Monitor {
   /// True once the user asked the job to end after the present iteration (a signal); the fit loop makes ranks
   /// agree.
   virtual bool stop_requested() { return false; }
+  /// True, on any rank, where the memory of all ranks is wanted now; the fit loop asks after each iteration
+  /// and has the ranks exchange it.
+  virtual bool memory_wanted() { return false; }
+  /// The memory of all ranks, in rank order, where it was wanted.
+  virtual void memory(std::span<const ProcessMemory> /*ranks*/) {}
 };
 
 }  // namespace firesteel

@@ -99,6 +99,21 @@ class StoppingMonitor : public Monitor {
   Index left_;
 };
 
+/// Rank 0 wants the memory of all ranks after every second iteration.
+class WatchingMonitor : public Monitor {
+ public:
+  explicit WatchingMonitor(int rank) : rank_(rank) {}
+  bool memory_wanted() override { return rank_ == 0 && ++asked_ % 2 == 0; }
+  void memory(std::span<const ProcessMemory> ranks) override {
+    heard.emplace_back(ranks.begin(), ranks.end());
+  }
+  std::vector<std::vector<ProcessMemory>> heard;
+
+ private:
+  int rank_;
+  int asked_ = 0;
+};
+
 class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() {
@@ -394,6 +409,24 @@ TEST_F(CheckpointTest, a_request_to_stop_saves_and_can_be_resumed) {
   const Context again = context(MPI_COMM_WORLD, true);
   again.comm().barrier();
   expect_same(fit(make_rows(again), Mixer{}), fit_whole_alone(), again);
+}
+
+TEST_F(CheckpointTest, the_memory_of_all_ranks_is_exchanged_where_rank_0_wants_it) {
+  const Context world;
+  const auto monitor = std::make_shared<WatchingMonitor>(world.rank());
+  const Context context(MPI_COMM_WORLD, {.monitor = monitor});
+  const auto result = fit(make_rows(context), Mixer{});
+  const Index steps = result.summary.iterations;
+  ASSERT_EQ(static_cast<Index>(monitor->heard.size()), steps / 2);
+  ASSERT_GT(steps, 1);
+  for (const auto& ranks : monitor->heard) {
+    ASSERT_EQ(static_cast<int>(ranks.size()), world.size());
+    for (const auto& memory : ranks) EXPECT_GE(memory.peak, memory.current);
+  }
+  // The entry of this rank is its own: its peak never falls.
+  const auto mine = static_cast<std::size_t>(world.rank());
+  EXPECT_LE(monitor->heard.back()[mine].peak, process_memory().peak);
+  EXPECT_GT(monitor->heard.back()[mine].current, 0);
 }
 
 }  // namespace

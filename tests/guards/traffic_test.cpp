@@ -155,7 +155,7 @@ void expect_canonical_sums(const Cost& cost, const Context& context,
 /// What the fit loop adds: the ranks compare their states.
 void expect_state_agreement(const Cost& cost, const Context& context) {
   const bool alone = context.size() == 1;
-  expect_traffic(cost, "allreduce_max", alone ? 0 : 1, alone ? 0 : 5 * kWord);
+  expect_traffic(cost, "allreduce_max", alone ? 0 : 1, alone ? 0 : 6 * kWord);
 }
 
 TEST_F(Guards, a_kmeans_iteration_sends_one_vector_of_sums) {
