@@ -20,11 +20,14 @@ namespace firesteel {
 
 namespace {
 
-/// Newton, where a Hessian costs about as much as a pass over the data (few parameters), or where rows times
-/// parameters² is so little that its certain convergence is worth more (docs/decisions/: measured).
-constexpr Index kFewParameters = 64;
+/// Newton, where rows times parameters² is so little that its certain convergence is worth more than the
+/// time; L-BFGS with Newton behind it, where a Hessian costs a few passes over the data; for more parameters
+/// L-BFGS, or Newton where rows are few (docs/decisions/0032: measured).
+constexpr Index kNewtonBehindParameters = 128;
+constexpr double kLittleWork = 1e8;
 constexpr Index kNewtonParameters = 500;
-constexpr double kSmallWork = 1e9;
+constexpr double kSomeWork = 1e9;
+constexpr const char* kLbfgsNewton = "lbfgs-newton";
 /// Above, its Hessian does not belong into one rank's memory.
 constexpr Index kNewtonLimit = 20000;
 
@@ -112,22 +115,27 @@ void check_memory(const RowBlocks& data, Index outputs) {
                  std::to_string(outputs * data.columns()) + " coefficients and the vectors of their fit");
 }
 
-bool newton_is_faster(Index rows, Index parameters) {
+/// What `auto` stands for.
+std::string fastest_solver(Index rows, Index parameters, bool absolute) {
   const auto count = static_cast<double>(parameters);
-  return parameters <= kFewParameters ||
-         (parameters <= kNewtonParameters && static_cast<double>(rows) * count * count <= kSmallWork);
+  const double work = static_cast<double>(rows) * count * count;
+  if (parameters <= kNewtonBehindParameters) return work <= kLittleWork ? "newton" : kLbfgsNewton;
+  if (parameters <= kNewtonParameters && work <= kSomeWork) return "newton";
+  return absolute ? "owlqn" : "lbfgs";
 }
+
+bool has_hessian(const std::string& solver) { return solver == "newton" || solver == kLbfgsNewton; }
 
 bool has_l1(const LogisticRegression& learner) { return learner.reg_param * learner.elastic_net_param > 0; }
 
 std::string choose_solver(const LogisticRegression& learner, Index rows, Index parameters) {
   const bool absolute = has_l1(learner);
   std::string solver = learner.solver;
-  if (solver == "auto")
-    solver = newton_is_faster(rows, parameters) ? "newton" : (absolute ? "owlqn" : "lbfgs");
-  if (solver == "newton" && parameters > kNewtonLimit)
-    throw agreed_parameter("--solver newton: " + std::to_string(parameters) + " parameters are more than " +
-                           std::to_string(kNewtonLimit) + ": use " + (absolute ? "owlqn" : "lbfgs"));
+  if (solver == "auto") solver = fastest_solver(rows, parameters, absolute);
+  if (has_hessian(solver) && parameters > kNewtonLimit)
+    throw agreed_parameter("--solver " + solver + ": " + std::to_string(parameters) +
+                           " parameters are more than " + std::to_string(kNewtonLimit) + ": use " +
+                           (absolute ? "owlqn" : "lbfgs"));
   return solver;
 }
 
@@ -149,7 +157,7 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   problem.class_weights = sum_class_weights(data, problem.targets, classes, problem.classes.count());
   const Index parameters = problem.outputs * (data.columns() + (learner.fit_intercept ? 1 : 0));
   problem.solver = choose_solver(learner, data.partition.rows(), parameters);
-  if (problem.solver != "newton" && has_wide_columns(data, 1 + problem.outputs * (1 + data.columns()))) {
+  if (!has_hessian(problem.solver) && has_wide_columns(data, 1 + problem.outputs * (1 + data.columns()))) {
     problem.wide.emplace(data, problem.targets.weight, problem.outputs, learner.fit_intercept);
     problem.moments = problem.wide->moments(problem.targets.weight);
   } else {
@@ -221,6 +229,8 @@ std::unique_ptr<Optimizer> make_optimizer(const LogisticRegression& learner, con
     });
   if (problem.solver == "newton")
     return std::make_unique<NewtonOptimizer>(objective, std::move(l1), learner.tol);
+  if (problem.solver == kLbfgsNewton)
+    return std::make_unique<LbfgsNewtonOptimizer>(objective, std::move(l1), learner.tol);
   return std::make_unique<LbfgsOptimizer>(objective, std::move(l1), learner.tol);
 }
 
@@ -284,8 +294,10 @@ void LogisticRegression::describe(ParameterVisitor& visitor) {
                  "auto: binomial for two classes, else multinomial (softmax)");
   visitor.boolean("standardization", standardization,
                   "penalise coefficients times the standard deviations of their columns");
-  visitor.choice("solver", solver, {"auto", "lbfgs", "owlqn", "newton"},
-                 "auto: newton for few parameters, else owlqn with L1 and lbfgs without");
+  visitor.choice(
+      "solver", solver, {"auto", "lbfgs", "owlqn", "newton", kLbfgsNewton},
+      "auto: newton for few parameters or rows, lbfgs (owlqn with L1) for many, between them one after the "
+      "other");
   describe_thresholds(visitor);
   visitor.require(
       solver != "lbfgs" || !(reg_param * elastic_net_param > 0),

@@ -111,4 +111,19 @@ Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::sp
   return trial;
 }
 
+bool LbfgsNewtonOptimizer::past_lbfgs(const OptimizerState& state) {
+  constexpr Index kPairs = 10;
+  return state.pairs >= kPairs;
+}
+
+Optimizer::Trial LbfgsNewtonOptimizer::advance(const OptimizerState& state) {
+  if (!past_lbfgs(state))
+    if (auto trial = lbfgs_.advance(state); trial.found) return trial;
+  return newton_.advance(state);
+}
+
+void LbfgsNewtonOptimizer::remember(OptimizerState& state, const Trial& trial) {
+  if (!past_lbfgs(state)) lbfgs_.remember(state, trial);
+}
+
 }  // namespace firesteel

@@ -99,6 +99,7 @@ class LbfgsOptimizer final : public Optimizer {
   void remember(OptimizerState& state, const Trial& trial) override;
 
  private:
+  friend class LbfgsNewtonOptimizer;
   std::vector<double> direction(const OptimizerState& state, std::span<const double> gradient) const;
   Trial search_orthant(const OptimizerState& state, std::span<const double> pseudo, std::vector<double> step,
                        double first_step);
@@ -116,7 +117,30 @@ class NewtonOptimizer final : public Optimizer {
   Trial advance(const OptimizerState& state) override;
 
  private:
+  friend class LbfgsNewtonOptimizer;
   Trial backtrack(const OptimizerState& state, std::span<const double> direction);
+};
+
+/// L-BFGS while it has stored fewer than ten pairs, then Newton's method to the end, and Newton's also where
+/// L-BFGS finds no better point. Where columns are nearly independent the first is there within ten passes;
+/// where they are not, the second needs a few iterations from where the first has come. Which of the two is
+/// at work follows from OptimizerState::pairs, so that a resumed fit goes the same way.
+class LbfgsNewtonOptimizer final : public Optimizer {
+ public:
+  LbfgsNewtonOptimizer(Objective& objective, std::optional<std::vector<double>> l1, double tol)
+      : Optimizer(objective, l1, tol), lbfgs_(objective, l1, tol), newton_(objective, std::move(l1), tol) {}
+
+ protected:
+  void prepare(OptimizerState& state) const override { lbfgs_.prepare(state); }
+  void check_restored(const OptimizerState& state) const override { lbfgs_.check_restored(state); }
+  Trial advance(const OptimizerState& state) override;
+  void remember(OptimizerState& state, const Trial& trial) override;
+
+ private:
+  static bool past_lbfgs(const OptimizerState& state);
+
+  LbfgsOptimizer lbfgs_;
+  NewtonOptimizer newton_;
 };
 
 }  // namespace firesteel

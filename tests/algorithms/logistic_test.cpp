@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
 
@@ -70,7 +73,7 @@ TEST(Logistic, has_the_optimum_of_scikit_learn_with_every_solver_dense_and_spars
   for (const auto& fixture : reference::kLogisticCases) {
     const RowBlocks dense = sklearn_data(context, fixture);
     for (const RowBlocks& data : {dense, to_sparse(dense)}) {
-      for (const std::string solver : {"newton", "lbfgs", "owlqn"}) {
+      for (const std::string solver : {"newton", "lbfgs", "owlqn", "lbfgs-newton"}) {
         if (solver == "lbfgs" && fixture.elastic_net_param > 0) continue;
         SCOPED_TRACE(std::string(fixture.name) + " " + solver);
         const auto model = learner_of(fixture, solver).fit(data);
@@ -115,7 +118,7 @@ std::string digest(const LogisticRegressionModel& model) {
 TEST(Logistic, is_the_same_bytes_for_any_ranks_and_threads) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
   for (const auto& fixture : reference::kLogisticCases) {
-    for (const std::string solver : {"newton", "owlqn"}) {
+    for (const std::string solver : {"newton", "owlqn", "lbfgs-newton"}) {
       for (const int form : {0, 1, 2}) {
         SCOPED_TRACE(std::string(fixture.name) + " " + solver + " form " + std::to_string(form));
         const auto fit = [&](const Context& context) {
@@ -149,6 +152,83 @@ TEST(Logistic, has_the_bytes_it_always_had) {
   EXPECT_EQ(fit(1, "lbfgs"), "c84d0d36c11bd14a");
   EXPECT_EQ(fit(4, "newton"), "eb62577f17318277");
   EXPECT_EQ(fit(5, "owlqn"), "ddf976165b897084");
+}
+
+/// Columns that are nearly multiples of one another: L-BFGS alone crawls.
+RowBlocks nearly_collinear(const Context& context) {
+  std::vector<double> values;
+  std::vector<double> labels;
+  for (Index row = 0; row < 2000; ++row) {
+    const auto draw = [&](Index purpose) {
+      return philox_uniform(8, static_cast<std::uint64_t>(purpose), static_cast<std::uint64_t>(row));
+    };
+    const double common = draw(0) - 0.5;
+    double z = 0;
+    for (Index j = 0; j < 12; ++j) {
+      const double own = draw(j + 1) - 0.5;
+      values.push_back(common + std::ldexp(own, -static_cast<int>(j)));
+      z += (j % 2 == 0 ? 2.0 : -2.0) * own;
+    }
+    labels.push_back(draw(50) < 1 / (1 + std::exp(-z)) ? 1 : 0);
+  }
+  return pack_slice(context, values, 12, labels);
+}
+
+/// Asks to stop after an iteration.
+class StopAfter : public Monitor {
+ public:
+  explicit StopAfter(Index iteration) : last_(iteration) {}
+  void iteration(const IterationReport& report) override { reached_ = report.iteration >= last_; }
+  bool stop_requested() override { return reached_; }
+
+ private:
+  Index last_;
+  bool reached_ = false;
+};
+
+TEST(Logistic, goes_on_before_and_after_newton_takes_over_to_the_same_bytes) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context world;
+  const std::string directory = world.comm().broadcast_text(
+      (std::filesystem::temp_directory_path() / ("firesteel-logistic-" + std::to_string(getpid()))).string(),
+      0);
+  for (const double elastic_net_param : {0.0, 0.5}) {
+    const auto fit = [&](const Context& context) {
+      return LogisticRegression{.reg_param = 1e-6,
+                                .elastic_net_param = elastic_net_param,
+                                .max_iter = 13,
+                                .tol = 0,
+                                .solver = "lbfgs-newton"}
+          .fit(nearly_collinear(context));
+    };
+    const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
+    ASSERT_EQ(whole.summary.iterations, 13);
+    for (const Index iteration : {8, 10, 12}) {
+      EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(iteration),
+                                                .checkpoint = {.directory = directory, .every = 100}})),
+                   Error);
+      const auto resumed =
+          fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
+      EXPECT_EQ(digest(resumed), digest(whole)) << "from iteration " << iteration;
+      world.comm().barrier();
+      if (world.rank() == 0) std::filesystem::remove_all(directory);
+      world.comm().barrier();
+    }
+  }
+}
+
+TEST(Logistic, newton_behind_lbfgs_ends_nearer_to_the_optimum_than_lbfgs) {
+  const Context context;
+  const RowBlocks data = nearly_collinear(context);
+  const auto fit = [&](const std::string& solver) {
+    return LogisticRegression{.max_iter = 200, .solver = solver}.fit(data).summary;
+  };
+  const auto alone = fit("lbfgs");
+  const auto both = fit("lbfgs-newton");
+  const auto newton = fit("newton");
+  EXPECT_LT(both.iterations, alone.iterations);
+  EXPECT_LT(*both.gradient_norm, *alone.gradient_norm);
+  EXPECT_NEAR(both.objective / newton.objective, 1.0, 1e-9);  // both end at rounding
 }
 
 TEST(Logistic, fits_where_ranks_have_no_rows) {
@@ -303,7 +383,7 @@ TEST(Logistic, says_that_separable_data_have_no_optimum) {
   const Context context({.monitor = listener});
   const std::vector<double> x{-3, -2, -1, 1, 2, 3};
   for (const std::vector<double>& y : {std::vector<double>{0, 0, 0, 1, 1, 1}, {0, 0, 1, 1, 2, 2}}) {
-    for (const std::string solver : {"newton", "lbfgs"}) {
+    for (const std::string solver : {"newton", "lbfgs", "lbfgs-newton"}) {
       listener->warnings.clear();
       const auto model = LogisticRegression{.solver = solver}.fit(pack_slice(context, x, 1, y));
       EXPECT_TRUE(model.separable) << solver;

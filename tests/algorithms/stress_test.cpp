@@ -55,7 +55,7 @@ class NumbersUnderStress : public testing::Test {
 void compare_units(const Context& context, std::span<const int> units, double tolerance) {
   const std::vector<int> plain(kColumns, 0);
   for (const Index classes : {2, 3})
-    for (const char* solver : {"newton", "lbfgs", "owlqn"})
+    for (const char* solver : {"newton", "lbfgs", "owlqn", "lbfgs-newton"})
       for (const double penalty : {0.0, 0.01}) {
         SCOPED_TRACE(std::string(solver) + " classes " + std::to_string(classes) + " penalty " +
                      std::to_string(penalty));
