@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "firesteel/core/class_values.hpp"
 #include "firesteel/core/record.hpp"
 #include "firesteel/core/row_blocks.hpp"
 
@@ -16,7 +16,7 @@ namespace firesteel {
 /// order. Replicated.
 class ClassLabels {
  public:
-  using Values = std::variant<std::vector<std::int64_t>, std::vector<std::string>>;
+  using Values = ClassValues;
 
   ClassLabels() = default;
   explicit ClassLabels(Values values) : values_(std::move(values)) {}
@@ -27,6 +27,7 @@ class ClassLabels {
   void to_record(Record& record) const;
 
   Index count() const;
+  const Values& values() const { return values_; }
   std::string name(Index index) const;
   /// Class number of each local row. A label that is not among the classes throws bad_input naming it; rows
   /// of weight 0 and dropped rows then count as class 0. Collective.

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "firesteel/core/class_values.hpp"
 #include "firesteel/core/columns.hpp"
 #include "firesteel/core/fit_loop.hpp"
 #include "firesteel/core/parameters.hpp"
@@ -34,6 +35,8 @@ class AnyModel {
   virtual const FeatureSchema& schema() const = 0;
   /// Columns expected at scoring; 0 where the learner has none (ALS).
   virtual Index features() const = 0;
+  /// A classifier's classes; nullptr where the model is none.
+  virtual const ClassValues* classes() const = 0;
   virtual Record to_record() const = 0;
   /// Parameters that may be changed at scoring (threshold, cold_start_strategy).
   virtual void describe_scoring(ParameterVisitor& visitor) = 0;
@@ -69,7 +72,7 @@ struct LearnerEntry {
 //   FitSummary summary; FeatureSchema schema; Index features() const; void to_record(Record&) const;
 //   static M from_record(const Record&); void describe_scoring(ParameterVisitor&);
 //   ColumnTable predict(const Data&) const; Metrics evaluate(const Data&) const;
-//   ColumnTable recommend(const Context&, Index top, bool for_items) const   (optional)
+//   ColumnTable recommend(const Context&, Index top, bool for_items) const, ClassLabels classes   (optional)
 namespace detail {
 
 void schema_to_record(const FeatureSchema& schema, Record& record);
@@ -123,6 +126,12 @@ class ModelAdapter final : public AnyModel {
   const FitSummary& summary() const override { return model_.summary; }
   const FeatureSchema& schema() const override { return model_.schema; }
   Index features() const override { return model_.features(); }
+  const ClassValues* classes() const override {
+    if constexpr (requires { model_.classes.values(); })
+      return &model_.classes.values();
+    else
+      return nullptr;
+  }
   Record to_record() const override { return model_to_record(name_, model_); }
   void describe_scoring(ParameterVisitor& visitor) override { model_.describe_scoring(visitor); }
   ColumnTable predict(const LearnerData& data) const override {

@@ -126,6 +126,9 @@ std::vector<Option> command_options(Verb verb) {
   std::vector<Option> options;
   if (verb != Verb::inspect && verb != Verb::learners && verb != Verb::doctor)
     append(options, input_options());
+  if (verb == Verb::score || verb == Verb::evaluate)
+    for (auto& option : options)
+      if (option.name == "features" || option.name == "missing") option.default_text = "the model's";
   if (verb == Verb::doctor)
     append(options, {{"checkpoint", Kind::value, "DIR", "a directory that will hold checkpoints", "none"},
                      input_option("threads")});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/cli/json.hpp"
+#include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/io/write_data.hpp"
@@ -9,14 +10,16 @@ namespace firesteel::cli {
 void run_convert(const Run& run) {
   const Context& context = run.context;
   Job& job = run.job;
-  refuse_to_overwrite(context, job.output, resolve_inputs(context.comm(), job.read.inputs));
+  const Task task = task_of_convert(job);
+  const auto sources = resolve_inputs(context.comm(), job.read.inputs);
+  refuse_unused(run, task, sources);
+  refuse_to_overwrite(context, job.output, sources);
   context.comm().collectively([&] {
     if (context.rank() == 0) check_can_create(job.output);
   });
 
   job.read.label_use = job.label_named ? ReadOptions::Label::required : ReadOptions::Label::optional;
-  // Ratings are told from rows by their options alone: a column named `item` may well be a feature.
-  const Input input = read_input(run, job.ratings_named ? Task::recommendation : Task::clustering);
+  const Input input = read_input(run, task);
   if (const auto* rows = std::get_if<RowBlocks>(&input.data))
     write_rows(*rows, job.output);
   else

@@ -103,18 +103,22 @@ void interrupts_ask_to_stop() {
 
 bool stop_requested() { return stop_flag != 0; }
 
-void print_error(std::string_view message) {
-  std::string line = "firesteel: ";
+std::string one_line(std::string_view text) {
+  std::string line;
   bool blank = false;
-  for (const char c : message) {
-    const bool is_blank = c == '\n' || c == '\r' || c == '\t' || c == ' ';
+  for (const char c : text) {
+    const bool is_blank = static_cast<unsigned char>(c) <= ' ' || c == '\x7f';
     if (!is_blank)
       line += c;
     else if (!blank)
       line += ' ';
     blank = is_blank;
   }
-  line += '\n';
+  return line;
+}
+
+void print_error(std::string_view message) {
+  const std::string line = "firesteel: " + one_line(message) + "\n";
   std::fflush(stdout);
   std::fwrite(line.data(), 1, line.size(), stderr);
   std::fflush(stderr);

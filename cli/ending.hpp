@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "firesteel/core/communicator.hpp"
@@ -20,6 +21,10 @@ void interrupts_ask_to_stop();
 
 /// True once the fit was asked to stop.
 bool stop_requested();
+
+/// The text with its runs of blanks and control characters as one blank each: a name or a value in a message
+/// neither breaks the line nor speaks to the terminal.
+std::string one_line(std::string_view text);
 
 /// Prints the one line of a failed job, `firesteel: …`, on stderr.
 void print_error(std::string_view message);

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "firesteel/cli/json.hpp"
+#include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
 
 namespace firesteel::cli {
@@ -20,6 +21,7 @@ Evaluation evaluate_rows(const Run& run, const LoadedModel& loaded) {
   read.label_use =
       loaded.entry->task == Task::clustering ? ReadOptions::Label::ignored : ReadOptions::Label::required;
   read.class_labels = loaded.entry->task == Task::classification;
+  read.expected_classes = loaded.model->classes();
   read.expected = &loaded.model->schema();
   read.expected_features = loaded.model->features();
   if (!run.job.missing_named) read.missing = loaded.model->schema().missing;
@@ -41,8 +43,10 @@ void run_evaluate(const Run& run) {
   const Context& context = run.context;
   const Job& job = run.job;
   require_readable(context, job.model);
-  resolve_inputs(context.comm(), job.read.inputs);
+  const auto sources = resolve_inputs(context.comm(), job.read.inputs);
+  refuse_unused(run, sources);
   const LoadedModel loaded = load_model(run);
+  refuse_unused(run, loaded.entry->task, sources);
   const Evaluation evaluation = evaluate_rows(run, loaded);
 
   if (job.json) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "firesteel/cli/option_uses.hpp"
 #include "firesteel/core/error.hpp"
 
 namespace firesteel::cli {
@@ -136,6 +137,8 @@ void check_positionals(Job& job, const Arguments& arguments) {
     throw bad_parameter("expected a " + std::string(job.command->positional) + " after " +
                         quoted(job.command->name) + "; usage: " + usage);
   if (job.command->positional == "MODEL" && !words.empty()) job.model = words.front();
+  if (job.command->positional == "MODEL" && !words.empty() && job.model.empty())
+    throw bad_parameter("expected a MODEL after " + quoted(job.command->name) + ", got ''");
 }
 
 void require(const Arguments& arguments, const Command& command, std::string_view option) {
@@ -245,6 +248,8 @@ void set_values(Job& job, const Arguments& arguments) {
   if (arguments.given("threads")) job.threads = static_cast<int>(count_of(arguments, "threads", kMaxThreads));
   if (verb == Verb::doctor) job.checkpoint.directory = arguments.text("checkpoint");
   if (verb == Verb::inspect || verb == Verb::learners || verb == Verb::doctor) return;
+  for (const auto& [name, values] : arguments.options())
+    job.given.emplace(name, values.empty() ? "" : values.front());
   job.label_named = arguments.given("label");
   job.missing_named = arguments.given("missing");
   job.ratings_named = arguments.given("user") || arguments.given("item") || arguments.given("rating");
@@ -259,6 +264,8 @@ void set_values(Job& job, const Arguments& arguments) {
   if (verb != Verb::evaluate) set_output(job, arguments);
   if (!job.heartbeat.empty() && job.heartbeat == job.output)
     throw bad_parameter("--heartbeat and --output name the same file, " + quoted(job.output));
+  if (verb == Verb::train) refuse_unused(job, job.entry->task);
+  if (verb == Verb::convert) refuse_unused(job, task_of_convert(job));
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ struct Job {
   std::vector<std::pair<std::string, std::string>> matrix_files;
   /// score, evaluate: parameters to change in the model, name → text.
   std::vector<std::pair<std::string, std::string>> scoring;
+  /// Every option that was given, with its (first) value.
+  std::map<std::string, std::string, std::less<>> given;
   bool label_named = false;    ///< --label was given
   bool missing_named = false;  ///< --missing was given
   bool ratings_named = false;  ///< --user, --item or --rating was given

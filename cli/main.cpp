@@ -102,6 +102,7 @@ void check_invocation(Invocation& invocation) {
         "expected a command (train, score, evaluate, inspect, convert, learners, doctor); see firesteel "
         "--help");
   if (words.front() == "--version") {
+    if (words.size() > 1) throw bad_parameter("unexpected word '" + words[1] + "' after --version");
     invocation.answer = "firesteel " FIRESTEEL_VERSION "\n";
     return;
   }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -67,6 +68,18 @@ Pipe make_pipe() {
   return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
+/// Whether PATH has what Open MPI reaches other hosts by.
+bool has_remote_shell() {
+  const char* path = std::getenv("PATH");
+  for (std::string_view rest = path == nullptr ? "" : path; !rest.empty();) {
+    const std::string folder(rest.substr(0, rest.find(':')));
+    rest.remove_prefix(std::min(rest.size(), folder.size() + 1));
+    for (const char* name : {"/ssh", "/rsh"})
+      if (access((folder + name).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
 /// In the child: becomes mpirun; writes errno to `failure` where that cannot be.
 [[noreturn]] void become_mpirun(std::vector<std::string>& line, pid_t parent, int failure) {
   setpgid(0, 0);  // ctrl-C reaches mpirun once, from us
@@ -77,6 +90,9 @@ Pipe make_pipe() {
   for (const char* name :
        {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_orte_execute_quiet"})
     setenv(name, "1", 0);
+  // mpirun refuses even a job on this host alone where its way to other hosts is not there: do without it.
+  if (std::getenv("OMPI_MCA_plm_rsh_agent") == nullptr && !has_remote_shell())
+    setenv("OMPI_MCA_plm", "^rsh", 0);
   std::vector<char*> arguments;
   for (auto& word : line) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -275,7 +291,7 @@ MpirunEnd run_mpirun(int ranks, const std::vector<std::string>& words, OutputSpo
   if (got == sizeof reason) {
     end.started = false;
     end.message = "cannot start " + line.front() + ": " + std::strerror(reason) +
-                  "; install Open MPI, or run without --ranks";
+                  "; install Open MPI, or put its mpirun in PATH, or run without --ranks";
   }
   end.killed = !WIFEXITED(status);
   end.code = end.killed ? kSignalBase + WTERMSIG(status) : WEXITSTATUS(status);

@@ -48,7 +48,7 @@ void TerminalMonitor::say(std::string_view text) {
   write_line(std::string(text));
 }
 
-void TerminalMonitor::warning(std::string_view text) { say("warning: " + std::string(text)); }
+void TerminalMonitor::warning(std::string_view text) { say("warning: " + one_line(text)); }
 
 void TerminalMonitor::note(std::string_view text) {
   if (verbose_) say(text);

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "firesteel/cli/json.hpp"
+#include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
 #include "firesteel/io/write_table.hpp"
 
@@ -108,14 +109,16 @@ void run_score(const Run& run) {
   const Job& job = run.job;
   require_readable(context, job.model);
   std::vector<std::string> sources{job.model};
-  if (!job.read.inputs.empty())
-    for (auto& input : resolve_inputs(context.comm(), job.read.inputs)) sources.push_back(std::move(input));
+  std::vector<std::string> inputs;
+  if (!job.read.inputs.empty()) inputs = resolve_inputs(context.comm(), job.read.inputs);
+  if (job.top == 0) refuse_unused(run, inputs);
+  sources.insert(sources.end(), inputs.begin(), inputs.end());
   refuse_to_overwrite(context, job.output, sources);
   probe_output(context, job.output);
 
   LoadedModel loaded = load_model(run);
-  if (job.top > 0 && !job.read.inputs.empty())
-    run.monitor.warning("--input is not read: --top recommends for every id that the model knows");
+  if (job.top == 0) refuse_unused(run, loaded.entry->task, inputs);
+  if (job.top > 0) warn_of_unread(run);
   const ColumnTable table =
       job.top > 0 ? loaded.model->recommend(context, job.top, job.top_for_items) : predict_rows(run, loaded);
   const Index rows = context.comm().sum(table.local_rows());

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "firesteel/cli/option_uses.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/io/model_file.hpp"
 
@@ -41,7 +42,7 @@ void refuse_to_overwrite(const Context& context, const std::string& output,
 
 LoadedModel load_model(const Run& run) {
   const Record record = read_model(run.context, run.job.model);
-  return run.context.comm().collectively([&] {
+  LoadedModel made = run.context.comm().collectively([&] {
     LoadedModel loaded;
     const auto& name = record.get<std::string>("learner");
     loaded.entry = find_learner(name);
@@ -58,8 +59,11 @@ LoadedModel load_model(const Run& run) {
     }
     ParameterValidator together;
     loaded.model->describe_scoring(together);
+    if (run.job.top == 0) refuse_unused(run.job, loaded.entry->task);
     return loaded;
   });
+  warn_of_threshold(run, *made.model);
+  return made;
 }
 
 Input read_input(const Run& run, Task task) {

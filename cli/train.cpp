@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/cli/json.hpp"
 #include "firesteel/cli/matrix_file.hpp"
+#include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/io/model_file.hpp"
@@ -105,6 +106,14 @@ void prepare_label(Job& job) {
   job.read.class_labels = job.entry->task == Task::classification;
 }
 
+/// A model called as data are is most likely a slip, but any name will do.
+void warn_of_output_name(const Run& run) {
+  for (const char* extension : {".csv", ".tsv", ".txt", ".libsvm", ".svm", ".svmlight", ".json"})
+    if (run.job.output.ends_with(extension))
+      run.monitor.warning("--output " + run.job.output +
+                          ": a model is an HDF5 file, whatever its name; .h5 would say so");
+}
+
 void warn_if_not_converged(const Run& run, const FitSummary& summary) {
   if (!summary.converged || *summary.converged) return;
   const std::string remedy = summary.stop_reason == "max_iter" ? "; raise --max-iter, or --tol" : "";
@@ -136,6 +145,7 @@ void run_train(const Run& run) {
   const Context& context = run.context;
   Job& job = run.job;
   auto sources = resolve_inputs(context.comm(), job.read.inputs);
+  refuse_unused(run, job.entry->task, sources);
   for (const auto& file : job.matrix_files) {
     require_readable(context, file.second);
     sources.push_back(file.second);
@@ -146,14 +156,13 @@ void run_train(const Run& run) {
   });
   if (!job.checkpoint.directory.empty()) open_checkpoint_directory(context, job.checkpoint.directory);
 
+  warn_of_output_name(run);
   start_heartbeat(run, sources);
   enter_phase(run, "reading");
   TrainResult result;
   const Stopwatch read_watch;
   prepare_label(job);
   read_matrix_parameters(run);
-  if (job.entry->task == Task::recommendation && !job.read.weight.empty())
-    run.monitor.warning("--weight is not used: ratings have no row weights");
   const Input input = read_input(run, job.entry->task);
   result.read_s = read_watch.seconds();
 
@@ -163,6 +172,7 @@ void run_train(const Run& run) {
   result.model = job.learner->fit(input.data);
   result.fit_s = fit_watch.seconds();
   warn_if_not_converged(run, result.model->summary());
+  warn_of_threshold(run, *result.model);
 
   enter_phase(run, "evaluating");
   for (const auto& metric : result.model->evaluate(input.data))

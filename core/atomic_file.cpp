@@ -104,9 +104,12 @@ FileDescriptor create_temporary(const std::string& path, const std::string& targ
     FileDescriptor file(::open(name->c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (file.open() && keep_from_removal(file.get())) return file;
     if (file.open()) continue;
-    if (errno == EINTR) continue;
-    if (errno == ENOENT) throw cannot_create(path, "the directory " + directory + " does not exist");
-    if (errno != EEXIST) throw cannot_create(path, reason(errno));
+    const int error = errno;
+    if (error == EINTR) continue;
+    // Some file systems, /proc for one, say ENOENT in a directory that is there.
+    if (error == ENOENT && ::access(directory.c_str(), F_OK) != 0)
+      throw cannot_create(path, "the directory " + directory + " does not exist");
+    if (error != EEXIST) throw cannot_create(path, reason(error));
   }
   throw cannot_create(path, "the directory is full of abandoned .firesteel-*.tmp files; remove them");
 }

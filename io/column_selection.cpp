@@ -8,6 +8,7 @@
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/io/quoted.hpp"
 
 namespace firesteel {
 
@@ -47,21 +48,34 @@ std::string suggestion(const InputColumns& columns, const std::string& reference
       nearest = name;
     }
   }
-  return nearest.empty() ? "" : "; did you mean '" + nearest + "'?";
+  return nearest.empty() ? "" : "; did you mean " + quoted(nearest) + "?";
+}
+
+/// What is wrong with a reference to no column.
+std::string absence(const InputColumns& columns, const std::string& reference, const std::string& option) {
+  const std::string where = option + ": no column '" + reference + "' in " + columns.source;
+  const std::string numbers = "0 … " + std::to_string(columns.count - 1) + " or -1 for the last";
+  if (columns.numbered)
+    return where + ", whose columns are f0 … " + numbered_name(columns.count - 1) +
+           ": give such a name, a number, " + numbers + "; --num-features says how many there are";
+  if (!columns.named())
+    return where + ", whose " + std::to_string(columns.count) + " columns have no names: give a number, " +
+           numbers;
+  std::string delimiter;  // that of a header which was not cut
+  if (columns.count == 1) {
+    const auto place = columns.names.front().find_first_of(";\t|");
+    if (place != std::string::npos) {
+      const char c = columns.names.front()[place];
+      delimiter = std::string("; is it the delimiter? say --delimiter ") +
+                  (c == '\t' ? "tab" : "'" + std::string(1, c) + "'");
+    }
+  }
+  return where + ", which has " + list_names(columns.names) + suggestion(columns, reference) + delimiter;
 }
 
 [[noreturn]] void absent(const InputColumns& columns, const std::string& reference,
                          const std::string& option) {
-  const std::string where = option + ": no column '" + reference + "' in " + columns.source;
-  if (columns.numbered)
-    throw bad_input(where + ", whose columns are f0 … " + numbered_name(columns.count - 1) +
-                    ": give such a name, a number, 0 … " + std::to_string(columns.count - 1) +
-                    " or -1 for the last; --num-features says how many there are");
-  if (!columns.named())
-    throw bad_input(where + ", whose " + std::to_string(columns.count) +
-                    " columns have no names: give a number, 0 … " + std::to_string(columns.count - 1) +
-                    " or -1 for the last");
-  throw bad_input(where + ", which has " + list_names(columns.names) + suggestion(columns, reference));
+  throw bad_input(absence(columns, reference, option));
 }
 
 /// "3-7" as first and last; nullopt where the text is no range.
@@ -96,7 +110,7 @@ std::vector<Index> default_features(const InputColumns& columns, const std::vect
 void check_chosen_features(const InputColumns& columns, const std::vector<bool>& is_text,
                            const ReadOptions& options, const ColumnPlan& plan) {
   for (const Index column : plan.features) {
-    const std::string what = "--features: column '" + columns.name(column) + "' of " + columns.source;
+    const std::string what = "--features: column " + quoted(columns.name(column)) + " of " + columns.source;
     if (is_text[size(column)]) throw bad_input(what + " holds text; features must be numbers");
     if (column == plan.label && options.label_use != ReadOptions::Label::ignored)
       throw bad_input(what + " is the label, and cannot be a feature too");
@@ -117,6 +131,34 @@ std::vector<Index> match_by_name(const InputColumns& columns, const FeatureSchem
     throw bad_input(columns.source + " lacks " + list_names(missing) +
                     ", which the model was trained on; it has " + list_names(columns.names));
   return features;
+}
+
+/// Options that change nothing: at scoring a choice of columns that the model's names overrule, else a name
+/// that is no column's and need not be one.
+std::vector<std::string> idle_options(const InputColumns& columns, const ReadOptions& options,
+                                      const ColumnPlan& plan, const std::vector<Index>& excluded) {
+  std::vector<std::string> warnings;
+  if (options.expected != nullptr) {
+    const std::set<Index> used(plan.features.begin(), plan.features.end());
+    const std::string overruled = " is not used: columns are those whose names the model has";
+    if (!options.features.empty()) {
+      const auto chosen = expand_columns(columns, options.features, "--features");
+      if (used != std::set<Index>(chosen.begin(), chosen.end())) warnings.push_back("--features" + overruled);
+    }
+    if (std::any_of(excluded.begin(), excluded.end(), [&](Index column) { return used.contains(column); }))
+      warnings.push_back("--exclude" + overruled);
+    return warnings;
+  }
+  const ReadOptions unset;
+  const auto look = [&](const std::string& name, const std::string& other, const std::string& option) {
+    if (!name.empty() && name != other && !find_column(columns, name))
+      warnings.push_back(absence(columns, name, option));
+  };
+  look(options.label, unset.label, "--label");
+  look(options.user, unset.user, "--user");
+  look(options.item, unset.item, "--item");
+  look(options.rating, unset.rating, "--rating");
+  return warnings;
 }
 
 }  // namespace
@@ -140,7 +182,7 @@ std::string list_names(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 20;
   std::string text;
   for (std::size_t i = 0; i < names.size() && i < kShown; ++i)
-    text += (i == 0 ? "'" : ", '") + names[i] + "'";
+    text += (i == 0 ? "" : ", ") + quoted(names[i]);
   if (names.size() > kShown) text += ", … (" + std::to_string(names.size()) + " in all)";
   return text;
 }
@@ -152,6 +194,15 @@ std::optional<Index> find_column(const InputColumns& columns, const std::string&
   if (!number) number = parse_integer(reference);
   if (!number || *number >= columns.count || *number < -columns.count) return std::nullopt;
   return *number < 0 ? *number + columns.count : *number;
+}
+
+std::optional<std::vector<Index>> find_columns(const InputColumns& columns, const std::string& reference) {
+  if (const auto column = find_column(columns, reference)) return std::vector<Index>{*column};
+  const auto range = parse_range(reference);
+  if (!range || range->second >= columns.count) return std::nullopt;
+  std::vector<Index> found(size(range->second - range->first + 1));
+  std::iota(found.begin(), found.end(), range->first);
+  return found;
 }
 
 Index require_column(const InputColumns& columns, const std::string& reference, const std::string& option) {
@@ -166,17 +217,13 @@ std::vector<Index> expand_columns(const InputColumns& columns, const std::vector
   std::set<Index> known;
   const auto add = [&](Index column) {
     if (!known.insert(column).second)
-      throw bad_input(option + ": column '" + columns.name(column) + "' is given twice");
+      throw bad_input(option + ": column " + quoted(columns.name(column)) + " is given twice");
     expanded.push_back(column);
   };
   for (const auto& reference : references) {
-    if (const auto column = find_column(columns, reference)) {
-      add(*column);
-      continue;
-    }
-    const auto range = parse_range(reference);
-    if (!range || range->second >= columns.count) absent(columns, reference, option);
-    for (Index column = range->first; column <= range->second; ++column) add(column);
+    const auto found = find_columns(columns, reference);
+    if (!found) absent(columns, reference, option);
+    for (const Index column : *found) add(column);
   }
   return expanded;
 }
@@ -215,6 +262,7 @@ ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is
   if (count == 0)
     throw bad_input(columns.source +
                     " has no feature columns: every column is text, excluded, or has another part");
+  plan.warnings = idle_options(columns, options, plan, excluded);
   if (options.label_use == ReadOptions::Label::ignored) plan.label.reset();
   if (columns.named())
     for (const Index column : plan.features) plan.feature_names.push_back(columns.name(column));

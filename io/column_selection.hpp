@@ -32,6 +32,9 @@ std::optional<Index> parse_numbered_name(std::string_view text);
 /// The column of that name, else of that 0-based number (−1: the last); nullopt where there is neither.
 std::optional<Index> find_column(const InputColumns& columns, const std::string& reference);
 
+/// The columns that a name, a number or a range `0-12` means; nullopt where one is absent.
+std::optional<std::vector<Index>> find_columns(const InputColumns& columns, const std::string& reference);
+
 /// As find_column; throws 65 that names what there is, the nearest name, and the option to set.
 Index require_column(const InputColumns& columns, const std::string& reference, const std::string& option);
 
@@ -49,6 +52,7 @@ struct ColumnPlan {
   std::vector<std::string> feature_names;  ///< empty where the input has no names
   std::vector<std::string> left_out;       ///< text columns that nobody asked for
   std::vector<std::string> reserved;  ///< numeric columns left out because of their name (user, item …)
+  std::vector<std::string> warnings;  ///< of options that change nothing here
 };
 
 /// Applies the options to the columns. `is_text` says which columns hold text. Throws 65.

@@ -5,6 +5,7 @@
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/csv_table.hpp"
+#include "firesteel/io/quoted.hpp"
 #include "firesteel/io/read_text.hpp"
 
 namespace firesteel {
@@ -110,9 +111,9 @@ class RatingPass {
   double rating(const TextExtent& extent, Index offset, Index column, std::string_view text) const {
     double value = 0;
     if (!field_to_number(text, value) || !std::isfinite(value))
-      throw table_.field_error(extent.file, offset, column,
-                               "expected a finite number as rating, got " +
-                                   (text.empty() ? "nothing" : "'" + std::string(text) + "'"));
+      throw table_.field_error(
+          extent.file, offset, column,
+          "expected a finite number as rating, got " + (text.empty() ? "nothing" : quoted(text)));
     return value;
   }
 

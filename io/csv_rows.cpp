@@ -4,10 +4,12 @@
 #include <limits>
 #include <memory>
 
+#include "firesteel/io/class_labels_check.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/csv_table.hpp"
 #include "firesteel/io/finish_rows.hpp"
 #include "firesteel/io/number_reading.hpp"
+#include "firesteel/io/quoted.hpp"
 #include "firesteel/io/read_text.hpp"
 
 namespace firesteel {
@@ -25,9 +27,8 @@ Missing missing_of(const std::string& word) {
   throw bad_parameter("--missing: expected error, drop or mean, got '" + word + "'");
 }
 
-/// How labels are read: as numbers, where a text or a fraction is noted; as texts; or as whole numbers, where
-/// a fraction is an error.
-enum class Labels { numbers, texts, whole };
+/// How labels are read: as numbers, where a text is noted, or as texts.
+enum class Labels { numbers, texts };
 
 /// This rank's rows as they are parsed.
 template <class Scalar>
@@ -39,7 +40,6 @@ struct ParsedRows {
   std::vector<std::uint8_t> dropped;
   std::vector<std::vector<std::string>> kept;
   std::atomic<bool> met_text_label{false};
-  std::atomic<bool> met_fraction_label{false};
 
   ParsedRows(const ColumnPlan& plan, bool text_labels, bool may_drop, Index rows)
       : tiles(rows, static_cast<Index>(plan.features.size())),
@@ -152,11 +152,10 @@ class RecordIntoTiles {
                 const std::string& expected) const {
     double value = 0;
     if (!field_to_number(text, value) || std::isnan(value))
-      throw error(site, p, column,
-                  "expected " + expected + ", got " +
-                      (is_missing(text) && text.empty() ? "nothing" : "'" + std::string(text) + "'"));
-    if (!std::isfinite(value))
-      throw error(site, p, column, "expected a finite number, got '" + std::string(text) + "'");
+      throw error(
+          site, p, column,
+          "expected " + expected + ", got " + (is_missing(text) && text.empty() ? "nothing" : quoted(text)));
+    if (!std::isfinite(value)) throw error(site, p, column, "expected a finite number, got " + quoted(text));
     return value;
   }
 
@@ -172,8 +171,7 @@ class RecordIntoTiles {
       return 0;
     }
     const auto value = static_cast<Scalar>(number(site, p, column, text, "a number"));
-    if (!std::isfinite(value))
-      throw error(site, p, column, "'" + std::string(text) + "' is beyond single precision");
+    if (!std::isfinite(value)) throw error(site, p, column, quoted(text) + " is beyond single precision");
     return value;
   }
 
@@ -192,20 +190,13 @@ class RecordIntoTiles {
       return;
     }
     if (!std::isfinite(label))
-      throw error(site, p, column, "expected a finite number as label, got '" + std::string(text) + "'");
-    if (label != std::floor(label)) {
-      if (labels_ == Labels::whole)
-        throw error(
-            site, p, column,
-            "label " + std::string(text) + " is not a whole number: classes are whole numbers or texts");
-      out_.met_fraction_label.store(true, std::memory_order_relaxed);
-    }
+      throw error(site, p, column, "expected a finite number as label, got " + quoted(text));
     out_.label_numbers[size(site.row)] = label;
   }
 
   void put_weight(const RecordSite& site, const char* p, Index column, std::string_view text) const {
     const double weight = number(site, p, column, text, "a weight");
-    if (weight < 0) throw error(site, p, column, "expected a weight >= 0, got '" + std::string(text) + "'");
+    if (weight < 0) throw error(site, p, column, "expected a weight >= 0, got " + quoted(text));
     out_.weights[size(site.row)] = weight;
   }
 
@@ -221,6 +212,7 @@ class RecordIntoTiles {
 void warn_of_plan(const Context& context, const ColumnPlan& plan) {
   if (!plan.left_out.empty())
     context.monitor().warning("text columns are left out: " + list_names(plan.left_out));
+  for (const auto& warning : plan.warnings) context.monitor().warning(warning);
   if (!plan.reserved.empty())
     context.monitor().warning("columns are left out as user, item or rating: " + list_names(plan.reserved) +
                               "; --features takes them in");
@@ -246,6 +238,25 @@ std::unique_ptr<ParsedRows<Scalar>> parse_pass(const Context& context, const Rea
   return parsed;
 }
 
+void refuse_label(const CsvTable& table, Index label, Index global_row, const BadLabel& bad) {
+  visit_record(table.files, table.index, global_row,
+               [&](const TextExtent& extent, const char* text, const char* p, const char* text_end) {
+                 const TextDialect& dialect = table.index.dialect;
+                 while (dialect.blank_runs && (*p == ' ' || *p == '\t')) ++p;
+                 std::string scratch;
+                 CsvField field = read_csv_field(p, text_end, dialect, scratch);
+                 for (Index column = 0; column < label; ++column) {
+                   const char* next = field.end;
+                   next_csv_field(next, dialect);
+                   p = next;
+                   field = read_csv_field(p, text_end, dialect, scratch);
+                 }
+                 while (*p <= ' ' && dialect.is_blank(*p)) ++p;
+                 throw table.field_error(extent.file, extent.begin + (p - text), label,
+                                         bad.message(field.text));
+               });
+}
+
 template <class Scalar>
 RowInput parse_rows(const Context& context, const ReadOptions& options, const CsvTable& table,
                     const ColumnPlan& plan) {
@@ -255,9 +266,11 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Cs
   const auto columns = static_cast<Index>(plan.features.size());
   rows.partition =
       BlockPartition::even(table.index.rows, choose_block_rows(columns, sizeof(Scalar), false), comm.size());
-  // One text makes all labels texts, wherever it stands, and a fraction among numbers is no class: either is
-  // known after a pass, which is then taken again.
-  Labels labels = plan.label && table.is_text[size(*plan.label)] ? Labels::texts : Labels::numbers;
+  // One text makes all labels texts, wherever it stands: that is known after a pass, which is then taken
+  // again.
+  Labels labels = plan.label && (table.is_text[size(*plan.label)] || expects_texts(options))
+                      ? Labels::texts
+                      : Labels::numbers;
   const auto pass = [&] {
     return comm.collectively(
         [&] { return parse_pass<Scalar>(context, options, table, plan, labels, rows.partition); });
@@ -265,9 +278,6 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Cs
   auto parsed = pass();
   if (comm.any(parsed->met_text_label)) {
     labels = Labels::texts;
-    parsed = pass();
-  } else if (options.class_labels && comm.any(parsed->met_fraction_label)) {
-    labels = Labels::whole;
     parsed = pass();
   }
   rows.features = std::move(parsed->tiles);
@@ -282,6 +292,10 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Cs
   rows.has_labels = plan.label.has_value();
   rows.schema.names = plan.feature_names;
   finish_rows(rows, options, table.columns.source);
+  comm.collectively([&] {
+    const auto bad = find_bad_label(rows, options);
+    if (bad) refuse_label(table, *plan.label, rows.partition.first_row(comm.rank()) + bad->row, *bad);
+  });
   return input;
 }
 

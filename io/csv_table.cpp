@@ -10,6 +10,7 @@
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/io/csv_fields.hpp"
+#include "firesteel/io/quoted.hpp"
 
 namespace firesteel {
 
@@ -77,7 +78,7 @@ void check_names(const CsvTable& table, const std::vector<std::string>& names) {
   std::set<std::string> seen;
   for (const auto& name : names)
     if (!seen.insert(name).second)
-      throw table.error(0, 0, -1, "two columns are called '" + name + "': names must differ");
+      throw table.error(0, 0, -1, "two columns are called " + quoted(name) + ": names must differ");
 }
 
 void check_same_header(const CsvTable& table, Index file, const std::vector<std::string>& fields) {
@@ -86,7 +87,7 @@ void check_same_header(const CsvTable& table, Index file, const std::vector<std:
   std::string what = std::to_string(fields.size()) + " columns, not " + std::to_string(names.size());
   for (std::size_t i = 0; fields.size() == names.size() && i < names.size(); ++i)
     if (fields[i] != names[i]) {
-      what = "column " + std::to_string(i + 1) + " called '" + fields[i] + "', not '" + names[i] + "'";
+      what = "column " + std::to_string(i + 1) + " called " + quoted(fields[i]) + ", not " + quoted(names[i]);
       break;
     }
   throw table.error(file, 0, -1,
@@ -215,7 +216,7 @@ Error CsvTable::error(Index file, Index offset, Index column, const std::string&
 Error CsvTable::field_error(Index file, Index offset, Index column, const std::string& message) const {
   return error(file, offset, column,
                columns.named() && column < columns.count
-                   ? message + " (column '" + columns.name(column) + "')"
+                   ? message + " (column " + quoted(columns.name(column)) + ")"
                    : message);
 }
 

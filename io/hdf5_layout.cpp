@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "firesteel/core/error.hpp"
 
@@ -99,6 +100,10 @@ void select_features(RowsLayout& layout, const SourceFiles& files, const std::ve
                      const ReadOptions& options) {
   const bool scoring = options.expected != nullptr;
   InputColumns columns{.source = files.path(0), .names = names, .count = layout.columns};
+  if (!layout.sparse && options.num_features && *options.num_features != columns.count)
+    throw bad_parameter("--num-features " + std::to_string(*options.num_features) + ": '" + options.dataset +
+                        "' of " + columns.source + " is dense and has " + std::to_string(columns.count) +
+                        " columns; leave it out");
   if (layout.sparse && options.num_features) {
     if (columns.count > *options.num_features)
       throw bad_input(columns.source + " has " + std::to_string(columns.count) +
@@ -123,6 +128,7 @@ void select_features(RowsLayout& layout, const SourceFiles& files, const std::ve
   layout.columns = columns.count;
   layout.features = std::move(plan.features);
   layout.names = std::move(plan.feature_names);
+  layout.warnings = std::move(plan.warnings);
 }
 
 void find_label(RowsLayout& layout, const SourceFiles& files, const ReadOptions& options) {
@@ -143,15 +149,33 @@ void require_array(const SourceFiles& files, const std::string& name, const std:
   source.fail("no array '" + name + "' (" + option + "); the file holds " + list_names(source.contents()));
 }
 
-/// The column of dense features that has the name; −1 where none has.
-Index dense_column(const FileLayout& layout, const std::string& name) {
-  if (layout.sparse) return -1;
-  if (layout.names.empty()) {
-    const auto column = parse_numbered_name(name);
-    return column && *column < layout.columns ? *column : -1;
+/// --keep: arrays with one value a row, by name; columns of the features by name, number and range.
+std::vector<KeptColumn> plan_keep(const SourceFiles& files, const FileLayout& first, Index count,
+                                  const ReadOptions& options) {
+  const InputColumns columns{
+      .source = files.path(0), .names = first.names, .count = count, .numbered = first.names.empty()};
+  std::vector<KeptColumn> kept;
+  std::set<std::string> known;
+  const auto add = [&](const KeptColumn& column) {
+    if (!known.insert(column.name).second)
+      throw bad_input("--keep: column '" + column.name + "' is given twice");
+    kept.push_back(column);
+  };
+  for (const auto& reference : options.keep) {
+    if (has_column(files, reference)) {
+      add({reference, -1, check_column(files, reference)});
+      continue;
+    }
+    const auto found = find_columns(columns, reference);
+    const Source& source = files.open(0);
+    if (!found)
+      source.fail("no array '" + reference + "', and no such column of '" + options.dataset +
+                  "' (--keep); the file holds " + list_names(source.contents()) + ", the columns are " +
+                  (columns.named() ? list_names(columns.names) : "f0 … " + numbered_name(count - 1)) +
+                  ", by number 0 … " + std::to_string(count - 1));
+    for (const Index column : *found) add({columns.name(column), column, ColumnKind::real});
   }
-  const auto found = std::find(layout.names.begin(), layout.names.end(), name);
-  return found == layout.names.end() ? -1 : found - layout.names.begin();
+  return kept;
 }
 
 }  // namespace
@@ -178,6 +202,7 @@ RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
     rows.push_back(found.rows);
   }
   layout.sparse = first.sparse;
+  const Index widest = layout.columns;
   files.set_rows(rows);
   if (files.rows() == 0) files.open(0).fail("'" + options.dataset + "' has no rows");
   select_features(layout, files, first.names, options);
@@ -187,12 +212,7 @@ RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
     if (check_column(files, options.weight) == ColumnKind::text)
       files.open(0).fail("expected '" + options.weight + "' to hold numbers, found texts");
   }
-  for (const auto& name : options.keep) {
-    const Index column = has_column(files, name) ? -1 : dense_column(first, name);
-    if (column < 0) require_array(files, name, "--keep");
-    layout.keep_columns.push_back(column);
-    layout.keep_kinds.push_back(column < 0 ? check_column(files, name) : ColumnKind::real);
-  }
+  layout.keep = plan_keep(files, first, widest, options);
   return layout;
 }
 

@@ -6,6 +6,13 @@
 
 namespace firesteel::hdf5 {
 
+/// A column that --keep names.
+struct KeptColumn {
+  std::string name;
+  Index column = -1;  ///< of the features; −1: an array of its own
+  ColumnKind kind = ColumnKind::real;
+};
+
 /// What HDF5 files of rows hold and which of it is read: the same on every rank.
 struct RowsLayout {
   bool sparse = false;
@@ -14,8 +21,8 @@ struct RowsLayout {
   std::vector<std::string> names;
   bool has_label = false;
   ColumnKind label_kind = ColumnKind::real;
-  std::vector<ColumnKind> keep_kinds;
-  std::vector<Index> keep_columns;  ///< of the dense features; −1: an array of its own
+  std::vector<KeptColumn> keep;
+  std::vector<std::string> warnings;  ///< of options that change nothing
 
   /// Every column, in the order of the file.
   bool all_features() const;

@@ -5,6 +5,7 @@
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/io/class_labels_check.hpp"
 #include "firesteel/io/finish_rows.hpp"
 #include "firesteel/io/hdf5_data.hpp"
 #include "firesteel/io/hdf5_layout.hpp"
@@ -192,6 +193,13 @@ ColumnValues read_labels(const SourceFiles& files, const RowsLayout& layout, con
   return labels;
 }
 
+void refuse_label(const SourceFiles& files, const ReadOptions& options, Index row, const BadLabel& bad) {
+  files.for_rows(row, row + 1, [&](const Source& source, Index file_row, Index, Index) {
+    source.fail("row " + std::to_string(file_row) + " of '" + options.label + "': " + bad.message(),
+                file_row);
+  });
+}
+
 AlignedVector<double> read_weights(const SourceFiles& files, const ReadOptions& options, Index begin,
                                    Index end) {
   const auto weights = read_numbers(files, options.weight, begin, end);
@@ -207,14 +215,37 @@ AlignedVector<double> read_weights(const SourceFiles& files, const ReadOptions& 
   return padded;
 }
 
-/// The place-th column that --keep names.
+/// One column of sparse rows [first, first + rows); a row without an entry there has 0.
+void read_sparse_column(const Source& source, const std::string& name, Index first, Index rows, Index column,
+                        double* out) {
+  constexpr Index kSlabEntries = kSlabBytes / 8;
+  std::vector<std::int64_t> pointers(size(rows) + 1);
+  source.read(name + "/indptr", first, rows + 1, pointers.data());
+  std::vector<std::int64_t> indices;
+  std::vector<double> values;
+  Index row = 0;
+  for (Index begin = pointers.front(); begin < pointers.back(); begin += kSlabEntries) {
+    const Index count = std::min(kSlabEntries, pointers.back() - begin);
+    indices.resize(size(count));
+    values.resize(size(count));
+    source.read(name + "/indices", begin, count, indices.data());
+    source.read(name + "/data", begin, count, values.data());
+    for (Index entry = 0; entry < count; ++entry) {
+      while (begin + entry >= pointers[size(row + 1)]) ++row;
+      if (indices[size(entry)] == column) out[row] = values[size(entry)];
+    }
+  }
+}
+
 ColumnValues read_kept(const SourceFiles& files, const RowsLayout& layout, const ReadOptions& options,
-                       std::size_t place, Index begin, Index end) {
-  const Index column = layout.keep_columns[place];
-  if (column < 0) return read_column(files, options.keep[place], layout.keep_kinds[place], begin, end);
-  std::vector<double> values(size(end - begin));
+                       const KeptColumn& kept, Index begin, Index end) {
+  if (kept.column < 0) return read_column(files, kept.name, kept.kind, begin, end);
+  std::vector<double> values(size(end - begin), 0.0);
   files.for_rows(begin, end, [&](const Source& source, Index first, Index rows, Index to) {
-    source.read(options.dataset, first, rows, column, 1, values.data() + to);
+    if (layout.sparse)
+      read_sparse_column(source, options.dataset, first, rows, kept.column, values.data() + to);
+    else
+      source.read(options.dataset, first, rows, kept.column, 1, values.data() + to);
   });
   return values;
 }
@@ -234,6 +265,7 @@ RowInput read_rows_hdf5(const Context& context, const ReadOptions& options,
   const Quiet quiet;
   SourceFiles files(paths);
   const RowsLayout layout = comm.collectively([&] { return plan_rows(files, options); });
+  for (const auto& warning : layout.warnings) context.monitor().warning(warning);
   RowInput input{.rows = {.context = context}, .kept = {}};
   RowBlocks& rows = input.rows;
   const Index value_bytes = options.single_precision ? sizeof(float) : sizeof(double);
@@ -250,10 +282,13 @@ RowInput read_rows_hdf5(const Context& context, const ReadOptions& options,
     rows.has_labels = layout.has_label;
     if (layout.has_label) rows.labels = read_labels(files, layout, options, begin, end);
     if (!options.weight.empty()) rows.weights = read_weights(files, options, begin, end);
-    for (std::size_t i = 0; i < options.keep.size(); ++i)
-      input.kept.columns.push_back({options.keep[i], read_kept(files, layout, options, i, begin, end)});
+    for (const auto& kept : layout.keep)
+      input.kept.columns.push_back({kept.name, read_kept(files, layout, options, kept, begin, end)});
   });
   finish_rows(rows, options, paths.front());
+  comm.collectively([&] {
+    if (const auto bad = find_bad_label(rows, options)) refuse_label(files, options, begin + bad->row, *bad);
+  });
   return input;
 }
 

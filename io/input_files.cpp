@@ -60,7 +60,9 @@ void check_readable(const std::string& path, Index file) {
   struct stat status {};
   const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
   ::close(descriptor);
-  if (!regular) cannot_read(path, "not a regular file: its parts could not be read in parallel", file);
+  if (!regular)
+    cannot_read(
+        path, "not a regular file: its parts could not be read in parallel; copy it into a file first", file);
 }
 
 std::vector<std::string> expand(const std::string& input, Index file) {

@@ -6,10 +6,12 @@
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/io/class_labels_check.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/finish_rows.hpp"
 #include "firesteel/io/libsvm_columns.hpp"
 #include "firesteel/io/number_reading.hpp"
+#include "firesteel/io/quoted.hpp"
 #include "firesteel/io/read_text.hpp"
 #include "firesteel/io/text_index.hpp"
 
@@ -127,16 +129,14 @@ class LibsvmParser {
  private:
   const char* label(const TextExtent& extent, const char* text, const char* p, Index row) {
     const auto word = word_at(p);
-    if (is_entry(word))
-      throw text_.error(extent, p - text, "expected a label, got '" + std::string(word) + "'");
+    if (is_entry(word)) throw text_.error(extent, p - text, "expected a label, got " + quoted(word));
     if (label_copy_ < columns_.keep.size()) kept[label_copy_][size(row)] = word;
     if (keep_labels_) {
       double value = 0;
       if (text_.text_labels)
         label_texts[size(row)] = word;
       else if (!field_to_number(word, value) || !std::isfinite(value))
-        throw text_.error(extent, p - text,
-                          "expected a finite number as label, got '" + std::string(word) + "'");
+        throw text_.error(extent, p - text, "expected a finite number as label, got " + quoted(word));
       else
         label_numbers[size(row)] = value;
     }
@@ -148,8 +148,7 @@ class LibsvmParser {
                    std::string_view written, double value, Index row) {
     if (column == columns_.weight) {
       if (!std::isfinite(value) || value < 0)
-        throw text_.error(extent, p - text,
-                          "expected a finite weight >= 0, got '" + std::string(word_at(p)) + "'");
+        throw text_.error(extent, p - text, "expected a finite weight >= 0, got " + quoted(word_at(p)));
       weights[size(row)] = value;
     }
     const auto place =
@@ -168,7 +167,7 @@ class LibsvmParser {
   }
 
   Error not_an_entry(const TextExtent& extent, const char* text, const char* p) const {
-    return text_.error(extent, p - text, "expected index:value, got '" + std::string(word_at(p)) + "'");
+    return text_.error(extent, p - text, "expected index:value, got " + quoted(word_at(p)));
   }
 
   Error bad_index(const TextExtent& extent, const char* text, const char* p, Index index, Index last) const {
@@ -189,12 +188,11 @@ class LibsvmParser {
   }
 
   void not_finite(const TextExtent& extent, const char* text, const char* p, double value, Index row) {
-    const std::string word(word_at(p));
-    if (std::isinf(value))
-      throw text_.error(extent, p - text, "expected a finite number, got '" + word + "'");
-    if (!std::isnan(value)) throw text_.error(extent, p - text, "'" + word + "' is beyond single precision");
+    const std::string word = quoted(word_at(p));
+    if (std::isinf(value)) throw text_.error(extent, p - text, "expected a finite number, got " + word);
+    if (!std::isnan(value)) throw text_.error(extent, p - text, word + " is beyond single precision");
     if (!may_drop_)
-      throw text_.error(extent, p - text, "the value is missing ('" + word + "'); say --missing drop");
+      throw text_.error(extent, p - text, "the value is missing (" + word + "); say --missing drop");
     dropped[size(row)] = 1;
   }
 
@@ -248,6 +246,7 @@ LibsvmText open_libsvm(const Context& context, const ReadOptions& options,
         throw bad_input(text.files.path(file) + " is empty", {file, 0});
   });
   find_label_kind(comm, text);
+  if (text.has_labels && expects_texts(options)) text.text_labels = true;
   comm.collectively([&] {
     if (!text.has_labels && options.label_use == ReadOptions::Label::required)
       throw bad_input(text.files.path(0) + " has no labels: its first line begins with an index:value pair");
@@ -318,6 +317,14 @@ SparseRows<Scalar> parse_in_waves(const Context& context, const LibsvmText& text
   return rows;
 }
 
+void refuse_label(const LibsvmText& text, Index global_row, const BadLabel& bad) {
+  visit_record(text.files, text.index, global_row,
+               [&](const TextExtent& extent, const char* bytes, const char* p, const char*) {
+                 p = skip_blanks(p);
+                 throw text.error(extent, p - bytes, bad.message(word_at(p)));
+               });
+}
+
 template <class Scalar>
 RowInput parse_rows(const Context& context, const ReadOptions& options, const LibsvmText& text,
                     const LibsvmColumns& columns) {
@@ -344,6 +351,10 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Li
   });
   rows.has_labels = text.has_labels && options.label_use != ReadOptions::Label::ignored;
   finish_rows(rows, options, text.files.path(0));
+  comm.collectively([&] {
+    if (const auto bad = find_bad_label(rows, options))
+      refuse_label(text, rows.partition.first_row(comm.rank()) + bad->row, *bad);
+  });
   return input;
 }
 

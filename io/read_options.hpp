@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "firesteel/core/class_values.hpp"
 #include "firesteel/core/columns.hpp"
 #include "firesteel/core/row_blocks.hpp"
 
@@ -34,7 +35,11 @@ struct ReadOptions {
   /// Need of a label: error 65 if absent / used where present / not looked at.
   enum class Label { required, optional, ignored };
   Label label_use = Label::required;
-  bool class_labels = false;  ///< a number that is not whole is no label: error 65
+  /// Labels are those of classes: a number that is not whole, or 2^53 and beyond, is error 65 in a row that
+  /// counts (not dropped, weight above 0).
+  bool class_labels = false;
+  /// With class_labels: the classes that a model knows; any other label is error 65 in a row that counts.
+  const ClassValues* expected_classes = nullptr;
   /// At scoring: the model's columns. Matched by name where both sides have names, else by position.
   const FeatureSchema* expected = nullptr;
   Index expected_features = 0;  ///< number of columns of the model; 0: not scoring

@@ -78,4 +78,10 @@ using RecordParser = FunctionRef<const char*(int thread, const TextExtent& exten
 void parse_records(const Context& context, const TextFiles& files, const TextIndex& index, Index first_row,
                    Index end_row, ReadProgress& progress, RecordParser parse);
 
+/// Reads one global row anew: calls see(extent, text, p, text_end) with its record at p. For messages. Local;
+/// throws what see throws, and 74.
+using RecordVisitor =
+    FunctionRef<void(const TextExtent& extent, const char* text, const char* p, const char* text_end)>;
+void visit_record(const TextFiles& files, const TextIndex& index, Index row, RecordVisitor see);
+
 }  // namespace firesteel

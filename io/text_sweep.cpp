@@ -14,6 +14,11 @@ constexpr Index kMaxExtentBytes = Index{1} << 30;
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 
+Error changed(const TextFiles& files, const TextExtent& extent) {
+  return Error(ErrorCode::io_failed, files.path(extent.file) + " changed while it was read",
+               {extent.file, extent.begin});
+}
+
 }  // namespace
 
 Index bytes_of_rows(const TextIndex& index, Index first_row, Index end_row) {
@@ -43,13 +48,22 @@ void parse_records(const Context& context, const TextFiles& files, const TextInd
     const char* p = skip_records(text.data(), text_end, row - extent.first_row, index.dialect);
     for (const Index stop = std::min(end_row, extent.first_row + extent.rows); row < stop; ++row) {
       p = next_record(p, text_end, index.dialect);
-      if (p >= text_end)
-        throw Error(ErrorCode::io_failed, files.path(extent.file) + " changed while it was read",
-                    {extent.file, extent.begin});
+      if (p >= text_end) throw changed(files, extent);
       p = parse(thread, extent, text.data(), p, text_end, row);
     }
     progress.add(extent.end - extent.begin, thread);
   });
+}
+
+void visit_record(const TextFiles& files, const TextIndex& index, Index row, RecordVisitor see) {
+  const TextExtent& extent = index.extents[extents_of_rows(index, row, row + 1).first];
+  TextReader reader(files);
+  const auto text = reader.read(extent.file, extent.begin, extent.end);
+  const char* const text_end = text.data() + text.size();
+  const char* p = skip_records(text.data(), text_end, row - extent.first_row, index.dialect);
+  p = next_record(p, text_end, index.dialect);
+  if (p >= text_end) throw changed(files, extent);
+  see(extent, text.data(), p, text_end);
 }
 
 }  // namespace firesteel

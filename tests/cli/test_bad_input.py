@@ -98,6 +98,38 @@ class BadCsv(CliTest):
         self.fail_with(65, [*self.train(text), "--features", "x,town"], "town")
 
 
+class OneLine(CliTest):
+    """What the input holds neither cuts nor breaks the line of a message, nor does it speak to the terminal."""
+
+    def fails(self, text, *fragments):
+        self.write("a.csv", text)
+        for ranks in (None, 2):
+            result = self.run_here("train", "logistic", "--input", "a.csv", "--output", "m.h5", "--quiet", ranks=ranks)
+            self.check_failure(result, 65, *fragments)
+            self.assertEqual(len(result.err.splitlines()), 1, result)
+            self.assertNotRegex(result.err[:-1], "[\x00-\x1f\x7f]")
+            self.assertLess(len(result.err), 400)
+
+    def test_control_characters(self):
+        self.fails(b"x,label\n1,0\n\x00,1\n", "a.csv:3:1: expected a number, got '\\x00' (column 'x')")
+        self.fails(b'x,label\n1,0\n"two\nlines",1\n', "got 'two\\nlines' (column 'x')")
+        self.fails(b"x,label\n1,0\n\x1b[31mred,1\n", "got '\\x1b[31mred'")
+        self.fails(b'"a\n\x07b",target\n1,0\n', "'a\\n\\x07b', 'target'")
+
+    def test_long_values(self):
+        self.fails("x,label\n1,0\n" + "é" * 5000 + ",1\n", "got 'ééé", "é…' (column 'x')")
+        self.fails("n" * 5000 + ",label\n1,0\ntext,1\n", "(column 'nnn", "n…')")
+
+    def test_warnings(self):
+        self.write("a.csv", 'x,"two\nlines",label\n1,a,0\n2,b,1\n')
+        warnings = self.succeed("train", "logistic", "--input", "a.csv", "--reg-param", "1", "--output", "m.h5").lines("warning: ")
+        self.assertEqual(warnings, ["warning: text columns are left out: 'two\\nlines'"])
+
+    def test_a_delimiter_that_was_not_meant(self):
+        for delimiter, said in ((";", "--delimiter ';'"), ("\t", "--delimiter tab"), ("|", "--delimiter '|'")):
+            self.fails(f"x{delimiter}label\n1{delimiter}0\n", "no column 'label'", said)
+
+
 class BadClusters(CliTest):
     def test_more_centres_than_rows(self):
         self.write("a.csv", "x\n1\n2\n3\n")

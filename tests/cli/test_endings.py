@@ -24,6 +24,16 @@ class ExitCodes(CliTest):
         self.fail_with(66, ["evaluate", "none.h5", "--input", "a.csv"], "none.h5", ranks=[None, 2])
         self.fail_with(66, ["inspect", "none.h5"], "none.h5", ranks=[None, 2])
 
+    def test_66_input_is_no_regular_file(self):
+        os.mkfifo(self.path("f.csv"))
+        for name in ("f.csv", "/dev/null"):
+            self.fail_with(66, ["train", "logistic", "--input", name, "--output", "m.h5"], name, "not a regular file",
+                           "copy it into a file", ranks=[None, 2])
+
+    def test_73_directory_takes_no_files(self):
+        message = self.fail_with(73, ["train", "logistic", "--input", "a.csv", "--output", "/proc/m.h5"], "/proc/m.h5")
+        self.assertNotIn("does not exist", message)
+
     def test_66_init_file_is_absent(self):
         self.fail_with(66, ["train", "kmeans", "--input", "a.csv", "--init-file", "c.csv", "--output", "m.h5"], "c.csv",
                        ranks=[None, 2])

@@ -23,6 +23,12 @@ class Launch(CliTest):
         for code, args in ((64, ["train", "logistik"]), (66, ["inspect", "none.h5"])):
             self.check_failure(self.run_here("--ranks", "2", *args), code)
 
+    def test_one_host_needs_no_ssh(self):
+        # Neither mpirun nor ssh is in PATH: mpirun is known from the build, and reaches this host without ssh.
+        for path in ("", str(self.directory)):
+            self.assertEqual(self.succeed("--ranks", "2", *self.train, "--json", PATH=path).json["ranks"], 2)
+        self.succeed("--ranks", "2", "--max-restarts", "1", *self.train, PATH="")
+
     def test_ranks_is_checked(self):
         self.fail_with(64, ["--ranks", "0", *self.train], "--ranks", ranks=[None])
         self.fail_with(64, ["--ranks", "two", *self.train], "--ranks", "'two'", ranks=[None])

@@ -155,6 +155,81 @@ class Clusters(CliTest):
         self.assertEqual(metrics, trained["metrics"])
 
 
+class KeptColumns(CliTest):
+    """--keep means the same columns, and writes the same text, whatever the format of the input."""
+
+    RANKS = (None, 3)
+
+    def setUp(self):
+        super().setUp()
+        self.write("a.csv", "a,b,c,label\n1,0,2.5,0\n0,0,0,1\n3,4,0,0\n0,-1,7,1\n2,0,0,1\n")
+        self.succeed("train", "kmeans", "--input", "a.csv", "--k", "2", "--label", "label", "--output", "m.h5")
+        self.succeed("convert", "--input", "a.csv", "--label", "label", "--output", "a.h5")
+        self.succeed("convert", "--input", "a.csv", "--label", "label", "--output", "a.svm")
+        # Sparse rows, whose columns are f0, f1, f2.
+        self.succeed("convert", "--input", "a.svm", "--label", "label", "--output", "s.h5")
+        self.succeed("train", "kmeans", "--input", "a.svm", "--k", "2", "--output", "s_model.h5")
+
+    def kept(self, model, data, keep, ranks=None):
+        self.succeed("score", model, "--input", data, "--keep", keep, "--output", "p.csv", ranks=ranks)
+        lines = self.read("p.csv").decode().splitlines()
+        width = lines[0].split(",").index("prediction")
+        return [line.split(",")[:width] for line in lines]
+
+    def test_numbers_and_ranges_of_dense_hdf5(self):
+        for keep in ("2", "b", "0-1", "c,0", "label,1", "1,label"):
+            expected = self.kept("m.h5", "a.csv", keep)
+            for ranks in (None, 3):
+                self.assertEqual(self.kept("m.h5", "a.h5", keep, ranks), expected, keep)
+        self.assertEqual(self.kept("m.h5", "a.h5", "-1")[0], ["c"])
+
+    def test_sparse_hdf5(self):
+        for keep in ("2", "f1", "0-1", "f2,label,0", "-1"):
+            expected = self.kept("s_model.h5", "a.svm", keep)
+            for ranks in (None, 3):
+                self.assertEqual(self.kept("s_model.h5", "s.h5", keep, ranks), expected, keep)
+
+    def test_what_cannot_be_meant(self):
+        for model, data, columns in (("m.h5", "a.h5", "'a', 'b', 'c'"), ("s_model.h5", "s.h5", "f0 … f2")):
+            for keep in ("nothing", "3", "1-3", "-4"):
+                self.fail_with(65, ["score", model, "--input", data, "--keep", keep, "--output", "p.csv"], f"'{keep}'",
+                               "--keep", "'label'", columns, "0 … 2")
+            self.fail_with(65, ["score", model, "--input", data, "--keep", "1,0-1", "--output", "p.csv"], "--keep", "twice")
+
+
+class MissingValues(CliTest):
+    """score and evaluate treat missing values as the model was trained to, and their help says so."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("a.csv", "x,y,label\n1,2,0\n2,,1\n3,1,1\n?,2,0\n2,0,1\n1,1,0\n")
+        self.write("whole.csv", "x,y,label\n1,2,0\n3,1,1\n2,0,1\n1,1,0\n")
+
+    def train(self, *words):
+        self.succeed("train", "logistic", "--reg-param", "1", "--output", "m.h5", "--input", *words)
+
+    def test_help(self):
+        for command in ("score", "evaluate"):
+            text = " ".join(self.succeed(command, "--help").out.split())
+            self.assertIn("take the mean [the model's]", text)
+        self.assertIn("take the mean [error]", " ".join(self.succeed("train", "--help").out.split()))
+
+    def test_the_models_choice(self):
+        score = ["score", "m.h5", "--input", "a.csv", "--output", "p.csv"]
+        evaluate = ["evaluate", "m.h5", "--input", "a.csv", "--json"]
+        for missing, unpredicted, rows in (("drop", 2, 4), ("mean", 0, 6)):
+            self.train("a.csv", "--missing", missing)
+            self.succeed(*score, ranks=2)
+            self.assertEqual([row["prediction"] for row in table(self.read("p.csv"))].count("nan"), unpredicted)
+            self.assertEqual(self.succeed(*evaluate).json["rows"], rows)
+            self.fail_with(65, [*score, "--missing", "error"], "a.csv:3:2")
+            self.fail_with(65, [*evaluate, "--missing", "error"], "a.csv:3:2", ranks=[None])
+        self.train("whole.csv")
+        self.fail_with(65, score, "a.csv:3:2", "--missing drop")
+        self.assertEqual(self.succeed(*evaluate, "--missing", "drop").json["rows"], 4)
+        self.fail_with(65, [*score, "--missing", "mean"], "--missing mean")
+
+
 class Recommender(CliTest):
     COLUMNS = ("--user", "userId", "--item", "movieId")
 

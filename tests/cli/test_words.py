@@ -123,6 +123,8 @@ class WrongWords(CliTest):
         self.fail_with(64, ["train", "--input", "a.csv", "--output", "m.h5"], "LEARNER")
         self.fail_with(64, ["inspect"], "MODEL")
         self.fail_with(64, ["inspect", "a.h5", "b.h5"], "'b.h5'")
+        self.fail_with(64, ["inspect", ""], "MODEL", "''")
+        self.fail_with(64, ["--version", "now"], "--version", "'now'")
 
     def test_values_of_parameters(self):
         for option, value in (("--reg-param", "nan"), ("--reg-param", "-1"), ("--reg-param", "x"), ("--max-iter", "2.5"),

@@ -94,7 +94,7 @@ TEST_F(Csv, says_what_is_wrong_with_a_file) {
   EXPECT_EQ(error_of(options_for(write("f.csv", "x,y\n1,2\n3,4,5,6\n"))),
             "f.csv:3: expected 2 columns, got 4");
   EXPECT_EQ(error_of(options_for(write("g.csv", "x,y\n1,2\n\"a\nb\",3\n"))),
-            "g.csv:3:1: expected a number, got 'a\nb' (column 'x')");
+            "g.csv:3:1: expected a number, got 'a\\nb' (column 'x')");
   EXPECT_EQ(error_of(options_for(write("h.csv", "t,y\n\"a\nb\",3\nc,abc\n"))),
             "h.csv:4:2: expected a number, got 'abc' (column 'y')");
   EXPECT_EQ(error_of(options_for(write("i.csv", "x,y\n1,inf\n"))),

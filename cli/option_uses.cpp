@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/cli/option_uses.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace firesteel::cli {
+
+namespace {
+
+// What is read, and from which format; a bit each.
+constexpr unsigned kCsvRows = 1;
+constexpr unsigned kLibsvmRows = 2;
+constexpr unsigned kHdf5Rows = 4;
+constexpr unsigned kCsvRatings = 8;
+constexpr unsigned kHdf5Ratings = 16;
+constexpr unsigned kRows = kCsvRows | kLibsvmRows | kHdf5Rows;
+constexpr unsigned kRatings = kCsvRatings | kHdf5Ratings;
+constexpr unsigned kCsv = kCsvRows | kCsvRatings;
+constexpr unsigned kHdf5 = kHdf5Rows | kHdf5Ratings;
+
+/// Where an option of reading says something.
+struct OptionUse {
+  std::string_view option;
+  unsigned places;
+  std::string_view purpose;  ///< for the message
+};
+
+constexpr std::array kUses{
+    OptionUse{"label", kRows, "it names the label of rows of features"},
+    OptionUse{"features", kRows, "it chooses columns of rows of features"},
+    OptionUse{"exclude", kRows, "it chooses columns of rows of features"},
+    OptionUse{"weight", kRows, "it weighs rows of features"},
+    OptionUse{"missing", kRows, "it is about missing features"},
+    OptionUse{"header", kCsv, "it is for CSV"},
+    OptionUse{"delimiter", kCsv, "it is for CSV"},
+    OptionUse{"zero-based", kLibsvmRows, "it is for LIBSVM text"},
+    OptionUse{"num-features", kLibsvmRows | kHdf5Rows, "it is for sparse rows, of LIBSVM text or HDF5"},
+    OptionUse{"dataset", kHdf5Rows, "it names the features of an HDF5 file"},
+    OptionUse{"user", kCsvRows | kRatings, "it names a column of ratings"},
+    OptionUse{"item", kCsvRows | kRatings, "it names a column of ratings"},
+    OptionUse{"rating", kCsvRows | kRatings, "it names a column of ratings"},
+};
+
+unsigned places_of(Task task) { return task == Task::recommendation ? kRatings : kRows; }
+
+unsigned places_of(std::string_view format) {
+  if (format == "libsvm") return kLibsvmRows;
+  return format == "hdf5" ? kHdf5 : kCsv;
+}
+
+std::string_view title_of(std::string_view format) {
+  if (format == "libsvm") return "LIBSVM text";
+  return format == "hdf5" ? "HDF5" : "CSV";
+}
+
+/// As it was written.
+std::string written(std::string_view option, const std::string& value) {
+  return (option == "header" && value == "false" ? "--no-" : "--") + std::string(option);
+}
+
+void check(const Job& job, unsigned places, const std::string& what) {
+  for (const auto& use : kUses) {
+    const auto given = job.given.find(use.option);
+    if (given != job.given.end() && (use.places & places) == 0)
+      throw bad_parameter(written(use.option, given->second) + " has no use for " + what + ": " +
+                          std::string(use.purpose) + "; leave it out");
+  }
+}
+
+/// The one format of all files; empty where they have none or several.
+std::string common_format(const std::vector<std::string>& files, const ReadOptions& options) {
+  std::string common;
+  for (const auto& file : files) {
+    std::string format;
+    try {
+      format = detect_format(file, options);
+    } catch (const Error&) {
+      return {};
+    }
+    if (!common.empty() && format != common) return {};
+    common = format;
+  }
+  return common;
+}
+
+void check_format(const Run& run, unsigned places, const std::vector<std::string>& files) {
+  run.context.comm().collectively([&] {
+    if (run.context.rank() != 0) return;
+    const Job& job = run.job;
+    const std::string format = common_format(files, job.read);
+    if (format.empty() || (places & places_of(format)) == 0) return;
+    const std::string what = files.front() + ", which is " + std::string(title_of(format));
+    const auto label = job.given.find("label");
+    if (format == "libsvm" && label != job.given.end() && label->second != "label")
+      throw bad_parameter("--label " + label->second + " has no use for " + what +
+                          ": the label is the first word of a line; leave it out");
+    check(job, places & places_of(format), what);
+  });
+}
+
+}  // namespace
+
+void refuse_unused(const Job& job, Task task) {
+  const bool ratings = task == Task::recommendation;
+  check(job, places_of(task), ratings ? "ratings" : "rows of features");
+}
+
+void refuse_unused(const Run& run, Task task, const std::vector<std::string>& files) {
+  check_format(run, places_of(task), files);
+}
+
+void refuse_unused(const Run& run, const std::vector<std::string>& files) {
+  check_format(run, kRows | kRatings, files);
+}
+
+void warn_of_threshold(const Run& run, const AnyModel& model) {
+  if (!run.job.given.contains("threshold") || model.classes() == nullptr) return;
+  const auto count = std::visit([](const auto& classes) { return classes.size(); }, *model.classes());
+  if (count > 2)
+    run.monitor.warning("--threshold is not used: it is for two classes, the model has " +
+                        std::to_string(count) + "; --thresholds is for any number");
+}
+
+void warn_of_unread(const Run& run) {
+  std::string list;
+  const auto add = [&](std::string_view option) {
+    const auto given = run.job.given.find(option);
+    if (given != run.job.given.end()) list += (list.empty() ? "" : ", ") + written(option, given->second);
+  };
+  for (const char* option : {"input", "format", "precision", "cold-start-strategy"}) add(option);
+  for (const auto& use : kUses) add(use.option);
+  if (list.empty()) return;
+  const bool several = list.find(',') != std::string::npos;
+  run.monitor.warning(list + (several ? " are not used" : " is not used") +
+                      ": --top recommends for every id that the model knows, and reads no input");
+}
+
+}  // namespace firesteel::cli
