@@ -33,6 +33,8 @@ const std::vector<Option>& input_options() {
       {"threads", Kind::value, "N", "OpenMP threads of a rank", "CPUs / ranks of the node"},
       {"peer-timeout", Kind::value, "S", "end the job when a rank is silent for S seconds; 0 waits for ever",
        "30"},
+      {"stall-seconds", Kind::value, "S", "say which rank the others wait for after S seconds; 0 never",
+       "60"},
       {"seed", Kind::value, "N", "0 ... 2^64-1: everything random derives from it", "0"}};
   return options;
 }

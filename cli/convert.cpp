@@ -18,8 +18,10 @@ void run_convert(const Run& run) {
     if (context.rank() == 0) check_can_create(job.output);
   });
 
+  enter_phase(run, "reading");
   job.read.label_use = job.label_named ? ReadOptions::Label::required : ReadOptions::Label::optional;
   const Input input = read_input(run, task);
+  enter_phase(run, "writing");
   if (const auto* rows = std::get_if<RowBlocks>(&input.data))
     write_rows(*rows, job.output);
   else

@@ -11,7 +11,7 @@
 
 #include "firesteel/cli/doctor.hpp"
 #include "firesteel/cli/launch.hpp"
-#include "firesteel/core/machine.hpp"
+#include "firesteel/core/memory.hpp"
 #include "firesteel/core/placement.hpp"
 #include "firesteel/linalg/simd.hpp"
 
@@ -97,7 +97,7 @@ Check check_threads(const Placement& placement) {
 Check check_memory(int ranks_of_node) {
   constexpr Index kLeast = Index{64} << 20;
   constexpr Index kLittle = Index{512} << 20;
-  const MemoryRoom room = memory_room();
+  const MemoryRoom room = process_memory_room();
   if (room.source.empty()) return {"memory", Health::ok, "the system does not say", ""};
   const Index share = room.source == "ulimit -v" ? room.available : room.available / ranks_of_node;
   const std::string finding = bytes_text(room.available) + " free of " + bytes_text(room.limit) +

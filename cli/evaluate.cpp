@@ -28,6 +28,7 @@ Evaluation evaluate_rows(const Run& run, const LoadedModel& loaded) {
   const Input input = read_input(run, loaded.entry->task);
   Evaluation evaluation;
   evaluation.rows = rows_used(input.data);
+  enter_phase(run, "evaluating");
   for (const auto& metric : loaded.model->evaluate(input.data)) {
     if (metric.first == "rows_scored")
       evaluation.rows_scored = static_cast<Index>(metric.second);
@@ -45,6 +46,7 @@ void run_evaluate(const Run& run) {
   require_readable(context, job.model);
   const auto sources = resolve_inputs(context.comm(), job.read.inputs);
   refuse_unused(run, sources);
+  enter_phase(run, "reading");
   const LoadedModel loaded = load_model(run);
   refuse_unused(run, loaded.entry->task, sources);
   const Evaluation evaluation = evaluate_rows(run, loaded);

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <csignal>
 #include <ctime>
 #include <new>
 #include <numeric>
@@ -34,6 +33,30 @@ Json memory_json(const std::vector<ProcessMemory>& ranks, Index ProcessMemory::*
   return list;
 }
 
+Json rank_json(const PeerAge& age, bool silent) {
+  const auto word = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
+  return {{"rank", age.rank},
+          {"host", age.host},
+          {"phase", word(age.phase)},
+          {"iteration", age.iteration},
+          {"operation", word(age.operation)},
+          {"silent", silent},
+          {"heard_seconds", age.heard_s}};
+}
+
+/// Null where there is none.
+Json stall_json(const std::optional<Stall>& stall) {
+  if (!stall) return nullptr;
+  Json object;
+  object["seconds"] = stall->seconds;
+  object["waiting"] = Json::array();
+  for (const auto& age : stall->waiting) object["waiting"].push_back(age.rank);
+  object["waited_for"] = Json::array();
+  for (const auto& age : stall->silent) object["waited_for"].push_back(rank_json(age, true));
+  for (const auto& age : stall->busy) object["waited_for"].push_back(rank_json(age, false));
+  return object;
+}
+
 }  // namespace
 
 Heartbeat::Heartbeat(Subject subject)
@@ -42,27 +65,11 @@ Heartbeat::Heartbeat(Subject subject)
   AtomicFile file(subject_.path);
   file.write(text());
   file.commit();
-  // Signals are for the thread that works: it may have to be woken.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    thread_ = std::thread([this] { beat(); });
+    thread_.emplace(kInterval, [this] { beat(); });
   } catch (const std::system_error& error) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw internal_error(std::string("--heartbeat: cannot start a thread: ") + error.what());
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-Heartbeat::~Heartbeat() {
-  {
-    const std::scoped_lock lock(mutex_);
-    ending_ = true;
-  }
-  wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
 }
 
 void Heartbeat::phase(std::string_view name) {
@@ -103,34 +110,25 @@ void Heartbeat::memory(std::span<const ProcessMemory> ranks) {
 }
 
 bool Heartbeat::finish(const Error* error) {
-  std::string last;
-  {
-    const std::scoped_lock lock(mutex_);
-    const auto code = error != nullptr ? error->code() : ErrorCode{};
-    phase_ = error == nullptr ? "done" : code == ErrorCode::stopped ? "stopped" : "failed";
-    if (error != nullptr) error_ = error->what();
-    exit_code_ = static_cast<int>(code);
-    fraction_.reset();
-    memory_.front() = process_memory();
-    last = text();
-    ending_ = true;
-  }
-  wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
-  return write(last);
+  thread_.reset();
+  const auto code = error != nullptr ? error->code() : ErrorCode{};
+  const std::scoped_lock lock(mutex_);
+  phase_ = error == nullptr ? "done" : code == ErrorCode::stopped ? "stopped" : "failed";
+  if (error != nullptr) error_ = error->what();
+  exit_code_ = static_cast<int>(code);
+  fraction_.reset();
+  memory_.front() = process_memory();
+  return write(text());
 }
 
 void Heartbeat::beat() {
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, kInterval, [&] { return ending_; })) {
-    try {
-      memory_.front() = process_memory();
-      const std::string now = text();
-      lock.unlock();
-      write(now);                      // where that fails, the next second has another try
-    } catch (const std::bad_alloc&) {  // the job itself will say so
-    }
-    if (!lock.owns_lock()) lock.lock();
+  try {
+    std::unique_lock lock(mutex_);
+    memory_.front() = process_memory();
+    const std::string now = text();
+    lock.unlock();
+    write(now);                      // where that fails, the next second has another try
+  } catch (const std::bad_alloc&) {  // the job itself will say so
   }
 }
 
@@ -173,6 +171,7 @@ std::string Heartbeat::text() const {
   object["rows"] = rows_ > 0 ? Json(rows_) : Json(nullptr);
   object["rows_per_second"] = optional(rate);
   object["eta_seconds"] = optional(left);
+  object["stalled"] = goes_on && subject_.stall ? stall_json(subject_.stall()) : Json(nullptr);
   object["ranks"] = subject_.ranks;
   object["threads"] = subject_.threads;
   object["memory_bytes"] = memory_json(memory_, &ProcessMemory::current);

@@ -2,19 +2,20 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
+#include "firesteel/core/background_thread.hpp"
 #include "firesteel/core/error.hpp"
-#include "firesteel/core/machine.hpp"
+#include "firesteel/core/memory.hpp"
 #include "firesteel/core/monitor.hpp"
+#include "firesteel/core/stall.hpp"
 
 namespace firesteel::cli {
 
@@ -29,13 +30,13 @@ class Heartbeat {
     std::string learner;
     int ranks = 1;
     int threads = 1;
+    std::function<std::optional<Stall>()> stall;  ///< the stall there is now; called from any thread
   };
 
   /// Writes the first state. Throws cannot_create (73) or io_failed (74) where it cannot.
   explicit Heartbeat(Subject subject);
   Heartbeat(const Heartbeat&) = delete;
   Heartbeat& operator=(const Heartbeat&) = delete;
-  ~Heartbeat();
 
   /// "reading", "fitting", "evaluating", "writing".
   void phase(std::string_view name);
@@ -73,10 +74,8 @@ class Heartbeat {
   std::string error_;
   int exit_code_ = -1;  ///< -1: goes on
 
-  mutable std::mutex mutex_;  ///< guards what stands above
-  std::condition_variable wake_;
-  bool ending_ = false;
-  std::thread thread_;
+  mutable std::mutex mutex_;              ///< guards what stands above
+  std::optional<PeriodicThread> thread_;  ///< last: it ends before the others do
 };
 
 }  // namespace firesteel::cli

@@ -12,7 +12,7 @@ namespace firesteel::cli {
 namespace {
 
 constexpr Index kMaxThreads = 4096;
-constexpr double kMaxPeerTimeout_s = 1e6;
+constexpr double kLongestWait_s = 1e6;
 
 std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
@@ -217,14 +217,15 @@ void set_checkpoint(Job& job, const Arguments& arguments) {
       throw bad_parameter("--" + std::string(option) + " needs --checkpoint DIR");
 }
 
-void set_peer_timeout(Job& job, const Arguments& arguments) {
-  if (!arguments.given("peer-timeout")) return;
-  const std::string value = arguments.text("peer-timeout");
+/// Seconds, or 0 for never; `fallback` where the option is not given.
+double wait_of(const Arguments& arguments, std::string_view name, double fallback) {
+  if (!arguments.given(name)) return fallback;
+  const std::string value = arguments.text(name);
   const auto seconds = parse_number(value);
-  if (!seconds || !(*seconds == 0 || (*seconds >= 1 && *seconds <= kMaxPeerTimeout_s)))
-    throw bad_parameter("--peer-timeout: expected 0, or a number of seconds in 1 ... 1000000, got " +
-                        quoted(value));
-  job.peer_timeout_s = *seconds;
+  if (!seconds || !(*seconds == 0 || (*seconds >= 1 && *seconds <= kLongestWait_s)))
+    throw bad_parameter("--" + std::string(name) +
+                        ": expected 0, or a number of seconds in 1 ... 1000000, got " + quoted(value));
+  return *seconds;
 }
 
 void set_output(Job& job, const Arguments& arguments) {
@@ -253,7 +254,8 @@ void set_values(Job& job, const Arguments& arguments) {
   job.label_named = arguments.given("label");
   job.missing_named = arguments.given("missing");
   job.ratings_named = arguments.given("user") || arguments.given("item") || arguments.given("rating");
-  set_peer_timeout(job, arguments);
+  job.peer_timeout_s = wait_of(arguments, "peer-timeout", job.peer_timeout_s);
+  job.stall_s = wait_of(arguments, "stall-seconds", job.stall_s);
   job.read = read_options(arguments);
   if (verb == Verb::train) set_learner(job, arguments);
   if (verb == Verb::train) set_checkpoint(job, arguments);

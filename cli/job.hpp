@@ -40,6 +40,7 @@ struct Job {
   int threads = 0;  ///< 0: decided by placement
   CheckpointOptions checkpoint;
   double peer_timeout_s = 30;  ///< silence after which a rank is lost; 0: none is
+  double stall_s = 60;         ///< ranks that wait for others so long say so; 0: they do not
   std::string heartbeat;       ///< train: a file; empty: none
 };
 

@@ -167,7 +167,9 @@ void run_job(Context& context, TerminalMonitor& monitor, Job& job) {
     if (!warning.empty()) monitor.warning(warning);
     const std::string& unwatched = context.watchdog()->problem();
     if (!unwatched.empty())
-      monitor.warning("a lost host will not be noticed: " + unwatched + "; --peer-timeout 0 does without");
+      monitor.warning("a lost host or a stall will not be noticed: " + unwatched +
+                      "; --peer-timeout 0 --stall-seconds 0 does without");
+    monitor.watch_for_stalls(context, job.stall_s);
   }
   run_verb({context, monitor, job});
   monitor.clear_bar();
@@ -180,11 +182,14 @@ int end_alone(const Error& error) {
   return static_cast<int>(error.code());
 }
 
-/// How ranks notice that they have lost one.
+/// How ranks notice that they have lost one, or wait for one.
 WatchdogOptions watchdog_options(const Job& job) {
-  if (job.peer_timeout_s <= 0) return {};
+  double beat_s = 1;
+  for (const double wait_s : {job.peer_timeout_s, job.stall_s})
+    if (wait_s > 0) beat_s = std::min(beat_s, wait_s / 4);
+  if (job.peer_timeout_s <= 0 && job.stall_s <= 0) return {};
   const std::string checkpoint = job.checkpoint.directory;
-  return {.beat_s = std::min(1.0, job.peer_timeout_s / 4),
+  return {.beat_s = beat_s,
           .peer_timeout_s = job.peer_timeout_s,
           .on_loss = [checkpoint](const Communicator& comm, const PeerLoss& loss) {
             end_after_loss(comm, loss, loss_message(loss, checkpoint));

@@ -62,7 +62,18 @@ bool TerminalMonitor::due() {
   return true;
 }
 
+void TerminalMonitor::watch_for_stalls(const Context& context, double stall_s) {
+  if (quiet_ && context.rank() != 0) return;  // rank 0's also tells the heartbeat
+  // In a thread that does not know of the bar: the line takes its place, and it is drawn again below.
+  stalls_ = std::make_unique<StallDetector>(
+      context.watchdog(), context.rank(), stall_s,
+      [quiet = quiet_, terminal = terminal_](const std::string& line, bool warns) {
+        if (!quiet) write_line((terminal ? "\r\033[K" : "") + std::string(warns ? "warning: " : "") + line);
+      });
+}
+
 void TerminalMonitor::start_heartbeat(Heartbeat::Subject subject) {
+  if (stalls_) subject.stall = [this] { return stalls_->now(); };
   heartbeat_ = std::make_unique<Heartbeat>(std::move(subject));
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "firesteel/cli/heartbeat.hpp"
+#include "firesteel/cli/stall_detector.hpp"
 #include "firesteel/core/context.hpp"
 #include "firesteel/core/monitor.hpp"
 
@@ -31,6 +32,8 @@ class TerminalMonitor final : public Monitor {
   bool memory_wanted() override { return heartbeat_ && heartbeat_->memory_due(); }
   void memory(std::span<const ProcessMemory> ranks) override;
 
+  /// From now on it is said where ranks wait in vain, also by rank 1 where rank 0 is silent.
+  void watch_for_stalls(const Context& context, double stall_s);
   /// From now on what is heard goes into the file, too. On rank 0 alone; throws as Heartbeat does.
   void start_heartbeat(Heartbeat::Subject subject);
   /// Null where there is none.
@@ -59,7 +62,8 @@ class TerminalMonitor final : public Monitor {
   bool speaks_ = false;
   bool bar_shown_ = false;
   Clock::time_point last_;
-  std::unique_ptr<Heartbeat> heartbeat_;
+  std::unique_ptr<StallDetector> stalls_;
+  std::unique_ptr<Heartbeat> heartbeat_;  ///< after stalls_, which it asks
 };
 
 }  // namespace firesteel::cli

@@ -91,6 +91,7 @@ ColumnTable predict_rows(const Run& run, LoadedModel& loaded) {
       run.job.output == "-" || run.job.output.ends_with(".csv") || run.job.output.ends_with(".tsv");
   if (!as_text) read_kept_numbers(run.context, input.kept);
 
+  enter_phase(run, "predicting");
   // Kept columns stand beside every row, so rows without a prediction are taken out of both together.
   const bool keeps = !read.keep.empty();
   const bool drops = keeps && set_cold_start(*loaded.model, "nan") == "drop";
@@ -116,12 +117,15 @@ void run_score(const Run& run) {
   refuse_to_overwrite(context, job.output, sources);
   probe_output(context, job.output);
 
+  enter_phase(run, "reading");
   LoadedModel loaded = load_model(run);
   if (job.top == 0) refuse_unused(run, loaded.entry->task, inputs);
   if (job.top > 0) warn_of_unread(run);
+  if (job.top > 0) enter_phase(run, "predicting");
   const ColumnTable table =
       job.top > 0 ? loaded.model->recommend(context, job.top, job.top_for_items) : predict_rows(run, loaded);
   const Index rows = context.comm().sum(table.local_rows());
+  enter_phase(run, "writing");
   write_table(context, table, job.output);
 
   if (job.json) {

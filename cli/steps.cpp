@@ -16,6 +16,8 @@
 
 namespace firesteel::cli {
 
+void enter_phase(const Run& run, const char* name) { run.context.comm().activity().phase = name; }
+
 void require_readable(const Context& context, const std::string& path) {
   context.comm().collectively([&] {
     if (context.rank() != 0) return;

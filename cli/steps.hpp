@@ -22,6 +22,9 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+/// What this rank does from now on, for those who watch: a text in the program. Local.
+void enter_phase(const Run& run, const char* name);
+
 /// Throws no_input (66) unless a file can be opened for reading.
 void require_readable(const Context& context, const std::string& path);
 

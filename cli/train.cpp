@@ -121,8 +121,9 @@ void warn_if_not_converged(const Run& run, const FitSummary& summary) {
                       std::to_string(summary.iterations) + " iterations" + remedy);
 }
 
-/// What happens next, for those who watch; the ranks say their memory. Collective.
-void enter_phase(const Run& run, std::string_view name) {
+/// The ranks say their memory, too, where there is a heartbeat. Collective.
+void enter_train_phase(const Run& run, const char* name) {
+  enter_phase(run, name);
   if (run.job.heartbeat.empty()) return;
   run.monitor.memory(run.context.comm().allgather(process_memory()));
   if (run.monitor.heartbeat() != nullptr) run.monitor.heartbeat()->phase(name);
@@ -158,7 +159,7 @@ void run_train(const Run& run) {
 
   warn_of_output_name(run);
   start_heartbeat(run, sources);
-  enter_phase(run, "reading");
+  enter_train_phase(run, "reading");
   TrainResult result;
   const Stopwatch read_watch;
   prepare_label(job);
@@ -167,18 +168,18 @@ void run_train(const Run& run) {
   result.read_s = read_watch.seconds();
 
   if (run.monitor.heartbeat() != nullptr) run.monitor.heartbeat()->rows(rows_used(input.data));
-  enter_phase(run, "fitting");
+  enter_train_phase(run, "fitting");
   const Stopwatch fit_watch;
   result.model = job.learner->fit(input.data);
   result.fit_s = fit_watch.seconds();
   warn_if_not_converged(run, result.model->summary());
   warn_of_threshold(run, *result.model);
 
-  enter_phase(run, "evaluating");
+  enter_train_phase(run, "evaluating");
   for (const auto& metric : result.model->evaluate(input.data))
     if (metric.first != "rows_scored") result.metrics.push_back(metric);
 
-  enter_phase(run, "writing");
+  enter_train_phase(run, "writing");
   const Stopwatch write_watch;
   const Record record = result.model->to_record();
   write_model(context, record, job.output);

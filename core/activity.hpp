@@ -9,11 +9,13 @@
 namespace firesteel {
 
 /// What a rank is doing, for another thread to look at (see watchdog.hpp). Written by the thread that calls
-/// the Communicator and by the fit loop; a few relaxed stores a collective.
+/// the Communicator, by the fit loop and by readers; a few relaxed stores a collective.
 struct Activity {
-  std::atomic<std::int64_t> ticks{0};           ///< grows with every operation begun or ended
+  /// Grows with every operation begun or ended, and with every piece of a text that was read.
+  std::atomic<std::int64_t> ticks{0};
   std::atomic<const char*> operation{nullptr};  ///< the operation this rank is in; null: it computes
-  std::atomic<Index> iteration{0};              ///< of the fit, 0 outside
+  std::atomic<const char*> phase{nullptr};  ///< "reading", "fitting"…: a text in the program; null: none
+  std::atomic<Index> iteration{0};          ///< of the fit, 0 outside
 
   void tick() { ticks.fetch_add(1, std::memory_order_relaxed); }
 };

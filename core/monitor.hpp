@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "firesteel/core/index.hpp"
-#include "firesteel/core/machine.hpp"
+#include "firesteel/core/memory.hpp"
 
 namespace firesteel {
 

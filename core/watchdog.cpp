@@ -2,17 +2,16 @@
 #include "firesteel/core/watchdog.hpp"
 
 #include <poll.h>
-#include <pthread.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <mutex>
 #include <thread>
 
+#include "firesteel/core/background_thread.hpp"
 #include "firesteel/core/watchdog_message.hpp"
 
 namespace firesteel {
@@ -128,12 +127,9 @@ class Watchdog::State {
     const double now = now_s();
     std::vector<PeerAge> ages;
     for (const Peer& peer : peers_)
-      ages.push_back({peer.rank, host_of(peer.rank), now - peer.heard_s, now - peer.moved_s,
-                      text_of(peer.last.operation), peer.last.ticks, peer.last.iteration, peer.ended});
+      ages.push_back(age_of(peer.rank, peer.last, now - peer.heard_s, now - peer.moved_s, peer.ended));
     const WatchdogMessage own = own_beat();
-    const PeerAge mine{rank(),    host_of(rank()), 0,    now - moved_s_, text_of(own.operation),
-                       own.ticks, own.iteration,   false};
-    ages.insert(rank() == 0 ? ages.begin() : ages.end(), mine);
+    ages.insert(rank() == 0 ? ages.begin() : ages.end(), age_of(rank(), own, 0, now - moved_s_, false));
     return ages;
   }
 
@@ -144,6 +140,11 @@ class Watchdog::State {
 
  private:
   int rank() const { return comm_.rank(); }
+
+  PeerAge age_of(int rank, const WatchdogMessage& beat, double heard_s, double progress_s, bool ended) const {
+    return {rank,       host_of(rank),  heard_s, progress_s, text_of(beat.operation), text_of(beat.phase),
+            beat.ticks, beat.iteration, ended};
+  }
 
   /// Of the first rank that has one.
   std::string first_failure(const std::string& failure) {
@@ -156,19 +157,12 @@ class Watchdog::State {
   void start() {
     moved_s_ = now_s();
     forgive(now_s());
-    // Signals are for the threads of the program.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      thread_ = std::thread([this] { run(); });
+      thread_ = start_background_thread([this] { run(); });
     } catch (const std::exception& error) {
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
       throw Error(ErrorCode::unavailable, "rank " + std::to_string(rank()) + " on " + host_of(rank()) +
                                               " cannot start a thread: " + error.what());
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   const std::string& host_of(int rank) const { return hosts_[static_cast<std::size_t>(rank)]; }
@@ -299,8 +293,12 @@ class Watchdog::State {
     }
     beat.iteration = activity_.iteration.load(std::memory_order_relaxed);
     beat.seconds = now_s() - moved_s_;
-    const char* operation = activity_.operation.load(std::memory_order_relaxed);
-    put_text(beat.operation, operation == nullptr ? "" : operation);
+    const auto text = [](const std::atomic<const char*>& word) {
+      const char* now = word.load(std::memory_order_relaxed);
+      return now == nullptr ? "" : now;
+    };
+    put_text(beat.operation, text(activity_.operation));
+    put_text(beat.phase, text(activity_.phase));
     return beat;
   }
 

@@ -27,9 +27,10 @@ struct PeerAge {
   int rank = 0;
   std::string host;
   double heard_s = 0;     ///< since it was last heard of
-  double progress_s = 0;  ///< since it last entered or left an operation on the other ranks
+  double progress_s = 0;  ///< since its ticks last grew
   std::string operation;  ///< the operation it is in ("allreduce_sum"); empty: it computes
-  Index ticks = 0;        ///< operations entered and left so far
+  std::string phase;      ///< "reading", "fitting", …; empty where nobody says so
+  Index ticks = 0;        ///< as Activity has them
   Index iteration = 0;    ///< of the fit
   bool ended = false;     ///< it has said goodbye
 };

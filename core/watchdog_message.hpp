@@ -42,7 +42,8 @@ struct WatchdogMessage {
   std::int64_t connection_ended = 0;
   Token token{};
   HostName host{};  ///< verdict: of the rank lost
-  std::array<char, 56> operation{};
+  std::array<char, 40> operation{};
+  std::array<char, 16> phase{};
 };
 static_assert(sizeof(WatchdogMessage) == MessageStream::kMessageBytes);
 

@@ -226,6 +226,7 @@ Index line_of(const TextFiles& files, const TextIndex& index, Index file, Index 
 
 void ReadProgress::add(Index bytes, int thread) {
   const Index done = done_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  context_->comm().activity().tick();
   if (thread == 0) context_->monitor().progress("reading", std::min(done, total_), total_);
 }
 

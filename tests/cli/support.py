@@ -61,6 +61,23 @@ def run(*args, ranks=None, cwd=None, **env):
     return run_line(command(args, ranks), cwd=cwd, **env)
 
 
+def ranks_of(launcher):
+    """rank → process, of the processes that mpirun has started."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            words = (entry / "environ").read_bytes().split(b"\0") if int(parent) == launcher else []
+        except OSError:
+            continue
+        for word in words:
+            if word.startswith(b"OMPI_COMM_WORLD_RANK="):
+                found[int(word.split(b"=")[1])] = int(entry.name)
+    return found
+
+
 class CliTest(unittest.TestCase):
     """A test with a directory of its own, in which the program runs."""
 

@@ -14,8 +14,8 @@ firesteel_add_test(
     core/placement_test.cpp
     core/row_blocks_test.cpp
   RANKS 1 2 3 4)
-firesteel_add_test(machine SOURCES core/machine_test.cpp RANKS 1)
 firesteel_add_test(atomic_file SOURCES core/atomic_file_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)
 firesteel_add_test(checkpoint SOURCES core/checkpoint_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(long_messages SOURCES core/long_messages_test.cpp RANKS 1 2 3 4)
+firesteel_add_test(stall SOURCES core/stall_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(watchdog SOURCES core/watchdog_test.cpp RANKS 1 2 3 4)

@@ -10,6 +10,7 @@
 //   FAULTS_RANK    the rank of Open MPI in which things fail; absent: every rank
 //   FAULTS_LOG     a file to which each matching call is appended: "rank number call path"
 //   FAULTS_SLOW_US microseconds that every matching call takes longer (a slow disk)
+//   FAULTS_SLOW_AT number of the only matching call that does; absent: all
 //   FAULTS_MEMORY_BYTES, FAULTS_MEMORY_AT: the n-th operator new of at least so many bytes fails
 //   FAULTS_MALLOC  "1": malloc, calloc, realloc and aligned ones are counted, too
 //   FAULTS_ARM     allocations count only once a file with this in its path was opened
@@ -29,7 +30,7 @@
 #include <unistd.h>
 
 static const char *paths, *calls, *log_path, *arm_path;
-static long fail_at, memory_at, memory_bytes;
+static long fail_at, slow_at, memory_at, memory_bytes;
 static int fail_errno, fail_short, sticky, with_malloc, here = 1;
 static useconds_t slow_us;
 static char rank_text[16] = "0";
@@ -56,6 +57,7 @@ __attribute__((constructor)) static void prepare(void) {
   fail_errno = error != NULL && !fail_short ? atoi(error) : EIO;
   sticky = number_of("FAULTS_STICKY") != 0;
   slow_us = (useconds_t)number_of("FAULTS_SLOW_US");
+  slow_at = number_of("FAULTS_SLOW_AT");
   memory_at = number_of("FAULTS_MEMORY_AT");
   memory_bytes = number_of("FAULTS_MEMORY_BYTES");
   with_malloc = number_of("FAULTS_MALLOC") != 0;
@@ -109,7 +111,7 @@ static enum verdict judge(const char* call, const char* path) {
   const long number = ++call_count;
   write_log(number, call, path);
   errno = saved;
-  if (slow_us > 0) usleep(slow_us);
+  if (slow_us > 0 && (slow_at == 0 || number == slow_at)) usleep(slow_us);
   if (fail_at == 0 || number < fail_at) return pass;
   if (number > fail_at && (!sticky || !holds("write,pwrite,fsync,ftruncate,mkdir", ',', call, 1)))
     return pass;
