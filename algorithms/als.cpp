@@ -85,12 +85,12 @@ std::vector<double> checked_ratings(const Als& als, const Ratings& data) {
 /// The two half-steps and the objective.
 class AlsFit {
  public:
-  AlsFit(const Context& context, const Als& als, const RatingSides& sides)
+  AlsFit(const Context& context, const Als& als, bool single_precision, const RatingSides& sides)
       : implicit_(als.implicit_prefs),
-        items_by_user_(context, sides.by_user, als.rank),
-        users_by_item_(context, sides.by_item, als.rank),
-        users_(context, objective_of(als), sides.by_user),
-        items_(context, objective_of(als), sides.by_item) {}
+        items_by_user_(context, sides.by_user, als.rank, single_precision),
+        users_by_item_(context, sides.by_item, als.rank, single_precision),
+        users_(context, objective_of(als, single_precision), sides.by_user),
+        items_(context, objective_of(als, single_precision), sides.by_item) {}
 
   double initial_objective(const AlsState& state) {
     return objective(items_by_user_(state.item_factors), state);
@@ -104,8 +104,8 @@ class AlsFit {
   }
 
  private:
-  static FactorObjective objective_of(const Als& als) {
-    return {als.rank, als.reg_param, als.implicit_prefs, als.alpha, als.nonnegative};
+  static FactorObjective objective_of(const Als& als, bool single_precision) {
+    return {als.rank, als.reg_param, als.implicit_prefs, als.alpha, als.nonnegative, single_precision};
   }
 
   std::span<const double> gram_of(FactorSolver& solver, const std::vector<double>& factors) const {
@@ -113,7 +113,7 @@ class AlsFit {
   }
 
   /// gathered: item factors by user, as of `state`.
-  double objective(const AlignedVector<double>& gathered, const AlsState& state) {
+  double objective(const GatheredFactors& gathered, const AlsState& state) {
     const double item_penalty = items_.penalty(state.item_factors);
     return users_.loss_and_penalty(gathered, gram_of(items_, state.item_factors), state.user_factors) +
            item_penalty;
@@ -172,7 +172,7 @@ AlsModel Als::fit(const Ratings& data) const {
     state.user_factors = initial_factors(*this, kUserDraws, users.ids, sides.by_user);
     state.item_factors = initial_factors(*this, kItemDraws, items.ids, sides.by_item);
   });
-  AlsFit fit(context, *this, sides);
+  AlsFit fit(context, *this, data.single_precision, sides);
   model.summary = run_fit_loop(data, "als", *this, fit.initial_objective(state), state,
                                [&](AlsState& s, Index) { return fit.step(s); });
   check_finite(comm, model.summary, state);

@@ -2,9 +2,11 @@
 #include "firesteel/algorithms/als_blocks.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "firesteel/linalg/factor_kernels.hpp"
+#include "firesteel/linalg/single_products.hpp"
 
 namespace firesteel {
 
@@ -145,24 +147,56 @@ RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, 
   return sides;
 }
 
-FactorGather::FactorGather(const Context& context, const RatingSide& side, Index rank)
-    : comm_(context.comm()), side_(side), rank_(at(rank)) {
+FactorGather::FactorGather(const Context& context, const RatingSide& side, Index rank, bool single_precision)
+    : comm_(context.comm()), side_(side), rank_(at(rank)), single_precision_(single_precision) {
   comm_.collectively([&] {
-    sent_.resize(side.send_own.size() * rank_);
+    const std::size_t sent = side.send_own.size() * rank_;
     for (const Index count : side.send_counts) send_counts_.push_back(count * rank);
-    gathered_.resize(at(side.gathered * padded_rank(rank)));
+    if (single_precision) {
+      single_sent_.resize(sent);
+      gathered_.single_rows.resize(at(side.gathered * padded_single(rank)));
+    } else {
+      sent_.resize(sent);
+      gathered_.rows.resize(at(side.gathered * padded_rank(rank)));
+    }
   });
 }
 
-const AlignedVector<double>& FactorGather::operator()(const std::vector<double>& other_factors) {
+const GatheredFactors& FactorGather::operator()(const std::vector<double>& other_factors) {
+  if (single_precision_) {
+    gather_single(other_factors);
+    return gathered_;
+  }
   double* next = sent_.data();
   for (const std::int32_t row : side_.send_own)
     next = std::copy_n(other_factors.data() + at(row) * rank_, rank_, next);
   const auto received = comm_.alltoallv(std::span<const double>(sent_), send_counts_);
   const std::size_t stride = at(padded_rank(static_cast<Index>(rank_)));
   for (std::size_t row = 0; row < at(side_.gathered); ++row)
-    std::copy_n(received.data() + row * rank_, rank_, gathered_.data() + row * stride);
+    std::copy_n(received.data() + row * rank_, rank_, gathered_.rows.data() + row * stride);
   return gathered_;
+}
+
+void FactorGather::gather_single(const std::vector<double>& other_factors) {
+  double largest = 0;
+  for (const double factor : other_factors)
+    if (std::isfinite(factor)) largest = std::max(largest, std::fabs(factor));
+  comm_.allreduce_max(std::span(&largest, 1));
+  gathered_.scale = scale_to_one(largest);
+  float* next = single_sent_.data();
+  for (const std::int32_t row : side_.send_own)
+    for (std::size_t j = 0; j < rank_; ++j)
+      *next++ = static_cast<float>(other_factors[at(row) * rank_ + j] * gathered_.scale);
+  const auto received = comm_.alltoallv(std::span<const float>(single_sent_), send_counts_);
+  const std::size_t stride = at(padded_single(static_cast<Index>(rank_)));
+  for (std::size_t row = 0; row < at(side_.gathered); ++row)
+    std::copy_n(received.data() + row * rank_, rank_, gathered_.single_rows.data() + row * stride);
+}
+
+double scale_to_one(double largest) {
+  int exponent = 0;
+  if (largest > 0) std::frexp(largest, &exponent);
+  return std::ldexp(1.0, std::clamp(-exponent, -1022, 1022));
 }
 
 }  // namespace firesteel

@@ -63,25 +63,40 @@ struct RatingSides {
 /// a peak of 32.
 RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, Index rank);
 
+/// The power of two that brings `largest` ≥ 0 to at most 1.
+double scale_to_one(double largest);
+
+/// Factor rows of the other side as a half-step reads them.
+struct GatheredFactors {
+  AlignedVector<double> rows;        ///< padded_rank(rank) each, zeros behind; none in single precision
+  AlignedVector<float> single_rows;  ///< padded_single(rank) each: factors times scale, rounded
+  double scale = 1;                  ///< power of two that brings all factors (all ranks) to at most 1
+};
+
 /// Collects the factor rows of the other side that a side needs, from their owners, before a half-step. Each
-/// factor row is sent once to each rank that needs it: side.send_counts (without the own) x rank x 8 bytes.
+/// factor row is sent once to each rank that needs it: side.send_counts (without the own) x rank x 8 bytes,
+/// 4 in single precision, which also costs one allreduce of a double.
 /// Buffers are made once, so that a half-step needs no agreement of ranks about memory.
 class FactorGather {
  public:
   /// Collective. `side` must outlive the object.
-  FactorGather(const Context& context, const RatingSide& side, Index rank);
+  FactorGather(const Context& context, const RatingSide& side, Index rank, bool single_precision);
 
-  /// other_factors: this rank's rows of the other side, x rank. Returns side.gathered rows of
-  /// padded_rank(rank) doubles, zeros behind; valid until the next call. Collective.
-  const AlignedVector<double>& operator()(const std::vector<double>& other_factors);
+  /// other_factors: this rank's rows of the other side, x rank. Returns side.gathered rows; valid until the
+  /// next call. Collective.
+  const GatheredFactors& operator()(const std::vector<double>& other_factors);
 
  private:
   Communicator comm_;
   const RatingSide& side_;
   std::size_t rank_;
+  bool single_precision_;
   std::vector<double> sent_;
+  std::vector<float> single_sent_;
   std::vector<Index> send_counts_;
-  AlignedVector<double> gathered_;
+  GatheredFactors gathered_;
+
+  void gather_single(const std::vector<double>& other_factors);
 };
 
 }  // namespace firesteel

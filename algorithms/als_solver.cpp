@@ -41,15 +41,18 @@ int useful_threads(int threads, const RatingSide& side, Index rank) {
 
 }  // namespace
 
-FactorSolver::Workspace::Workspace(Index rank)
-    : equations(rank),
-      sums(at((rank + 1) * padded_rank(rank))),
-      matrices(at(packed_size(rank) * kSystemLanes)),
-      rhs(at(rank * kSystemLanes)),
+FactorSolver::Workspace::Workspace(const FactorObjective& objective)
+    : equations(objective.rank),
+      single_equations(objective.rank),
+      sums(at(objective.single_precision ? single_equations.size() : equations.size())),
+      matrices(at(packed_size(objective.rank) * kSystemLanes)),
+      rhs(at(objective.rank * kSystemLanes)),
       weights(at(kRatingChunk)),
       coefficients(at(kRatingChunk)),
-      dense(at(rank * rank)),
-      dense_rhs(at(rank)) {}
+      single_weights(at(kRatingChunk)),
+      single_coefficients(at(kRatingChunk)),
+      dense(at(objective.rank * objective.rank)),
+      dense_rhs(at(objective.rank)) {}
 
 FactorSolver::FactorSolver(const Context& context, const FactorObjective& objective, const RatingSide& side)
     : comm_(context.comm()),
@@ -60,6 +63,7 @@ FactorSolver::FactorSolver(const Context& context, const FactorObjective& object
       penalty_sum_(comm_, side.partition, 1, 1),
       gram_sum_(comm_, side.partition, objective.implicit_prefs ? packed_size(objective.rank) : 1, threads_) {
   comm_.collectively([&] { plan(); });
+  if (objective_.single_precision) find_single_scales();
 }
 
 /// Splits the own entities into long rows, whose chunks are spread over threads, and tasks of short ones.
@@ -84,17 +88,18 @@ void FactorSolver::plan() {
     begin = end;
     ratings = 0;
   }
-  for (int thread = 0; thread < threads_; ++thread) workspaces_.emplace_back(objective_.rank);
+  for (int thread = 0; thread < threads_; ++thread) workspaces_.emplace_back(objective_);
   if (!long_rows_.empty())
     chunk_sums_.assign(at(kChunksAtATime), AlignedVector<double>(workspaces_.front().sums.size()));
 }
 
 /// sums += the normal equations of at most kRatingChunk ratings.
-void FactorSolver::add_ratings(const AlignedVector<double>& gathered, std::span<const std::int32_t> others,
+void FactorSolver::add_ratings(const GatheredFactors& gathered, std::span<const std::int32_t> others,
                                std::span<const double> values, Workspace& work, double* sums) const {
+  if (!gathered.single_rows.empty()) return add_single_ratings(gathered, others, values, work, sums);
   NormalEquations& equations = work.equations;
   if (!objective_.implicit_prefs) {
-    equations.add(gathered.data(), others, {}, values, sums);
+    equations.add(gathered.rows.data(), others, {}, values, sums);
     return;
   }
   // w = c − 1 = α|r|, right-hand side c·p.
@@ -102,13 +107,13 @@ void FactorSolver::add_ratings(const AlignedVector<double>& gathered, std::span<
     work.weights[q] = objective_.alpha * std::fabs(values[q]);
     work.coefficients[q] = values[q] > 0 ? 1.0 + work.weights[q] : 0.0;
   }
-  equations.add(gathered.data(), others, std::span(work.weights).first(values.size()),
+  equations.add(gathered.rows.data(), others, std::span(work.weights).first(values.size()),
                 std::span(work.coefficients).first(values.size()), sums);
 }
 
 /// sums ← the normal equations of a row of several chunks. Chunk sums are joined kChunksAtATime at a time,
 /// which are whole nodes of the tree, so that memory is bounded.
-void FactorSolver::add_long_row(const AlignedVector<double>& gathered, Index e, double* sums) {
+void FactorSolver::add_long_row(const GatheredFactors& gathered, Index e, double* sums) {
   const auto others = side_.others_of(e);
   const auto values = side_.values_of(e);
   const Index chunks = (static_cast<Index>(values.size()) + kRatingChunk - 1) / kRatingChunk;
@@ -131,19 +136,18 @@ void FactorSolver::add_long_row(const AlignedVector<double>& gathered, Index e, 
 }
 
 /// One system into a lane: (sums + YᵀY) + λ n on the diagonal.
-void FactorSolver::load_lane(const double* sums, std::span<const double> gram, double penalty, Index lane,
+void FactorSolver::load_lane(const Sums& sums, std::span<const double> gram, double penalty, Index lane,
                              Workspace& work) const {
   const Index rank = objective_.rank;
-  const Index stride = padded_rank(rank);
   double* matrix = work.matrices.data() + lane;
   for (Index i = 0, entry = 0; i < rank; ++i) {
     for (Index j = 0; j <= i; ++j, ++entry) {
-      double value = sums[i * stride + j];
+      double value = sums.values[i * sums.stride + j] * sums.matrix_unit;
       if (!gram.empty()) value += gram[at(entry)];
       if (i == j) value += penalty;
       matrix[entry * kSystemLanes] = value;
     }
-    work.rhs[at(i * kSystemLanes + lane)] = sums[rank * stride + i];
+    work.rhs[at(i * kSystemLanes + lane)] = sums.values[rank * sums.stride + i] * sums.rhs_unit;
   }
 }
 
@@ -157,13 +161,14 @@ void FactorSolver::clear_lanes(Index first, Workspace& work) const {
 }
 
 /// Solves the systems loaded for `entities` and stores their factors.
-void FactorSolver::solve_batch(std::span<const std::int32_t> entities, Workspace& work,
+void FactorSolver::solve_batch(const Given& given, std::span<const std::int32_t> entities, Workspace& work,
                                std::vector<double>& own) const {
   clear_lanes(static_cast<Index>(entities.size()), work);
   work.kept_matrices = work.matrices;
   work.kept_rhs = work.rhs;
   std::array<double, static_cast<std::size_t>(kSystemLanes)> pivots{};
   solve_lanes(work.matrices, work.rhs, objective_.rank, pivots);
+  if (objective_.single_precision) solve_again(given, entities, work, pivots);
   const Index count = static_cast<Index>(entities.size());
   for (Index lane = 0; lane < count; ++lane)
     for (Index i = 0; i < objective_.rank; ++i)
@@ -211,7 +216,7 @@ void FactorSolver::make_nonnegative(Index lane, double ridge, Workspace& work, s
   solve_nonnegative(work.dense, work.dense_rhs, rank, x);
 }
 
-void FactorSolver::solve(const AlignedVector<double>& gathered, std::span<const double> gram,
+void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double> gram,
                          std::vector<double>& own) {
   comm_.collectively([&] {
     parallel_for(threads_, static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
@@ -223,25 +228,27 @@ void FactorSolver::solve(const AlignedVector<double>& gathered, std::span<const 
           const Index e = short_rows_[s];
           std::fill(work.sums.begin(), work.sums.end(), 0.0);
           add_ratings(gathered, side_.others_of(e), side_.values_of(e), work, work.sums.data());
-          load_lane(work.sums.data(), gram, penalty_factor_[at(e)], static_cast<Index>(s - begin), work);
+          load_lane(sums_of(work.sums.data(), gathered), gram, penalty_factor_[at(e)],
+                    static_cast<Index>(s - begin), work);
         }
-        solve_batch(std::span(short_rows_).subspan(begin, end - begin), work, own);
+        solve_batch({gathered, gram}, std::span(short_rows_).subspan(begin, end - begin), work, own);
       }
     });
     const FloatEnvironment environment;
     Workspace& work = workspaces_.front();
     for (std::size_t s = 0; s < long_rows_.size(); ++s) {
       add_long_row(gathered, long_rows_[s], work.sums.data());
-      load_lane(work.sums.data(), gram, penalty_factor_[at(long_rows_[s])], 0, work);
-      solve_batch(std::span(long_rows_).subspan(s, 1), work, own);
+      load_lane(sums_of(work.sums.data(), gathered), gram, penalty_factor_[at(long_rows_[s])], 0, work);
+      solve_batch({gathered, gram}, std::span(long_rows_).subspan(s, 1), work, own);
     }
   });
 }
 
-double FactorSolver::entity_loss(const AlignedVector<double>& gathered, std::span<const double> gram,
+double FactorSolver::entity_loss(const GatheredFactors& gathered, std::span<const double> gram,
                                  std::span<const double> x, Index e, LossBuffers& buffers) const {
   const Index rank = objective_.rank;
-  std::copy(x.begin(), x.end(), buffers.x.begin());
+  const bool single = !gathered.single_rows.empty();
+  for (std::size_t i = 0; i < x.size(); ++i) buffers.x[i] = single ? x[i] / gathered.scale : x[i];
   double loss = 0;
   // xᵀ(YᵀY)x: every pair once with c = 1, p = 0; the loop below puts the rated ones right.
   for (Index i = 0, entry = 0; !gram.empty() && i < rank; ++i)
@@ -251,8 +258,11 @@ double FactorSolver::entity_loss(const AlignedVector<double>& gathered, std::spa
   const auto values = side_.values_of(e);
   for (std::size_t begin = 0; begin < values.size(); begin += at(kRatingChunk)) {
     const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
-    gathered_products(gathered.data(), rank, others.subspan(begin, length), buffers.x.data(),
-                      buffers.products.data());
+    const auto which = others.subspan(begin, length);
+    if (single)
+      gathered_products(gathered.single_rows.data(), rank, which, buffers.x.data(), buffers.products.data());
+    else
+      gathered_products(gathered.rows.data(), rank, which, buffers.x.data(), buffers.products.data());
     for (std::size_t q = 0; q < length; ++q) {
       const double value = values[begin + q];
       const double product = buffers.products[q];
@@ -287,11 +297,12 @@ EntityRange entities_of(const RatingSide& side, Index block) {
 
 }  // namespace
 
-double FactorSolver::loss_and_penalty(const AlignedVector<double>& gathered, std::span<const double> gram,
+double FactorSolver::loss_and_penalty(const GatheredFactors& gathered, std::span<const double> gram,
                                       const std::vector<double>& own) {
   const Index rank = objective_.rank;
   return loss_sum_([&](Index block, std::span<double> out) {
-    LossBuffers buffers{AlignedVector<double>(at(padded_rank(rank))), std::vector<double>(at(kRatingChunk))};
+    LossBuffers buffers{AlignedVector<double>(at(padded_single(rank))),
+                        std::vector<double>(at(kRatingChunk))};
     out[0] = 0;
     for (auto [e, end] = entities_of(side_, block); e < end; ++e) {
       const auto x = std::span(own).subspan(at(e * rank), at(rank));

@@ -10,6 +10,7 @@
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/context.hpp"
 #include "firesteel/linalg/factor_kernels.hpp"
+#include "firesteel/linalg/single_products.hpp"
 
 namespace firesteel {
 
@@ -20,6 +21,7 @@ struct FactorObjective {
   bool implicit_prefs = false;
   double alpha = 1.0;
   bool nonnegative = false;
+  bool single_precision = false;
 };
 
 /// Ratings of one entity that are summed in one chain; longer rows are cut by position and their sums joined
@@ -31,7 +33,9 @@ inline constexpr Index kRatingChunk = 4096;
 ///   implicit  x = argmin Σ_all c (p − xᵀy)² + λ n ‖x‖², c = 1 + α|r|, p = [r > 0],  n = positive ratings
 /// by Cholesky on (YᵀY + Σ w y yᵀ + λ n I) x = Σ c y, 8 entities side by side. A singular matrix (λ = 0, too
 /// few ratings) is solved with 2⁻³⁰ of its largest diagonal entry added to the diagonal: nearly the solution
-/// of least norm. Notation: X own factors count x rank, partitioned | Y gathered x padded_rank(rank), local.
+/// of least norm. In single precision the other side's factors, weights and ratings are floats and sums of up
+/// to 32 ratings too, everything beyond is double; a system that floats leave too inexact is summed again in
+/// double. Notation: X own factors count x rank, partitioned | Y gathered x padded_rank(rank), local.
 /// Source: Zhou et al. 2008, doi:10.1007/978-3-540-68880-8_32; Hu, Koren & Volinsky 2008,
 /// doi:10.1109/ICDM.2008.22. Cost: ratings·rank² + entities·rank³/3 flops.
 class FactorSolver {
@@ -39,11 +43,11 @@ class FactorSolver {
   FactorSolver(const Context& context, const FactorObjective& objective, const RatingSide& side);
 
   /// own ← the minimisers. gram: packed YᵀY over all entities of the other side, implicit only. Collective.
-  void solve(const AlignedVector<double>& gathered, std::span<const double> gram, std::vector<double>& own);
+  void solve(const GatheredFactors& gathered, std::span<const double> gram, std::vector<double>& own);
 
   /// Σ over all own-side entities of loss + penalty of the own side, in canonical order; the part of the
   /// objective that this side's ratings and factors make up. Same on all ranks. Collective.
-  double loss_and_penalty(const AlignedVector<double>& gathered, std::span<const double> gram,
+  double loss_and_penalty(const GatheredFactors& gathered, std::span<const double> gram,
                           const std::vector<double>& own);
   /// Σ λ n ‖x‖² over all own-side entities. Collective.
   double penalty(const std::vector<double>& own);
@@ -52,8 +56,9 @@ class FactorSolver {
 
  private:
   struct Workspace {
-    explicit Workspace(Index rank);
+    explicit Workspace(const FactorObjective& objective);
     NormalEquations equations;
+    SingleNormalEquations single_equations;
     AlignedVector<double> sums;
     AlignedVector<double> matrices;  ///< kSystemLanes packed lower triangles, lane by lane
     AlignedVector<double> rhs;
@@ -61,6 +66,8 @@ class FactorSolver {
     AlignedVector<double> kept_rhs;
     std::vector<double> weights;
     std::vector<double> coefficients;
+    std::vector<float> single_weights;
+    std::vector<float> single_coefficients;
     std::vector<double> dense;
     std::vector<double> dense_rhs;
   };
@@ -74,22 +81,45 @@ class FactorSolver {
   };
 
   void plan();
-  void add_ratings(const AlignedVector<double>& gathered, std::span<const std::int32_t> others,
+  void add_ratings(const GatheredFactors& gathered, std::span<const std::int32_t> others,
                    std::span<const double> values, Workspace& work, double* sums) const;
-  void add_long_row(const AlignedVector<double>& gathered, Index e, double* sums);
-  void load_lane(const double* sums, std::span<const double> gram, double penalty, Index lane,
+  void add_long_row(const GatheredFactors& gathered, Index e, double* sums);
+  void add_single_ratings(const GatheredFactors& gathered, std::span<const std::int32_t> others,
+                          std::span<const double> values, Workspace& work, double* sums) const;
+  void find_single_scales();
+  /// Sums as add_ratings made them, and what their parts are to be multiplied with.
+  struct Sums {
+    const double* values;
+    Index stride;
+    double matrix_unit = 1;
+    double rhs_unit = 1;
+  };
+  Sums sums_of(const double* values, const GatheredFactors& gathered) const;
+  void load_lane(const Sums& sums, std::span<const double> gram, double penalty, Index lane,
                  Workspace& work) const;
-  void solve_batch(std::span<const std::int32_t> entities, Workspace& work, std::vector<double>& own) const;
+  /// What a half-step reads.
+  struct Given {
+    const GatheredFactors& gathered;
+    std::span<const double> gram;
+  };
+  void solve_batch(const Given& given, std::span<const std::int32_t> entities, Workspace& work,
+                   std::vector<double>& own) const;
+  void sum_in_double(const GatheredFactors& gathered, Index e, Workspace& work,
+                     AlignedVector<double>& sums) const;
+  void solve_again(const Given& given, std::span<const std::int32_t> entities, Workspace& work,
+                   std::span<double> pivots) const;
   void solve_singular(Index lane, Workspace& work, std::span<double> x, double& ridge) const;
   void make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const;
   void clear_lanes(Index first, Workspace& work) const;
-  double entity_loss(const AlignedVector<double>& gathered, std::span<const double> gram,
-                     std::span<const double> x, Index e, LossBuffers& buffers) const;
+  double entity_loss(const GatheredFactors& gathered, std::span<const double> gram, std::span<const double> x,
+                     Index e, LossBuffers& buffers) const;
 
   Communicator comm_;
   int threads_;  ///< as many as the work is worth
   FactorObjective objective_;
   const RatingSide& side_;
+  double weight_scale_ = 1;       ///< single precision: powers of two that bring weights and coefficients
+  double coefficient_scale_ = 1;  ///< of all ratings (all ranks) to at most 1
   std::vector<double> penalty_factor_;    ///< λ·n, one an own entity
   std::vector<std::int32_t> short_rows_;  ///< own entities of one chunk
   std::vector<std::int32_t> long_rows_;

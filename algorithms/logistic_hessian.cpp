@@ -7,6 +7,8 @@
 
 #include "firesteel/algorithms/logistic_objective.hpp"
 #include "firesteel/linalg/moment_kernels.hpp"
+#include "firesteel/linalg/single_products.hpp"
+#include "firesteel/linalg/single_rows.hpp"
 
 namespace firesteel {
 
@@ -38,19 +40,51 @@ void LogisticObjective::roots_of_pair(Index a, Index b, TileRange range) {
   }
 }
 
+/// Rows in float, products summed in float over a tile, in double across tiles.
+void LogisticObjective::single_gram_of_block(TileRange range, std::span<double> gram) {
+  const Index width = data_.columns() + (options_.fit_intercept ? 1 : 0);
+  const Index stride = padded_single(width);
+  const Index rows = (range.end - range.first) * kTileRows;
+  static thread_local AlignedVector<float> scaled;
+  static thread_local AlignedVector<double> sums;
+  scaled.resize(size_of(rows * stride));
+  sums.assign(size_of(width * stride), 0.0);
+  for (Index row = range.first * kTileRows; row < range.end * kTileRows; ++row)
+    single_roots_[size_of(row)] = static_cast<float>(roots_[size_of(row)] * single_->root_scale());
+  const SingleScaling scaling{single_roots_, single_->centre(), single_scale_, single_shift_,
+                              options_.fit_intercept};
+  if (const auto* dense = std::get_if<DenseTiles<float>>(&data_.features))
+    fill_single_rows(*dense, scaling, range, stride, scaled.data());
+  else
+    fill_single_rows(std::get<SparseRows<float>>(data_.features), scaling, range, stride, scaled.data());
+  add_single_products({scaled.data(), stride, scaled.data(), stride, rows, width}, sums.data());
+  const double unscale = 1 / (single_->root_scale() * single_->root_scale());
+  for (Index j = 0; j < width; ++j)
+    for (Index k = 0; k <= j; ++k)
+      gram[size_of(j * (j + 1) / 2 + k)] = sums[size_of(j * stride + k)] * unscale;
+}
+
+void LogisticObjective::gram_of_block(TileRange range, std::span<double> gram) {
+  static thread_local AlignedVector<double> columns;
+  std::visit(
+      [&](const auto& features) {
+        fill_columns(features, roots_, centre_, inverse_deviation_, options_.fit_intercept, range, columns);
+      },
+      data_.features);
+  gram_of_columns(columns.data(), (range.end - range.first) * kTileRows,
+                  data_.columns() + (options_.fit_intercept ? 1 : 0), gram);
+}
+
 void LogisticObjective::hessian_of_pair(Index a, Index b, std::span<double> matrix) {
   const Index d = data_.columns();
   const Index width = d + (options_.fit_intercept ? 1 : 0);
   const auto gram = (*hessian_sum_)([&](Index block, std::span<double> out) {
-    static thread_local AlignedVector<double> columns;
     const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
     roots_of_pair(a, b, range);
-    std::visit(
-        [&](const auto& features) {
-          fill_columns(features, roots_, centre_, inverse_deviation_, options_.fit_intercept, range, columns);
-        },
-        data_.features);
-    gram_of_columns(columns.data(), (range.end - range.first) * kTileRows, width, out);
+    if (single_)
+      single_gram_of_block(range, out);
+    else
+      gram_of_block(range, out);
   });
   const double factor = (a == b ? 1.0 : -1.0) / moments_.weight_sum;
   const auto place = [&](Index output, Index j) {
@@ -96,6 +130,12 @@ void LogisticObjective::hessian(std::span<double> matrix) {
   data_.context.comm().collectively([&] {
     residuals_.resize(margins_.size());
     roots_.resize(targets_.weight.size());
+    if (!single_ || !single_scale_.empty()) return;
+    single_roots_.resize(roots_.size());
+    for (std::size_t j = 0; j < inverse_deviation_.size(); ++j) {
+      single_scale_.push_back(static_cast<float>(inverse_deviation_[j]));
+      single_shift_.push_back(static_cast<float>(single_->distance()[j] * inverse_deviation_[j]));
+    }
   });
   for (Index a = 0; a < outputs; ++a)
     for (Index b = 0; b <= a; ++b) hessian_of_pair(a, b, matrix);

@@ -2,6 +2,7 @@
 #include "firesteel/algorithms/logistic_objective.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "firesteel/linalg/vector_kernels.hpp"
 
@@ -31,6 +32,7 @@ LogisticObjective::LogisticObjective(const RowBlocks& data, const ColumnMoments&
     }
     statistic_.resize(size_of(1 + options_.outputs + coefficients()));
   });
+  single_ = LogisticSingleForm::make(data_, moments_, centre_, targets_.weight);
 }
 
 LinearOutputs LogisticObjective::on_original_scale(std::span<const double> x,
@@ -50,8 +52,11 @@ LinearOutputs LogisticObjective::on_original_scale(std::span<const double> x,
 double LogisticObjective::evaluate(std::span<const double> x, std::span<double> gradient) {
   std::vector<double> coefficients;
   std::vector<double> offsets;
-  on_original_scale(x, coefficients, offsets);
-  sum_by_tree(coefficients, offsets);
+  const LinearOutputs model = on_original_scale(x, coefficients, offsets);
+  if (single_)
+    sum_by_tree(single_->round(coefficients, x.subspan(size_of(this->coefficients())), options_.outputs));
+  else
+    sum_by_tree(model);
   trial_.assign(x.begin(), x.end());
   scale_gradient(x, gradient);
   double penalty = 0;
@@ -59,21 +64,25 @@ double LogisticObjective::evaluate(std::span<const double> x, std::span<double> 
   return statistic_[0] / moments_.weight_sum + 0.5 * penalty;
 }
 
-void LogisticObjective::sum_by_tree(std::span<const double> coefficients, std::span<const double> offsets) {
-  const LinearOutputs model{options_.outputs, coefficients, offsets};
+template <class Model>
+void LogisticObjective::sum_by_tree(const Model& model) {
   const auto total = sum_([&](Index block, std::span<double> out) {
     static thread_local AlignedVector<double> scratch;
     const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
     std::visit(
         [&](const auto& features) {
-          block_loss_and_gradient(features, targets_, model, range, trial_margins_.data(), out, scratch);
+          constexpr bool kFloats =
+              std::is_same_v<typename std::decay_t<decltype(features)>::value_type, float>;
+          if constexpr (kFloats || !std::is_same_v<Model, SingleOutputs>)
+            block_loss_and_gradient(features, targets_, model, range, trial_margins_.data(), out, scratch);
         },
         data_.features);
   });
   std::copy(total.begin(), total.end(), statistic_.begin());
 }
 
-/// ∂f/∂θ_kj = (Σ r x_j − μ_j Σ r)/(σ_j W) + l2 θ_kj,  ∂f/∂b_k = Σ r/W.
+/// ∂f/∂θ_kj = (Σ r x_j − μ_j Σ r)/(σ_j W) + l2 θ_kj,  ∂f/∂b_k = Σ r/W. In single precision the kernels give
+/// Σ r (x_j − c_j), and c_j − μ_j takes the place of −μ_j.
 void LogisticObjective::scale_gradient(std::span<const double> x, std::span<double> gradient) const {
   const auto d = size_of(data_.columns());
   const auto outputs = size_of(options_.outputs);
@@ -81,7 +90,8 @@ void LogisticObjective::scale_gradient(std::span<const double> x, std::span<doub
     const double residual = statistic_[1 + k];
     for (std::size_t j = 0; j < d; ++j) {
       const std::size_t i = k * d + j;
-      const double centred = statistic_[1 + outputs + i] - centre_[j] * residual;
+      const double centre = single_ ? -single_->distance()[j] : centre_[j];
+      const double centred = statistic_[1 + outputs + i] - centre * residual;
       gradient[i] = centred * inverse_deviation_[j] / moments_.weight_sum + options_.l2[i] * x[i];
     }
     if (options_.fit_intercept) gradient[outputs * d + k] = residual / moments_.weight_sum;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "firesteel/algorithms/logistic_loss.hpp"
+#include "firesteel/algorithms/logistic_single_form.hpp"
 #include "firesteel/linalg/column_moments.hpp"
 
 namespace firesteel {
@@ -19,7 +21,7 @@ namespace firesteel {
 /// (K x d, row-major), then b (K) where there is an intercept; without one μ = 0.
 ///
 /// One evaluation reads the features once and costs one CanonicalSum of 1 + K + K·d doubles. Vectors are
-/// replicated; WideLogisticObjective slices them.
+/// replicated; WideLogisticObjective slices them. Features in single precision: see LogisticSingleForm.
 class LogisticObjective final : public LogisticLoss {
  public:
   struct Options {
@@ -27,7 +29,7 @@ class LogisticObjective final : public LogisticLoss {
     bool fit_intercept = true;
     std::vector<double> l2;  ///< K x d
   };
-  /// `targets` one a local row (binary ±1, else the class). Local.
+  /// `targets` one a local row (binary ±1, else the class). Collective.
   LogisticObjective(const RowBlocks& data, const ColumnMoments& moments, LogisticTargets targets,
                     Options options);
 
@@ -35,6 +37,7 @@ class LogisticObjective final : public LogisticLoss {
   double evaluate(std::span<const double> x, std::span<double> gradient) override;
   void accept() override;
   void hessian(std::span<double> matrix) override;
+  double value_noise() const override { return single_ ? single_->noise() : kDoubleNoise; }
 
   LinearOutputs on_original_scale(std::span<const double> x, std::vector<double>& coefficients,
                                   std::vector<double>& offsets) const override;
@@ -44,10 +47,13 @@ class LogisticObjective final : public LogisticLoss {
 
  private:
   Index coefficients() const { return options_.outputs * data_.columns(); }
-  void sum_by_tree(std::span<const double> coefficients, std::span<const double> offsets);
+  template <class Model>
+  void sum_by_tree(const Model& model);
   void scale_gradient(std::span<const double> x, std::span<double> gradient) const;
   void hessian_of_pair(Index a, Index b, std::span<double> matrix);
   void roots_of_pair(Index a, Index b, TileRange range);
+  void gram_of_block(TileRange range, std::span<double> gram);
+  void single_gram_of_block(TileRange range, std::span<double> gram);
   void add_gauge(std::span<double> matrix) const;
 
   const ColumnMoments& moments_;
@@ -57,9 +63,13 @@ class LogisticObjective final : public LogisticLoss {
   std::vector<double> centre_;             ///< μ, or 0 without an intercept
   CanonicalSum sum_;
   std::unique_ptr<CanonicalSum> hessian_sum_;
-  std::vector<double> statistic_;    ///< of the last evaluation: Σ loss, Σ residual, Σ residual·x
+  std::vector<double> statistic_;  ///< of the last evaluation: Σ loss, Σ residual, Σ residual·x
+  std::optional<LogisticSingleForm> single_;
   AlignedVector<double> residuals_;  ///< Hessian only
   std::vector<double> roots_;        ///< Hessian only
+  AlignedVector<float> single_roots_;
+  std::vector<float> single_scale_;  ///< Hessian only: 1/σ and (c − μ)/σ
+  std::vector<float> single_shift_;
   std::vector<double> point_;
   std::vector<double> trial_;
 };

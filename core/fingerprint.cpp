@@ -98,7 +98,7 @@ std::string data_fingerprint(const Ratings& data) {
     return local;
   });
   const auto total = static_cast<std::uint64_t>(comm.sum(static_cast<std::int64_t>(sum)));
-  return fingerprint_text(data.rows, "", total);
+  return fingerprint_text(data.rows, data.single_precision ? " in single precision" : "", total);
 }
 
 }  // namespace firesteel

@@ -257,6 +257,7 @@ FitSummary summary_of_data(const RowBlocks& data) {
 FitSummary summary_of_data(const Ratings& data) {
   FitSummary summary;
   summary.rows = data.rows;
+  summary.precision = data.single_precision ? "single" : "double";
   return summary;
 }
 

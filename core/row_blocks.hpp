@@ -135,6 +135,7 @@ struct Ratings {
   std::string item_name = "item";
   std::vector<double> ratings;  ///< one a row; empty where the source has no rating column
   bool has_ratings = false;
+  bool single_precision = false;  ///< sums of normal equations within 32 ratings in float; as stored, double
 };
 
 }  // namespace firesteel

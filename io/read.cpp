@@ -47,8 +47,10 @@ RatingInput read_ratings(const Context& context, const ReadOptions& options) {
       throw bad_input(input.files.front() +
                       " is LIBSVM text, which has no users and items: expected CSV or HDF5");
   });
-  if (input.format == "hdf5") return read_ratings_hdf5(context, options, input.files);
-  return read_ratings_csv(context, options, input.files);
+  RatingInput ratings = input.format == "hdf5" ? read_ratings_hdf5(context, options, input.files)
+                                               : read_ratings_csv(context, options, input.files);
+  ratings.ratings.single_precision = options.single_precision;
+  return ratings;
 }
 
 }  // namespace firesteel

@@ -11,19 +11,19 @@ namespace {
 constexpr int kMaxTrials = 40;
 constexpr double kGrowth = 10;
 
-bool decreases(LinePoint start, double t, LinePoint at) {
+bool decreases(LinePoint start, double t, LinePoint at, double noise) {
   return at.value <= start.value + kSufficientDecrease * t * start.slope ||
-         at.value <= start.value + kValueNoise * std::abs(start.value);
+         at.value <= start.value + noise * std::abs(start.value);
 }
 
 }  // namespace
 
-bool satisfies_wolfe(LinePoint start, double t, LinePoint at, double slope_ratio) {
-  return std::isfinite(at.value) && decreases(start, t, at) &&
-         std::abs(at.slope) <= slope_ratio * std::abs(start.slope);
+bool satisfies_wolfe(LinePoint start, double t, LinePoint at, Wolfe wolfe) {
+  return std::isfinite(at.value) && decreases(start, t, at, wolfe.noise) &&
+         std::abs(at.slope) <= wolfe.slope_ratio * std::abs(start.slope);
 }
 
-double wolfe_step(LinePoint start, LinePoint first, double slope_ratio, FunctionRef<LinePoint(double)> at) {
+double wolfe_step(LinePoint start, LinePoint first, Wolfe wolfe, FunctionRef<LinePoint(double)> at) {
   double low = 0;  // slope still negative
   LinePoint at_low = start;
   double high = 0;  // slope positive or value too large; 0: not found yet
@@ -31,9 +31,9 @@ double wolfe_step(LinePoint start, LinePoint first, double slope_ratio, Function
   double t = 1;
   LinePoint here = first;
   for (int trial = 0; trial < kMaxTrials; ++trial) {
-    if (satisfies_wolfe(start, t, here, slope_ratio)) return t;
+    if (satisfies_wolfe(start, t, here, wolfe)) return t;
     const bool sound = std::isfinite(here.value) && std::isfinite(here.slope);
-    if (sound && here.slope < 0 && decreases(start, t, here)) {
+    if (sound && here.slope < 0 && decreases(start, t, here, wolfe.noise)) {
       low = t;
       at_low = here;
     } else {

@@ -82,7 +82,9 @@ Optimizer::Trial NewtonOptimizer::advance(const OptimizerState& state) {
     direction =
         absolute_ ? proximal_direction(hessian, state, l1_) : newton_direction(hessian, state.gradient);
   });
-  return absolute_ ? backtrack(state, direction) : search_line(state, direction, kSlopeRatio);
+  Trial trial = absolute_ ? backtrack(state, direction) : search_line(state, direction, kSlopeRatio);
+  trial.by_model = true;
+  return trial;
 }
 
 Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::span<const double> direction) {
@@ -102,10 +104,11 @@ Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::sp
       decrease += state.gradient[j] * (trial.point[j] - state.point[j]) +
                   l1_[j] * (std::abs(trial.point[j]) - std::abs(state.point[j]));
     if (!(decrease < 0)) return trial;
+    trial.predicted = std::max(trial.predicted, -0.5 * decrease);
     trial.value = objective_.evaluate(trial.point, trial.gradient) + absolute_part(trial.point);
-    trial.found =
-        std::isfinite(trial.value) && (trial.value <= state.value + kSufficientDecrease * decrease ||
-                                       trial.value <= state.value + kValueNoise * std::abs(state.value));
+    trial.found = std::isfinite(trial.value) &&
+                  (trial.value <= state.value + kSufficientDecrease * decrease ||
+                   trial.value <= state.value + objective_.value_noise() * std::abs(state.value));
     if (trial.found) return trial;
   }
   return trial;

@@ -9,6 +9,10 @@
 
 namespace firesteel {
 
+/// Relative noise of an objective summed in double: a rise below it says nothing, near the optimum only
+/// gradients tell points apart.
+inline constexpr double kDoubleNoise = 1e-12;
+
 /// Value and slope of an objective at a point of a line.
 struct LinePoint {
   double value = 0;
@@ -34,6 +38,9 @@ class Objective {
   /// Hessian of the smooth part at the current point, size x size, row-major, symmetric. Replicated vectors
   /// only.
   virtual void hessian(std::span<double> matrix) = 0;
+  /// Relative noise of the values: what evaluate() and along() may be off, by rounding, of the function that
+  /// the gradient belongs to. The same on all ranks, and throughout a fit.
+  virtual double value_noise() const { return kDoubleNoise; }
 };
 
 }  // namespace firesteel

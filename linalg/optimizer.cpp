@@ -76,6 +76,11 @@ void Optimizer::go_on_from(const OptimizerState& state) {
   objective_.accept();
 }
 
+bool Optimizer::lost_in_noise(double decrease, double value) const {
+  const double noise = objective_.value_noise();
+  return noise > kDoubleNoise && decrease <= noise * std::abs(value);
+}
+
 Step Optimizer::step(OptimizerState& state) {
   Step result;
   result.objective = state.value;
@@ -88,9 +93,11 @@ Step Optimizer::step(OptimizerState& state) {
     return result;
   }
   Trial trial = advance(state);
+  const bool promised_nothing = lost_in_noise(trial.predicted, state.value);
   if (!trial.found) {
+    result.converged = promised_nothing;
     result.stop = true;
-    result.stop_reason = "line_search";
+    result.stop_reason = promised_nothing ? "precision" : "line_search";
     result.counts = false;
     return result;
   }
@@ -104,14 +111,18 @@ Step Optimizer::step(OptimizerState& state) {
 
   result.objective = state.value;
   result.gradient_norm = gradient_norm(state);
-  const bool no_progress = state.recent_values.size() == kWindow + 1 &&
-                           state.recent_values.front() - state.value <= tol_ * std::abs(state.value);
+  const bool whole_window = state.recent_values.size() == kWindow + 1;
+  const double progress = state.recent_values.front() - state.value;
+  const bool no_progress = whole_window && progress <= tol_ * std::abs(state.value);
   if (*result.gradient_norm <= tol_ * state.value) {
     result.converged = true;
     result.stop_reason = "gradient";
   } else if (no_progress || state.value <= tol_ * state.initial_value) {
     result.converged = true;
     result.stop_reason = "objective";
+  } else if ((whole_window && lost_in_noise(progress, state.value)) || (trial.by_model && promised_nothing)) {
+    result.converged = true;
+    result.stop_reason = "precision";
   }
   return result;
 }
@@ -122,6 +133,8 @@ Optimizer::Trial Optimizer::search_line(const OptimizerState& state, std::span<c
   Trial trial;
   const LinePoint start{state.value, space.dot(state.gradient, direction)};
   if (!(start.slope < 0)) return trial;
+  trial.predicted = -0.5 * start.slope;
+  const Wolfe wolfe{slope_ratio, objective_.value_noise()};
   trial.gradient.resize(state.gradient.size());
   const auto evaluate = [&](double t) {
     trial.point = state.point;
@@ -130,14 +143,14 @@ Optimizer::Trial Optimizer::search_line(const OptimizerState& state, std::span<c
     return LinePoint{trial.value, space.dot(trial.gradient, direction)};
   };
   const LinePoint first = evaluate(1.0);
-  trial.found = satisfies_wolfe(start, 1.0, first, slope_ratio);
+  trial.found = satisfies_wolfe(start, 1.0, first, wolfe);
   if (trial.found) return trial;
-  const double t = wolfe_step(start, first, slope_ratio, [&](double s) { return objective_.along(s); });
+  const double t = wolfe_step(start, first, wolfe, [&](double s) { return objective_.along(s); });
   if (t == 0) return trial;
   // The margins of the line served the search; value and gradient are computed afresh where it led.
   const LinePoint found = evaluate(t);
   trial.found =
-      std::isfinite(found.value) && found.value <= state.value + kValueNoise * std::abs(state.value);
+      std::isfinite(found.value) && found.value <= state.value + wolfe.noise * std::abs(state.value);
   return trial;
 }
 

@@ -31,6 +31,9 @@ struct OptimizerState {
 /// the (pseudo-)gradient, it stops by
 ///   "gradient"     ‖p‖₂ ≤ tol·f
 ///   "objective"    f(10 iterations ago) − f ≤ tol·f, or f ≤ tol·f₀
+///   "precision"    f can be told apart no more: it fell by less than the noise of its values (single
+///                  precision; Objective::value_noise) over ten iterations, or Newton's method promised less,
+///                  or there is no better point and less was promised
 ///   "line_search"  no better point in double precision (not counted as converged)
 /// The first two are MLlib's criteria (Breeze's), the second relative to the present f and over ten
 /// iterations, so that slow convergence is not taken for its end.
@@ -64,6 +67,8 @@ class Optimizer {
     std::vector<double> gradient;
     double value = 0;
     bool found = false;
+    double predicted = 0;   ///< decrease that the quadratic model promised for the full step
+    bool by_model = false;  ///< the model was the Hessian's: near the optimum its promise is exact
   };
   /// Sets up the parts of a fresh state that advance() needs.
   virtual void prepare(OptimizerState&) const {}
@@ -77,6 +82,9 @@ class Optimizer {
   /// where that leads: one pass over the data or two.
   Trial search_line(const OptimizerState& state, std::span<const double> direction, double slope_ratio);
   double absolute_part(std::span<const double> point) const;
+  /// True where `decrease` is lost in the noise of single-precision values. Values of double precision are
+  /// trusted to the end: there gradients decide.
+  bool lost_in_noise(double decrease, double value) const;
   std::vector<double> pseudo_gradient(const OptimizerState& state) const;
 
   Objective& objective_;

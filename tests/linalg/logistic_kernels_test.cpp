@@ -173,7 +173,7 @@ TEST(LogisticKernels, gram_agrees_with_plain_sums_and_its_cholesky_factor_solves
 TEST(LineSearch, finds_a_wolfe_step_near_and_far) {
   for (const double minimum : {0.01, 0.5, 3.0, 5000.0}) {
     const auto at = [&](double t) { return LinePoint{(t - minimum) * (t - minimum), 2 * (t - minimum)}; };
-    const double t = wolfe_step(at(0), at(1), 0.1, at);
+    const double t = wolfe_step(at(0), at(1), {.slope_ratio = 0.1}, at);
     EXPECT_NEAR(t / minimum, 1.0, 0.1);
   }
 }

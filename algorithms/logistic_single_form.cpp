@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firesteel/algorithms/logistic_single_form.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace firesteel {
+
+namespace {
+
+constexpr double kLargestUnit = 0x1p60;
+constexpr double kLargestMean = 0x1p100;
+/// Of sparse columns, which are not centred: units that a mean may be.
+constexpr double kLargestShift = 0x1p10;
+
+/// Power of two whose square brings `largest` to at most 1.
+double root_scale_of(double largest) {
+  if (!(largest > 0)) return 1;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  return std::ldexp(1.0, -static_cast<int>(std::ceil(exponent / 2.0)));
+}
+
+}  // namespace
+
+bool single_can_hold(double mean, double unit) {
+  return std::abs(mean) <= kLargestMean && (unit == 0 || (unit >= 1 / kLargestUnit && unit <= kLargestUnit));
+}
+
+std::optional<LogisticSingleForm> LogisticSingleForm::make(const RowBlocks& data,
+                                                           const ColumnMoments& moments,
+                                                           std::span<const double> centre,
+                                                           std::span<const double> weights) {
+  if (!data.single_precision()) return std::nullopt;
+  double largest_weight = 0;
+  for (const double weight : weights) largest_weight = std::max(largest_weight, weight);
+  data.context.comm().allreduce_max(std::span(&largest_weight, 1));
+  return data.context.comm().collectively([&]() -> std::optional<LogisticSingleForm> {
+    LogisticSingleForm form;
+    double shift = 0;  // largest mean, in units, of what the kernels see
+    for (std::size_t j = 0; j < moments.mean.size(); ++j) {
+      const double unit = moments.deviation[j];
+      if (!single_can_hold(moments.mean[j], unit)) return std::nullopt;
+      form.centre_.push_back(data.sparse() ? 0.0F : static_cast<float>(moments.mean[j]));
+      const double c = form.centre_.back();
+      form.distance_.push_back(c - centre[j]);
+      if (unit > 0) shift = std::max(shift, std::abs(moments.mean[j] - c) / unit);
+    }
+    if (shift > kLargestShift) return std::nullopt;
+    form.root_scale_ = root_scale_of(largest_weight);
+    form.noise_ = kSingleNoise * (1 + shift);
+    return form;
+  });
+}
+
+SingleOutputs LogisticSingleForm::round(std::span<const double> coefficients,
+                                        std::span<const double> intercepts, Index outputs) {
+  const std::size_t d = centre_.size();
+  coefficients_.resize(coefficients.size());
+  offsets_.assign(static_cast<std::size_t>(outputs), 0.0);
+  for (std::size_t k = 0; k < offsets_.size(); ++k) {
+    double offset = intercepts.empty() ? 0.0 : intercepts[k];
+    for (std::size_t j = 0; j < d; ++j) {
+      const auto rounded = static_cast<float>(coefficients[k * d + j]);
+      coefficients_[k * d + j] = rounded;
+      offset += static_cast<double>(rounded) * distance_[j];
+    }
+    offsets_[k] = offset;
+  }
+  return {outputs, coefficients_, offsets_, centre_, root_scale_ * root_scale_};
+}
+
+}  // namespace firesteel
