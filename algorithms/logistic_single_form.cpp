@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace firesteel {
 
@@ -21,36 +22,54 @@ double root_scale_of(double largest) {
   return std::ldexp(1.0, -static_cast<int>(std::ceil(exponent / 2.0)));
 }
 
-}  // namespace
-
 bool single_can_hold(double mean, double unit) {
   return std::abs(mean) <= kLargestMean && (unit == 0 || (unit >= 1 / kLargestUnit && unit <= kLargestUnit));
 }
+
+/// Noise of values where columns are centred at `centre` (empty: 0); none where float cannot hold a column.
+std::optional<double> noise_of(const RowBlocks& data, const ColumnMoments& moments,
+                               std::span<const float> centre) {
+  double shift = 0;  // largest distance of mean and centre, in units
+  for (std::size_t j = 0; j < moments.mean.size(); ++j) {
+    const double unit = moments.deviation[j];
+    const double distance = moments.mean[j] - (centre.empty() ? 0.0 : static_cast<double>(centre[j]));
+    if (!single_can_hold(moments.mean[j], unit))
+      shift = std::numeric_limits<double>::infinity();
+    else if (unit > 0)
+      shift = std::max(shift, std::abs(distance) / unit);
+  }
+  data.context.comm().allreduce_max(std::span(&shift, 1));
+  if (shift > kLargestShift) return std::nullopt;
+  return kSingleNoise * (1 + shift);
+}
+
+}  // namespace
 
 std::optional<LogisticSingleForm> LogisticSingleForm::make(const RowBlocks& data,
                                                            const ColumnMoments& moments,
                                                            std::span<const double> centre,
                                                            std::span<const double> weights) {
   if (!data.single_precision()) return std::nullopt;
+  LogisticSingleForm form;
+  data.context.comm().collectively([&] {
+    for (std::size_t j = 0; j < moments.mean.size(); ++j) {
+      form.centre_.push_back(data.sparse() ? 0.0F : static_cast<float>(moments.mean[j]));
+      form.distance_.push_back(static_cast<double>(form.centre_.back()) - centre[j]);
+    }
+  });
+  const auto noise = noise_of(data, moments, form.centre_);
+  if (!noise) return std::nullopt;
+  form.noise_ = *noise;
   double largest_weight = 0;
   for (const double weight : weights) largest_weight = std::max(largest_weight, weight);
   data.context.comm().allreduce_max(std::span(&largest_weight, 1));
-  return data.context.comm().collectively([&]() -> std::optional<LogisticSingleForm> {
-    LogisticSingleForm form;
-    double shift = 0;  // largest mean, in units, of what the kernels see
-    for (std::size_t j = 0; j < moments.mean.size(); ++j) {
-      const double unit = moments.deviation[j];
-      if (!single_can_hold(moments.mean[j], unit)) return std::nullopt;
-      form.centre_.push_back(data.sparse() ? 0.0F : static_cast<float>(moments.mean[j]));
-      const double c = form.centre_.back();
-      form.distance_.push_back(c - centre[j]);
-      if (unit > 0) shift = std::max(shift, std::abs(moments.mean[j] - c) / unit);
-    }
-    if (shift > kLargestShift) return std::nullopt;
-    form.root_scale_ = root_scale_of(largest_weight);
-    form.noise_ = kSingleNoise * (1 + shift);
-    return form;
-  });
+  form.root_scale_ = root_scale_of(largest_weight);
+  return form;
+}
+
+std::optional<double> sparse_single_noise(const RowBlocks& data, const ColumnMoments& moments) {
+  if (!data.single_precision()) return std::nullopt;
+  return noise_of(data, moments, {});
 }
 
 SingleOutputs LogisticSingleForm::round(std::span<const double> coefficients,

@@ -50,7 +50,8 @@ class LogisticSingleForm {
 /// the sum over rows does not make larger.
 inline constexpr double kSingleNoise = 0x1p-23;
 
-/// True where float can hold a column of this mean and unit (0: constant).
-bool single_can_hold(double mean, double unit);
+/// As LogisticSingleForm::make for sparse columns, of all or of the own slice: the noise of values in single
+/// precision, none where the data are to be computed in double. Collective.
+std::optional<double> sparse_single_noise(const RowBlocks& data, const ColumnMoments& moments);
 
 }  // namespace firesteel

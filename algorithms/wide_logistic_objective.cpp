@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "firesteel/algorithms/logistic_single_form.hpp"
+
 namespace firesteel {
 
 namespace {
@@ -33,10 +35,16 @@ WideLogisticObjective::WideLogisticObjective(const RowBlocks& data, WideColumns&
     point_.resize(space_.local_size());
   });
   columns_.set_scales(moments, moments.largest_weight);
+  if (const auto noise = sparse_single_noise(data, moments)) {
+    single_ = true;
+    noise_ = *noise;
+    columns_.use_single_products();
+  }
 }
 
 std::span<const double> WideLogisticObjective::to_original_scale(std::span<const double> x,
-                                                                 std::vector<double>& coefficients) const {
+                                                                 std::vector<double>& coefficients,
+                                                                 bool rounded) const {
   const auto outputs = size_of(outputs_);
   const BlockPartition& slices = columns_.slices();
   const auto first = size_of(slices.first_row(data_.context.rank()));
@@ -48,6 +56,7 @@ std::span<const double> WideLogisticObjective::to_original_scale(std::span<const
       for (std::size_t k = 0; k < outputs; ++k) {
         const std::size_t i = j * outputs + k;
         coefficients[i] = x[i] * inverse_deviation_[j];
+        if (rounded) coefficients[i] = static_cast<double>(static_cast<float>(coefficients[i]));
         out[k] -= coefficients[i] * centre_[j];
         out[outputs] += options_.l2[i] * (x[i] * x[i]);
       }
@@ -71,7 +80,7 @@ std::span<const double> WideLogisticObjective::sum_rows(std::span<const double> 
 /// ∂f/∂θ_kj = (Σ r x_j − μ_j Σ r)/(σ_j W) + l2 θ_kj,  ∂f/∂b_k = Σ r/W.
 double WideLogisticObjective::evaluate(std::span<const double> x, std::span<double> gradient) {
   const auto outputs = size_of(outputs_);
-  const auto linear = to_original_scale(x, coefficients_);
+  const auto linear = to_original_scale(x, coefficients_, single_);
   const double penalty = linear[outputs];
   columns_.receive_coefficients(coefficients_);
   const auto rows = sum_rows(linear.first(outputs));
@@ -123,7 +132,7 @@ LinearOutputs WideLogisticObjective::on_original_scale(std::span<const double> x
   const auto outputs = size_of(outputs_);
   std::vector<double> own;
   data_.context.comm().collectively([&] { own.resize(space_.local_size()); });
-  const auto linear = to_original_scale(x, own);
+  const auto linear = to_original_scale(x, own, false);
   offsets.assign(linear.begin(), linear.begin() + outputs_);
   own.resize(slice_columns_ * outputs);
   auto all = data_.context.comm().allgatherv(std::span<const double>(own));

@@ -32,6 +32,7 @@ class WideLogisticObjective final : public LogisticLoss {
   double evaluate(std::span<const double> x, std::span<double> gradient) override;
   void accept() override;
   void hessian(std::span<double> matrix) override;
+  double value_noise() const override { return noise_; }
   LinearOutputs on_original_scale(std::span<const double> x, std::vector<double>& coefficients,
                                   std::vector<double>& offsets) const override;
 
@@ -39,15 +40,18 @@ class WideLogisticObjective final : public LogisticLoss {
   LinePoint penalty_along(double t) override;
 
  private:
-  /// Coefficients of the slice on the original scale, into `coefficients`; offsets and, last, Σ l2·x².
-  std::span<const double> to_original_scale(std::span<const double> x,
-                                            std::vector<double>& coefficients) const;
+  /// Coefficients of the slice on the original scale (`rounded`: to float), into `coefficients`; offsets and,
+  /// last, Σ l2·x².
+  std::span<const double> to_original_scale(std::span<const double> x, std::vector<double>& coefficients,
+                                            bool rounded) const;
   std::span<const double> sum_rows(std::span<const double> offsets);
 
   WideColumns& columns_;
   Options options_;
   VectorSpace space_;
   std::size_t slice_columns_;  ///< without the intercept
+  bool single_ = false;
+  double noise_ = kDoubleNoise;
   std::vector<double> inverse_deviation_;
   std::vector<double> centre_;
   mutable CanonicalSum slice_sum_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Seconds an iteration of ALS on random ratings: elapsed, and CPU time of one rank, which other jobs disturb
 // less. One JSON row on stdout. Run, alone or under mpirun:
-// als_iterations [ratings] [users] [items] [rank] [threads] [implicit]
+// als_iterations [ratings] [users] [items] [rank] [threads] [implicit] [single]
 #include <time.h>
 
 #include <algorithm>
@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
     item_of.push_back(static_cast<Index>(philox_uniform(1, 2, row) * static_cast<double>(items)));
     data.ratings.push_back(1 + 4 * philox_uniform(1, 3, row));
   }
+  data.single_precision = argument(argc, argv, 7, 0) != 0;
   data.users = std::move(user_of);
   data.items = std::move(item_of);
   const Als als{.rank = rank, .max_iter = 5, .implicit_prefs = argument(argc, argv, 6, 0) != 0};
@@ -71,12 +72,14 @@ int main(int argc, char** argv) {
   std::sort(seconds.begin(), seconds.end());
   std::sort(cpu_seconds.begin(), cpu_seconds.end());
   std::printf(
-      "{\"learner\":\"als\",\"implicit\":%s,\"ratings\":%lld,\"users\":%lld,\"items\":%lld,\"rank\":%lld,"
+      "{\"learner\":\"als\",\"implicit\":%s,\"single\":%s,\"ratings\":%lld,\"users\":%lld,\"items\":%lld,"
+      "\"rank\":%lld,"
       "\"ranks\":%d,\"threads\":%d,\"simd\":\"%s\",\"seconds_an_iteration\":{\"best\":%.4f,\"median\":%.4f,"
       "\"cpu\":%.4f}}"
       "\n",
-      als.implicit_prefs ? "true" : "false", static_cast<long long>(rows), static_cast<long long>(users),
-      static_cast<long long>(items), static_cast<long long>(rank), context.size(), context.threads(),
-      simd_name().c_str(), seconds.front(), seconds[seconds.size() / 2], cpu_seconds.front());
+      als.implicit_prefs ? "true" : "false", data.single_precision ? "true" : "false",
+      static_cast<long long>(rows), static_cast<long long>(users), static_cast<long long>(items),
+      static_cast<long long>(rank), context.size(), context.threads(), simd_name().c_str(), seconds.front(),
+      seconds[seconds.size() / 2], cpu_seconds.front());
   return 0;
 }

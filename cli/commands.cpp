@@ -29,7 +29,7 @@ const std::vector<Option>& input_options() {
       {"item", Kind::value, "NAME", "ALS: column of item ids", "item"},
       {"rating", Kind::value, "NAME", "ALS: column of ratings", "rating"},
       {"dataset", Kind::value, "NAME", "HDF5: dataset or group of the features", "features"},
-      {"precision", Kind::value, "double|single", "how features are stored; all sums are double", "double"},
+      {"precision", Kind::value, "double|single", "single: features and arithmetic within a row or 32 rows in float; the rest, and the model, double", "double"},
       {"threads", Kind::value, "N", "OpenMP threads of a rank", "CPUs / ranks of the node"},
       {"peer-timeout", Kind::value, "S", "end the job when a rank is silent for S seconds; 0 waits for ever",
        "30"},

@@ -29,7 +29,7 @@ struct FitSummary {
   std::vector<double> objective_history;  ///< [0] at the start, then after each iteration
   Index rows = 0;                         ///< used
   Index features = 0;                     ///< columns; 0 for ratings
-  std::string precision = "double";       ///< how features were stored: double, single
+  std::string precision = "double";       ///< double, single: of stored features, of sums in a row or tile
   Index block_rows = 0;                   ///< rows a block (see choose_block_rows); 0 for ratings
   /// Learner's own figures for `--json`, in order: k, training_cost, num_users …
   std::vector<std::pair<std::string, RecordValue>> extra;

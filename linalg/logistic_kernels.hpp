@@ -10,8 +10,8 @@
 #include "firesteel/core/row_blocks.hpp"
 
 /// Kernels of logistic loss over one block of rows: local, one thread, fixed order, the same bits on AVX2 and
-/// AVX-512. Float values are converted to double when loaded (exactly), so that single precision halves the
-/// memory traffic and nothing else changes.
+/// AVX-512. Float values are converted to double when loaded (exactly): scoring does that, and fits where
+/// float arithmetic would lose a column; logistic_single.hpp has what fits in single precision use.
 ///
 /// Notation: n rows of the block (tiles padded to 32), d columns, K outputs (1: binary by sigmoid; ≥ 2:
 /// classes by softmax) | w K × d coefficients | b K offsets | z margins, for row i and output k: z = b_k +

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "firesteel/core/parallel.hpp"
 
@@ -103,7 +104,6 @@ void WideColumns::find_places(const SparseRows<Scalar>& features, std::span<cons
   const std::size_t non_zeros = features.indices.size();
   if (features.columns() * outputs_ * 8 <= static_cast<Index>(non_zeros) * 4) {
     by_place_ = false;
-    coefficients_.resize(place.size() * size_of(outputs_));
     return;
   }
   places_.resize(non_zeros);
@@ -268,24 +268,39 @@ void WideColumns::set_scales(const ColumnMoments& slice_moments, double largest_
 
 void WideColumns::receive_coefficients(std::span<const double> slice) {
   const auto received = exchange_.gather(slice, outputs_);
+  if (single_products_)
+    place_coefficients(received, single_coefficients_);
+  else
+    place_coefficients(received, coefficients_);
+}
+
+template <class Scalar>
+void WideColumns::place_coefficients(std::span<const double> received,
+                                     AlignedVector<Scalar>& coefficients) const {
   const auto outputs = size_of(outputs_);
   if (by_place_) {
-    coefficients_.assign(received.begin(), received.end());
+    coefficients.resize(received.size());
+    for (std::size_t i = 0; i < received.size(); ++i) coefficients[i] = static_cast<Scalar>(received[i]);
     // Rows of weight 0 may be all that a rank has: their columns have no place of their own and take the
     // first.
-    if (coefficients_.empty()) coefficients_.resize(outputs);
+    if (coefficients.empty()) coefficients.resize(outputs);
     return;
   }
+  coefficients.resize(size_of(data_.columns()) * outputs);
   for (std::size_t i = 0; i < exchange_.columns().size(); ++i)
     for (std::size_t k = 0; k < outputs; ++k)
-      coefficients_[size_of(exchange_.columns()[i]) * outputs + k] = received[i * outputs + k];
+      coefficients[size_of(exchange_.columns()[i]) * outputs + k] =
+          static_cast<Scalar>(received[i * outputs + k]);
 }
 
 namespace {
 
-template <class Scalar>
+/// In float the offset is added at the end, in double.
+template <class Scalar, class Coefficient>
 void sparse_margins(const SparseRows<Scalar>& features, const std::int32_t* indices,
-                    const double* coefficients, std::span<const double> offsets, TileRange range, double* z) {
+                    const Coefficient* coefficients, std::span<const double> offsets, TileRange range,
+                    double* z) {
+  constexpr bool kSingle = std::is_same_v<Coefficient, float>;
   const auto outputs = static_cast<Index>(offsets.size());
   const Index end = std::min(range.end * kTileRows, features.local_rows());
   std::fill(z + range.first * outputs * kTileRows, z + range.end * outputs * kTileRows, 0.0);
@@ -294,24 +309,31 @@ void sparse_margins(const SparseRows<Scalar>& features, const std::int32_t* indi
     const Index last = features.row_begin[size_of(row) + 1];
     const Scalar* values = features.values.data();
     for (Index k = 0; k < outputs; ++k) {
-      double sum = offsets[size_of(k)];
+      const double offset = offsets[size_of(k)];
+      Coefficient sum = kSingle ? 0 : static_cast<Coefficient>(offset);
       for (Index p = features.row_begin[size_of(row)]; p < last; ++p)
-        sum += coefficients[indices[p] * outputs + k] * static_cast<double>(values[p]);
-      tile[k * kTileRows] = sum;
+        sum += coefficients[indices[p] * outputs + k] * static_cast<Coefficient>(values[p]);
+      tile[k * kTileRows] = kSingle ? offset + static_cast<double>(sum) : static_cast<double>(sum);
     }
   }
 }
 
-/// Adds factor·value over a column, for each output.
-template <class Scalar>
+/// Adds factor·value over a column, for each output; the products are of type Product.
+template <class Product, class Scalar>
 void add_products(const ColumnMajor<Scalar>& sorted, std::size_t i, LimbScale scale, double factor_scale,
                   const double* factors, Index outputs, std::int64_t* limbs) {
   const Index end = sorted.begin[i + 1];
   for (Index k = 0; k < outputs; ++k) {
     std::int64_t sums[2] = {0, 0};
     const auto add = [&](Index p, std::size_t at) {
-      const double x = static_cast<double>(sorted.values[size_of(p)]) * scale.scale;
-      add_term(x * (factors[at] * factor_scale), scale.limb, sums);
+      if constexpr (std::is_same_v<Product, float>) {
+        const Product product = static_cast<Product>(sorted.values[size_of(p)]) *
+                                static_cast<Product>(factors[at] * factor_scale);
+        add_term(static_cast<double>(product) * scale.scale, scale.limb, sums);
+      } else {
+        const double x = static_cast<double>(sorted.values[size_of(p)]) * scale.scale;
+        add_term(x * (factors[at] * factor_scale), scale.limb, sums);
+      }
     };
     if (outputs == 1) {  // margins lie as rows do
       for (Index p = sorted.begin[i]; p < end; ++p) add(p, sorted.rows[size_of(p)]);
@@ -330,8 +352,11 @@ void add_products(const ColumnMajor<Scalar>& sorted, std::size_t i, LimbScale sc
 
 void WideColumns::margins(std::span<const double> offsets, TileRange range, double* z) const {
   const auto run = [&](const auto& features) {
-    sparse_margins(features, by_place_ ? places_.data() : features.indices.data(), coefficients_.data(),
-                   offsets, range, z);
+    const auto* indices = by_place_ ? places_.data() : features.indices.data();
+    if (single_products_)
+      sparse_margins(features, indices, single_coefficients_.data(), offsets, range, z);
+    else
+      sparse_margins(features, indices, coefficients_.data(), offsets, range, z);
   };
   if (const auto* single = std::get_if<SparseRows<float>>(&data_.features))
     run(*single);
@@ -343,7 +368,10 @@ std::vector<double> WideColumns::weighted_sums(const double* factors) const {
   auto sums = sum_columns(outputs_, slice_scales_, [&](std::size_t i, std::int64_t* limbs) {
     std::visit(
         [&](const auto& sorted) {
-          add_products(sorted, i, scales_[i], factor_scale_, factors, outputs_, limbs);
+          if (single_products_)
+            add_products<float>(sorted, i, scales_[i], factor_scale_, factors, outputs_, limbs);
+          else
+            add_products<double>(sorted, i, scales_[i], factor_scale_, factors, outputs_, limbs);
         },
         by_column_);
   });

@@ -76,6 +76,10 @@ class WideColumns {
   /// Moments of the columns of the own slice. Collective.
   ColumnMoments moments(std::span<const double> weights) const;
 
+  /// From here on coefficients, factors and their products with values, and a row's sum of them, are float;
+  /// sums over rows stay exact, of the rounded products. For rows of float; finite in float, with
+  /// coefficients times values. Local.
+  void use_single_products() { single_products_ = true; }
   /// Fixes the scales of weighted_sums: the factors are at most `largest_factor`. Collective.
   void set_scales(const ColumnMoments& slice_moments, double largest_factor);
   /// Takes the coefficients (outputs for each column of the slice) of the columns in own rows from their
@@ -95,6 +99,8 @@ class WideColumns {
                                            std::span<const double> weights);
   template <class Scalar>
   void find_places(const SparseRows<Scalar>& features, std::span<const std::uint32_t> place);
+  template <class Scalar>
+  void place_coefficients(std::span<const double> received, AlignedVector<Scalar>& coefficients) const;
   void find_extremes(ColumnMoments& moments) const;
   std::vector<LimbScale> scales_in_rows(std::span<const LimbScale> slice_scales) const;
   /// `width` sums for each column of the slice; add(i, limbs) adds the terms of the i-th column in own rows.
@@ -110,7 +116,9 @@ class WideColumns {
   double factor_scale_ = 1;           ///< power of two that brings factors to at most 1
   bool by_place_ = true;              ///< coefficients by a column's place among those in own rows, or number
   std::vector<std::int32_t> places_;  ///< of each non-zero its column's place
-  AlignedVector<double> coefficients_;  ///< outputs each; read at random, hence in huge pages
+  bool single_products_ = false;
+  AlignedVector<double> coefficients_;        ///< outputs each; read at random, hence in huge pages
+  AlignedVector<float> single_coefficients_;  ///< in place of coefficients_
   ColumnExchange exchange_;
 };
 

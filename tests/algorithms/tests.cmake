@@ -23,3 +23,9 @@ add_test(NAME kmeans.avx2 COMMAND kmeans_one_answer_test --gtest_filter=*every_i
 set_tests_properties(kmeans.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
                                             TIMEOUT 60)
 firesteel_add_test(stress_answers SOURCES algorithms/stress_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3)
+firesteel_add_test(single_precision SOURCES algorithms/single_precision_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
+# The stored digests again with AVX2 kernels, where the tests above run AVX-512 ones.
+add_test(NAME single_precision.avx2 COMMAND single_precision_test --gtest_filter=*bytes_it_always_had
+         WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+set_tests_properties(single_precision.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+                                                      TIMEOUT 60)

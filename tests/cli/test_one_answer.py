@@ -41,6 +41,25 @@ class OneAnswer(CliTest):
         self.write("a.csv", support.clusters_csv(rows=600, centers=9, features=5))
         self.check("train", "kmeans", "--k", "12", "--seed", "7", "--input", "a.csv")
 
+    def test_logistic_single_precision(self):
+        self.write("a.csv", support.classification_csv(rows=700, features=7))
+        for solver in ("newton", "lbfgs"):
+            self.check("train", "logistic", "--input", "a.csv", "--precision", "single", "--solver", solver)
+
+    def test_logistic_sparse_single_precision(self):
+        self.check("train", "logistic", "--input", str(support.REPOSITORY / "datasets/agaricus/agaricus.txt.test"),
+                   "--format", "libsvm", "--reg-param", "0.01", "--precision", "single")
+
+    def test_kmeans_single_precision(self):
+        self.write("a.csv", support.clusters_csv(rows=600, centers=9, features=5))
+        self.check("train", "kmeans", "--k", "12", "--seed", "7", "--input", "a.csv", "--precision", "single")
+
+    def test_als_single_precision(self):
+        self.write("a.csv", support.ratings_csv(users=120, items=50))
+        for more in ((), ("--implicit-prefs",), ("--nonnegative",)):
+            self.check("train", "als", "--rank", "5", "--max-iter", "3", "--input", "a.csv", "--precision", "single",
+                       *more)
+
     def test_als(self):
         self.write("a.csv", support.ratings_csv(users=120, items=50))
         self.check("train", "als", "--rank", "5", "--max-iter", "3", "--input", "a.csv")

@@ -50,16 +50,17 @@ RowBlocks dense_rows(const Context& context, Index rows, bool single_precision) 
                    single_precision);
 }
 
+template <class Scalar>
 RowBlocks sparse_rows(const Context& context, Index rows) {
   RowBlocks blocks = dense_rows(context, rows, false);
   const auto& tiles = std::get<DenseTiles<double>>(blocks.features);
-  SparseRows<double> sparse;
+  SparseRows<Scalar> sparse;
   sparse.columns_count = kColumns;
   for (Index row = 0; row < tiles.local_rows(); ++row) {
     for (Index column = 0; column < kColumns; ++column) {
       if (tiles.at(row, column) == 0.0) continue;
       sparse.indices.push_back(static_cast<std::int32_t>(column));
-      sparse.values.push_back(tiles.at(row, column));
+      sparse.values.push_back(static_cast<Scalar>(tiles.at(row, column)));
     }
     sparse.row_begin.push_back(static_cast<Index>(sparse.indices.size()));
   }
@@ -85,8 +86,13 @@ Ratings make_ratings(const Context& context, Index rows) {
 }  // namespace
 
 LearnerData make_data(const Context& context, Task task, Index rows, Storage storage) {
-  if (task == Task::recommendation) return make_ratings(context, rows);
-  if (storage == Storage::sparse) return sparse_rows(context, rows);
+  if (task == Task::recommendation) {
+    Ratings ratings = make_ratings(context, rows);
+    ratings.single_precision = storage == Storage::dense_single || storage == Storage::sparse_single;
+    return ratings;
+  }
+  if (storage == Storage::sparse) return sparse_rows<double>(context, rows);
+  if (storage == Storage::sparse_single) return sparse_rows<float>(context, rows);
   return dense_rows(context, rows, storage == Storage::dense_single);
 }
 

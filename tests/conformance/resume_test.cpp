@@ -18,6 +18,8 @@ void PrintTo(const LearnerEntry& entry, std::ostream* stream) { *stream << entry
 
 namespace {
 
+using conformance::Storage;
+
 /// Asks to stop after a given iteration.
 class StopAfter : public Monitor {
  public:
@@ -48,23 +50,23 @@ class Resume : public testing::TestWithParam<LearnerEntry> {
     world_.comm().barrier();
   }
 
-  static std::unique_ptr<AnyModel> fit(const Context& context) {
+  static std::unique_ptr<AnyModel> fit(const Context& context, Storage storage = Storage::dense) {
     auto learner = GetParam().make();
     set_parameter(*learner, "max_iter", "6");
     set_parameter(*learner, "tol", "0");
     set_parameter(*learner, "k", "3");
     set_parameter(*learner, "rank", "4");
     set_parameter(*learner, "reg_param", "0.01");
-    return learner->fit(conformance::make_data(context, GetParam().task, kRows));
+    return learner->fit(conformance::make_data(context, GetParam().task, kRows, storage));
   }
 
   /// Fits until `iteration`, saves and stops; true if the fit had not ended before.
-  bool stop_after(Index iteration) const {
+  bool stop_after(Index iteration, Storage storage = Storage::dense) const {
     const Context context(MPI_COMM_WORLD, {.threads = 2,
                                            .monitor = std::make_shared<StopAfter>(iteration),
                                            .checkpoint = {.directory = directory_, .every = 100}});
     try {
-      fit(context);
+      fit(context, storage);
       return false;
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::stopped) << error.what();
@@ -88,6 +90,20 @@ TEST_P(Resume, after_any_iteration_gives_the_same_bytes_of_model) {
     EXPECT_EQ(fit(again)->to_record().sha256(), whole) << "resumed after iteration " << iteration;
   }
   EXPECT_GE(stopped, 2) << "the fits were too short to be interrupted";
+}
+
+TEST_P(Resume, in_single_precision_gives_the_same_bytes_and_refuses_double) {
+  const std::string whole =
+      fit(Context(MPI_COMM_SELF, {.threads = 1}), Storage::dense_single)->to_record().sha256();
+  ASSERT_TRUE(stop_after(2, Storage::dense_single));
+  world_.comm().barrier();
+  const auto resumed = [&](Storage storage) {
+    const Context again(MPI_COMM_WORLD,
+                        {.threads = 1, .checkpoint = {.directory = directory_, .resume = true}});
+    return fit(again, storage)->to_record().sha256();
+  };
+  EXPECT_THROW(resumed(Storage::dense), Error);
+  EXPECT_EQ(resumed(Storage::dense_single), whole);
 }
 
 TEST_P(Resume, by_one_rank_what_several_had_begun) {
