@@ -40,28 +40,41 @@ void LogisticObjective::roots_of_pair(Index a, Index b, TileRange range) {
   }
 }
 
-/// Rows in float, products summed in float over a tile, in double across tiles.
+/// Rows in float, products summed in float over a tile, in double across tiles. They are centred at the means
+/// whether there is an intercept or not, lest float lose the deviations of columns far from 0; without one,
+/// what u = ũ + t, t = μ/σ, owes to t is added in double: Σ h·u·uᵀ = G + t·gᵀ + g·tᵀ + Σh·t·tᵀ with G and g
+/// the sums of h·ũ·ũᵀ and h·ũ.
 void LogisticObjective::single_gram_of_block(TileRange range, std::span<double> gram) {
-  const Index width = data_.columns() + (options_.fit_intercept ? 1 : 0);
-  const Index stride = padded_single(width);
+  const Index d = data_.columns();
+  const Index stride = padded_single(d + 1);
   const Index rows = (range.end - range.first) * kTileRows;
   static thread_local AlignedVector<float> scaled;
   static thread_local AlignedVector<double> sums;
   scaled.resize(size_of(rows * stride));
-  sums.assign(size_of(width * stride), 0.0);
+  sums.assign(size_of((d + 1) * stride), 0.0);
   for (Index row = range.first * kTileRows; row < range.end * kTileRows; ++row)
     single_roots_[size_of(row)] = static_cast<float>(roots_[size_of(row)] * single_->root_scale());
-  const SingleScaling scaling{single_roots_, single_->centre(), single_scale_, single_shift_,
-                              options_.fit_intercept};
+  const SingleScaling scaling{single_roots_, single_->centre(), single_scale_, single_shift_};
   if (const auto* dense = std::get_if<DenseTiles<float>>(&data_.features))
     fill_single_rows(*dense, scaling, range, stride, scaled.data());
   else
     fill_single_rows(std::get<SparseRows<float>>(data_.features), scaling, range, stride, scaled.data());
-  add_single_products({scaled.data(), stride, scaled.data(), stride, rows, width}, sums.data());
+  add_single_products({scaled.data(), stride, scaled.data(), stride, rows, d + 1}, sums.data());
   const double unscale = 1 / (single_->root_scale() * single_->root_scale());
-  for (Index j = 0; j < width; ++j)
-    for (Index k = 0; k <= j; ++k)
-      gram[size_of(j * (j + 1) / 2 + k)] = sums[size_of(j * stride + k)] * unscale;
+  const auto mean_in_units = [&](Index j) {
+    return (moments_.mean[size_of(j)] - centre_[size_of(j)]) * inverse_deviation_[size_of(j)];
+  };
+  const double* first_moments = sums.data() + d * stride;
+  for (Index j = 0; j < (options_.fit_intercept ? d + 1 : d); ++j)
+    for (Index k = 0; k <= j; ++k) {
+      double sum = sums[size_of(j * stride + k)];
+      if (!options_.fit_intercept) {
+        const double t = mean_in_units(j);
+        const double other = mean_in_units(k);
+        sum += t * first_moments[k] + first_moments[j] * other + t * other * first_moments[d];
+      }
+      gram[size_of(j * (j + 1) / 2 + k)] = sum * unscale;
+    }
 }
 
 void LogisticObjective::gram_of_block(TileRange range, std::span<double> gram) {
@@ -134,7 +147,8 @@ void LogisticObjective::hessian(std::span<double> matrix) {
     single_roots_.resize(roots_.size());
     for (std::size_t j = 0; j < inverse_deviation_.size(); ++j) {
       single_scale_.push_back(static_cast<float>(inverse_deviation_[j]));
-      single_shift_.push_back(static_cast<float>(single_->distance()[j] * inverse_deviation_[j]));
+      const double distance = static_cast<double>(single_->centre()[j]) - moments_.mean[j];
+      single_shift_.push_back(static_cast<float>(distance * inverse_deviation_[j]));
     }
   });
   for (Index a = 0; a < outputs; ++a)

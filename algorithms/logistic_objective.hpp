@@ -68,7 +68,7 @@ class LogisticObjective final : public LogisticLoss {
   AlignedVector<double> residuals_;  ///< Hessian only
   std::vector<double> roots_;        ///< Hessian only
   AlignedVector<float> single_roots_;
-  std::vector<float> single_scale_;  ///< Hessian only: 1/σ and (c − μ)/σ
+  std::vector<float> single_scale_;  ///< Hessian only: 1/σ, and (c − μ)/σ below
   std::vector<float> single_shift_;
   std::vector<double> point_;
   std::vector<double> trial_;

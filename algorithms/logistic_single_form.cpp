@@ -55,6 +55,7 @@ std::optional<LogisticSingleForm> LogisticSingleForm::make(const RowBlocks& data
     for (std::size_t j = 0; j < moments.mean.size(); ++j) {
       form.centre_.push_back(data.sparse() ? 0.0F : static_cast<float>(moments.mean[j]));
       form.distance_.push_back(static_cast<double>(form.centre_.back()) - centre[j]);
+      form.mean_.push_back(moments.mean[j]);
     }
   });
   const auto noise = noise_of(data, moments, form.centre_);
@@ -80,9 +81,11 @@ SingleOutputs LogisticSingleForm::round(std::span<const double> coefficients,
   for (std::size_t k = 0; k < offsets_.size(); ++k) {
     double offset = intercepts.empty() ? 0.0 : intercepts[k];
     for (std::size_t j = 0; j < d; ++j) {
-      const auto rounded = static_cast<float>(coefficients[k * d + j]);
+      const double w = coefficients[k * d + j];
+      const auto rounded = static_cast<float>(w);
       coefficients_[k * d + j] = rounded;
-      offset += static_cast<double>(rounded) * distance_[j];
+      offset += w * distance_[j] +
+                (static_cast<double>(rounded) - w) * (static_cast<double>(centre_[j]) - mean_[j]);
     }
     offsets_[k] = offset;
   }

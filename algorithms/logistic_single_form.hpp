@@ -14,8 +14,8 @@ namespace firesteel {
 
 /// What logistic regression in single precision knows beside its double form: the centre c of dense columns
 /// (their means, as floats), the scales that keep residuals and Hessian rows in range, and the coefficients
-/// of an evaluation, rounded to float once. The offsets are computed from the rounded ones, so that an
-/// evaluation is that of the objective at a point which differs from the one asked for by a rounding.
+/// of an evaluation, rounded to float once. The offsets put right what the rounding moves in the mean: a
+/// margin is off by Σ_j (rounded w_j − w_j)(x_j − μ_j) and the rounding of its own sum.
 class LogisticSingleForm {
  public:
   /// None where the data are double, or where a column's mean or unit is so large or small (2^±60; sparse
@@ -40,6 +40,7 @@ class LogisticSingleForm {
  private:
   std::vector<float> centre_;
   std::vector<double> distance_;
+  std::vector<double> mean_;
   double root_scale_ = 1;
   double noise_ = 0;
   std::vector<float> coefficients_;

@@ -22,9 +22,15 @@ WideLogisticObjective::WideLogisticObjective(const RowBlocks& data, WideColumns&
       slice_columns_(size_of(columns.slice_columns())),
       slice_sum_(data.context.comm(), columns.slices(), outputs + 1, data.context.threads()),
       row_sum_(data.context.comm(), data.partition, outputs + 1, data.context.threads()) {
+  if (const auto noise = sparse_single_noise(data, moments)) {
+    single_ = true;
+    noise_ = *noise;
+    columns_.use_single_products();
+  }
   data_.context.comm().collectively([&] {
     inverse_deviation_.resize(slice_columns_);
     centre_.assign(slice_columns_, 0.0);
+    if (single_) mean_ = moments.mean;
     for (std::size_t j = 0; j < slice_columns_; ++j) {
       inverse_deviation_[j] = moments.deviation[j] > 0 ? 1 / moments.deviation[j] : 0.0;
       if (options_.fit_intercept) centre_[j] = moments.mean[j];
@@ -35,11 +41,6 @@ WideLogisticObjective::WideLogisticObjective(const RowBlocks& data, WideColumns&
     point_.resize(space_.local_size());
   });
   columns_.set_scales(moments, moments.largest_weight);
-  if (const auto noise = sparse_single_noise(data, moments)) {
-    single_ = true;
-    noise_ = *noise;
-    columns_.use_single_products();
-  }
 }
 
 std::span<const double> WideLogisticObjective::to_original_scale(std::span<const double> x,
@@ -56,8 +57,13 @@ std::span<const double> WideLogisticObjective::to_original_scale(std::span<const
       for (std::size_t k = 0; k < outputs; ++k) {
         const std::size_t i = j * outputs + k;
         coefficients[i] = x[i] * inverse_deviation_[j];
-        if (rounded) coefficients[i] = static_cast<double>(static_cast<float>(coefficients[i]));
         out[k] -= coefficients[i] * centre_[j];
+        if (rounded) {
+          // What the rounding moves in the mean is put right.
+          const auto single = static_cast<double>(static_cast<float>(coefficients[i]));
+          out[k] -= (single - coefficients[i]) * mean_[j];
+          coefficients[i] = single;
+        }
         out[outputs] += options_.l2[i] * (x[i] * x[i]);
       }
     }

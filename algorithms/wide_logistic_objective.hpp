@@ -54,6 +54,7 @@ class WideLogisticObjective final : public LogisticLoss {
   double noise_ = kDoubleNoise;
   std::vector<double> inverse_deviation_;
   std::vector<double> centre_;
+  std::vector<double> mean_;  ///< single precision only
   mutable CanonicalSum slice_sum_;
   CanonicalSum row_sum_;
   AlignedVector<double> residuals_;

@@ -22,7 +22,7 @@ HWY_INLINE hn::Vec<SingleTag> scaled_column(const float* tile, const SingleScali
                                             hn::Vec<SingleTag> root) {
   const SingleTag f;
   const std::size_t columns = scaling.scale.size();
-  if (j > columns || (j == columns && !scaling.intercept)) return hn::Zero(f);
+  if (j > columns) return hn::Zero(f);
   if (j == columns) return root;
   const auto x = hn::Sub(hn::Load(f, tile + j * kTileRows), hn::Set(f, scaling.centre[j]));
   const auto value = hn::MulAdd(x, hn::Set(f, scaling.scale[j]), hn::Set(f, scaling.shift[j]));
@@ -83,7 +83,7 @@ void fill_single_rows(const SparseRows<float>& features, const SingleScaling& sc
     if (!(root > 0)) continue;
     float* own = rows + (row - range.first * kTileRows) * stride;
     for (std::size_t j = 0; j < columns; ++j) own[j] = root * scaling.shift[j];
-    if (scaling.intercept) own[columns] = root;
+    own[columns] = root;
     const auto indices = features.row_indices(row);
     const auto values = features.row_values(row);
     for (std::size_t i = 0; i < indices.size(); ++i) {

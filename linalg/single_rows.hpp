@@ -9,14 +9,13 @@ namespace firesteel {
 
 /// Rows as the Hessian sees them, in single precision: of row i and column j
 ///   root_i·((x_ij − centre_j)·scale_j + shift_j)
-/// and root_i itself in column d where there is an intercept. Centre, scale and shift have d values (sparse
+/// and root_i itself in column d. Centre, scale and shift have d values (sparse
 /// rows: centre is not used, 0), root one a local row, zero-padded.
 struct SingleScaling {
   std::span<const float> root;
   std::span<const float> centre;
   std::span<const float> scale;
   std::span<const float> shift;
-  bool intercept = false;
 };
 
 /// The (padded) rows of the range, row-major, `stride` floats apart, a multiple of 16; zeros behind. Rows of

@@ -183,35 +183,32 @@ TEST(SingleKernels, margins_and_tile_sums_have_the_written_bits) {
 
 TEST(SingleKernels, rows_of_the_hessian_are_scaled_and_laid_out_by_row) {
   for (const Index columns : {1, 4, 15, 16, 17}) {
-    for (const bool intercept : {false, true}) {
-      const Example example(columns, 1);
-      AlignedVector<float> root(at(kTiles * kTileRows), 0.0F);
-      for (Index i = 0; i < kRows; ++i) root[at(i)] = i == 5 ? 0.0F : static_cast<float>(2.5 + draw(6, i));
-      const std::vector<float> scale(at(columns), 0.3F);
-      const std::vector<float> shift(at(columns), 0.1F);
-      const std::vector<float> none(at(columns), 0.0F);
-      const Index stride = padded_single(columns + 1);
-      AlignedVector<float> rows(at(kTiles * kTileRows * stride), 7.0F);
-      fill_single_rows(example.features, {root, example.centre, scale, shift, intercept}, {0, kTiles}, stride,
-                       rows.data());
-      AlignedVector<float> sparse(rows.size(), 7.0F);
-      fill_single_rows(example.sparse, {root, none, scale, shift, intercept}, {0, kTiles}, stride,
-                       sparse.data());
-      for (Index i = 0; i < kTiles * kTileRows; ++i)
-        for (Index j = 0; j < stride; ++j) {
-          float expected = 0;
-          float of_sparse = 0;
-          if (j < columns && i < kRows && i != 5) {
-            expected = root[at(i)] * std::fma(example.features.at(i, j) - 1000.25F, 0.3F, 0.1F);
-            const float x = (i + j) % 3 == 0 ? 0.0F : static_cast<float>(draw(1, i * columns + j));
-            of_sparse = root[at(i)] * (x * 0.3F + 0.1F);
-          } else if (j == columns && intercept) {
-            expected = of_sparse = root[at(i)];
-          }
-          ASSERT_EQ(rows[at(i * stride + j)], expected) << i << " " << j;
-          ASSERT_EQ(sparse[at(i * stride + j)], of_sparse) << i << " " << j;
+    const Example example(columns, 1);
+    AlignedVector<float> root(at(kTiles * kTileRows), 0.0F);
+    for (Index i = 0; i < kRows; ++i) root[at(i)] = i == 5 ? 0.0F : static_cast<float>(2.5 + draw(6, i));
+    const std::vector<float> scale(at(columns), 0.3F);
+    const std::vector<float> shift(at(columns), 0.1F);
+    const std::vector<float> none(at(columns), 0.0F);
+    const Index stride = padded_single(columns + 1);
+    AlignedVector<float> rows(at(kTiles * kTileRows * stride), 7.0F);
+    fill_single_rows(example.features, {root, example.centre, scale, shift}, {0, kTiles}, stride,
+                     rows.data());
+    AlignedVector<float> sparse(rows.size(), 7.0F);
+    fill_single_rows(example.sparse, {root, none, scale, shift}, {0, kTiles}, stride, sparse.data());
+    for (Index i = 0; i < kTiles * kTileRows; ++i)
+      for (Index j = 0; j < stride; ++j) {
+        float expected = 0;
+        float of_sparse = 0;
+        if (j < columns && i < kRows && i != 5) {
+          expected = root[at(i)] * std::fma(example.features.at(i, j) - 1000.25F, 0.3F, 0.1F);
+          const float x = (i + j) % 3 == 0 ? 0.0F : static_cast<float>(draw(1, i * columns + j));
+          of_sparse = root[at(i)] * (x * 0.3F + 0.1F);
+        } else if (j == columns) {
+          expected = of_sparse = root[at(i)];
         }
-    }
+        ASSERT_EQ(rows[at(i * stride + j)], expected) << i << " " << j;
+        ASSERT_EQ(sparse[at(i * stride + j)], of_sparse) << i << " " << j;
+      }
   }
 }
 
