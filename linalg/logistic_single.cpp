@@ -2,6 +2,7 @@
 #include "firesteel/linalg/logistic_single.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "firesteel/linalg/simd.hpp"
 
@@ -95,15 +96,11 @@ HWY_INLINE void tile_margins(const float* x, const SingleMap& map, const double*
   margins_of_outputs<1>(x, map, output, weight, z);
 }
 
-/// sums[0 … 8) += Σ over the tile of r·x. In float: lane l of 16 holds rows l and 16 + l, then lanes l and
-/// l + 8 are added.
-HWY_INLINE void add_products(const SingleVector* residual, const SingleVector* x, double* sums) {
+constexpr std::size_t kHalf = kSingleVectors / 2;  // registers of 16 rows
+
+/// sums[0 … 8) += 16 lanes, l and l + 8 added in float first.
+HWY_INLINE void add_lanes(const SingleVector* lanes, double* sums) {
   const Tag d;
-  constexpr std::size_t kHalf = kSingleVectors / 2;  // registers of 16 rows
-  SingleVector lanes[kHalf];
-#pragma GCC unroll 4
-  for (std::size_t v = 0; v < kHalf; ++v)
-    lanes[v] = hn::MulAdd(residual[kHalf + v], x[kHalf + v], hn::Mul(residual[v], x[v]));
   if constexpr (kSingleWidth == 16) {
     const auto eight = hn::Add(lower_half(lanes[0]), upper_half(lanes[0]));
     hn::Store(hn::Add(hn::Load(d, sums), hn::PromoteTo(d, eight)), d, sums);
@@ -118,6 +115,25 @@ HWY_INLINE void add_products(const SingleVector* residual, const SingleVector* x
       }
     }
   }
+}
+
+/// sums[0 … 8) += Σ over the tile of r·x. In float: lane l of 16 holds rows l and 16 + l.
+HWY_INLINE void add_products(const SingleVector* residual, const SingleVector* x, double* sums) {
+  SingleVector lanes[kHalf];
+#pragma GCC unroll 4
+  for (std::size_t v = 0; v < kHalf; ++v)
+    lanes[v] = hn::MulAdd(residual[kHalf + v], x[kHalf + v], hn::Mul(residual[v], x[v]));
+  add_lanes(lanes, sums);
+}
+
+/// sums[0 … 8) += Σ over the tile of r.
+HWY_INLINE void add_residuals(const float* residuals, double* sums) {
+  const SingleTag f;
+  SingleVector lanes[kHalf];
+  for (std::size_t v = 0; v < kHalf; ++v)
+    lanes[v] =
+        hn::Add(hn::Load(f, residuals + v * kSingleWidth), hn::Load(f, residuals + 16 + v * kSingleWidth));
+  add_lanes(lanes, sums);
 }
 
 /// sums[(k·d + j)·8 + lane] += Σ over the tile of r_k·(x_j − c_j).
@@ -140,6 +156,83 @@ HWY_INLINE void tile_gradient(const float* x, const SingleMap& map, const float*
   }
 }
 
+/// eˣ for x ≤ 0, below −86 as at −86 (4e-38), to about a rounding: Taylor's series in |r| ≤ ln 2 / 2.
+HWY_INLINE SingleVector single_exp_nonpositive(SingleVector x) {
+  const SingleTag f;
+  const hn::RebindToSigned<SingleTag> di;
+  constexpr float kRoundingShift = 0x1.8p23F;
+  constexpr float kSeries[] = {1.0F / 5040, 1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F};
+  x = hn::Max(x, hn::Set(f, -86.0F));
+  const auto shift = hn::Set(f, kRoundingShift);
+  const auto shifted = hn::MulAdd(x, hn::Set(f, static_cast<float>(math::kLog2E)), shift);
+  const auto n = hn::Sub(shifted, shift);
+  constexpr float kHigh = 0x1.62e4p-1F;  // the leading bits of ln 2: n times it is exact
+  constexpr auto kLow = static_cast<float>(0x1.62e42fefa39efp-1 - 0x1.62e4p-1);
+  const auto r = hn::NegMulAdd(n, hn::Set(f, kLow), hn::NegMulAdd(n, hn::Set(f, kHigh), x));
+  auto p = hn::Set(f, kSeries[0]);
+  for (std::size_t i = 1; i < std::size(kSeries); ++i) p = hn::MulAdd(p, r, hn::Set(f, kSeries[i]));
+  // The low bits of `shifted` are n: add it to the exponent.
+  return hn::BitCast(f, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+}
+
+/// Two registers of doubles as one of floats.
+HWY_INLINE SingleVector round_pair(Vector low, Vector high) {
+  const SingleHalf half;
+#if HWY_TARGET == HWY_SCALAR  // never chosen
+  (void)high;
+  return hn::DemoteTo(half, low);
+#else
+  return hn::Combine(SingleTag(), hn::DemoteTo(half, high), hn::DemoteTo(half, low));
+#endif
+}
+
+/// Softmax of a tile in float, the logarithm in double: loss = log Σ exp(z_k) − z_y, residual_k = p_k − [k =
+/// y], with 1 − p_y taken from the other classes' exponentials, which keeps its digits. residuals: times
+/// weight and scale.
+HWY_INLINE void single_softmax_tile(const double* target, const double* weight, const SingleMap& map,
+                                    const double* z, float* residuals, double* loss) {
+  const Tag d;
+  const SingleTag f;
+  const auto zero = hn::Zero(f);
+  for (std::size_t row = 0; row < kTile; row += kSingleWidth) {
+    Vector top[2] = {hn::Load(d, z + row), hn::Load(d, z + row + kWidth)};
+    for (std::size_t k = 1; k < map.outputs; ++k)
+      for (std::size_t half = 0; half < 2; ++half)
+        top[half] = hn::Max(top[half], hn::Load(d, z + k * kTile + row + half * kWidth));
+    const auto y = round_pair(hn::Load(d, target + row), hn::Load(d, target + row + kWidth));
+    auto rest = zero;
+    auto own = zero;
+    auto own_shift = zero;
+    for (std::size_t k = 0; k < map.outputs; ++k) {
+      const double* at = z + k * kTile + row;
+      const auto shifted =
+          round_pair(hn::Sub(hn::Load(d, at), top[0]), hn::Sub(hn::Load(d, at + kWidth), top[1]));
+      const auto e = single_exp_nonpositive(shifted);
+      const auto hit = hn::Eq(y, hn::Set(f, static_cast<float>(k)));
+      rest = hn::Add(rest, hn::IfThenZeroElse(hit, e));
+      own = hn::IfThenElse(hit, e, own);
+      own_shift = hn::IfThenElse(hit, shifted, own_shift);
+      hn::Store(hn::IfThenZeroElse(hit, e), f, residuals + k * kTile + row);
+    }
+    Vector factor[2];
+    for (std::size_t half = 0; half < 2; ++half) {
+      const auto promoted = [&](SingleVector v) { return half == 0 ? promote_lower(v) : promote_upper(v); };
+      const auto sum = hn::Add(promoted(own), promoted(rest));
+      const auto w = hn::Load(d, weight + row + half * kWidth);
+      hn::Store(hn::Mul(w, hn::Sub(log_above_one(d, sum), promoted(own_shift))), d,
+                loss + row + half * kWidth);
+      factor[half] = hn::Div(hn::Mul(w, hn::Set(d, map.residual_scale)), sum);
+    }
+    const auto weighted = round_pair(factor[0], factor[1]);
+    const auto missing = hn::Neg(hn::Mul(weighted, rest));
+    for (std::size_t k = 0; k < map.outputs; ++k) {
+      float* at = residuals + k * kTile + row;
+      const auto hit = hn::Eq(y, hn::Set(f, static_cast<float>(k)));
+      hn::Store(hn::IfThenElse(hit, missing, hn::Mul(weighted, hn::Load(f, at))), f, at);
+    }
+  }
+}
+
 /// residuals·scale as floats.
 HWY_INLINE void round_residuals(const double* residuals, std::size_t count, double scale, float* rounded) {
   const Tag d;
@@ -149,8 +242,8 @@ HWY_INLINE void round_residuals(const double* residuals, std::size_t count, doub
     hn::Store(hn::DemoteTo(half, hn::Mul(hn::Load(d, residuals + i), factor)), half, rounded + i);
 }
 
-/// scratch: 8 lanes of loss, then of each residual, then of each gradient entry; then one tile of residuals,
-/// of losses, and of residuals as floats.
+/// scratch: 8 lanes of loss, then of each residual, then of each gradient entry; then one tile of residuals
+/// of one output, of losses, and of residuals as floats.
 void single_gradient_kernel(const float* x, const SingleMap& map, const double* target, const double* weight,
                             std::size_t first, std::size_t end, double* z, double* scratch,
                             double* statistic) {
@@ -158,20 +251,24 @@ void single_gradient_kernel(const float* x, const SingleMap& map, const double* 
   const std::size_t sums = 1 + outputs + outputs * map.columns;
   std::fill_n(scratch, 8 * sums, 0.0);
   double* residual = scratch + 8 * sums;
-  double* loss = residual + outputs * kTile;
+  double* loss = residual + kTile;
   auto* rounded = reinterpret_cast<float*>(loss + kTile);
   for (std::size_t t = first; t < end; ++t) {
     const float* tile = x + t * kTile * map.columns;
     double* margins = z + t * outputs * kTile;
     tile_margins(tile, map, weight + t * kTile, margins);
-    loss_tile(target + t * kTile, weight + t * kTile, outputs, margins, residual, loss);
+    if (outputs == 1) {
+      binary_tile(target + t * kTile, weight + t * kTile, margins, residual, loss);
+      round_residuals(residual, kTile, map.residual_scale, rounded);
+    } else {
+      single_softmax_tile(target + t * kTile, weight + t * kTile, map, margins, rounded, loss);
+    }
     add_tile(loss, scratch);
-    for (std::size_t k = 0; k < outputs; ++k) add_tile(residual + k * kTile, scratch + 8 * (1 + k));
-    round_residuals(residual, outputs * kTile, map.residual_scale, rounded);
+    for (std::size_t k = 0; k < outputs; ++k) add_residuals(rounded + k * kTile, scratch + 8 * (1 + k));
     tile_gradient(tile, map, rounded, scratch + 8 * (1 + outputs));
   }
   for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
-  for (std::size_t i = 1 + outputs; i < sums; ++i) statistic[i] /= map.residual_scale;
+  for (std::size_t i = 1; i < sums; ++i) statistic[i] /= map.residual_scale;
 }
 
 }  // namespace firesteel::HWY_NAMESPACE
@@ -193,7 +290,7 @@ void block_loss_and_gradient(const DenseTiles<float>& features, const LogisticTa
                              std::span<double> statistic, AlignedVector<double>& scratch) {
   select_simd();
   const std::size_t outputs = count(model.outputs);
-  scratch.resize(8 * statistic.size() + (2 * outputs + 1) * count(kTileRows));
+  scratch.resize(8 * statistic.size() + (outputs + 2) * count(kTileRows));
   const SingleMap map{count(features.columns()), outputs,
                       model.coefficients.data(), model.offsets.data(),
                       model.centre.data(),       model.residual_scale};

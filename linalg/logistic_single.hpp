@@ -11,9 +11,12 @@
 ///   margins    z_k = offset_k + Σ_j w_kj (x_j − c_j), the sum a chain of float multiply-adds, the offset
 ///   added
 ///              in double
-///   loss, residuals   double, from z
-///   gradient   Σ residual·(x_j − c_j): dense rows in float over the 32 rows of a tile, in double across
-///              tiles; sparse rows with the product in float, each product added in double
+///   loss, residuals   double, from z; dense rows of several classes: exponentials and residuals in float,
+///   the
+///              logarithm in double
+///   gradient   Σ residual and Σ residual·(x_j − c_j): dense rows in float over the 32 rows of a tile, in
+///   double
+///              across tiles; sparse rows with the product in float, each product added in double
 /// Errors, with u = 2⁻²⁴: a margin's is at most (d + 2)·u·Σ_j |w_kj (x_j − c_j)|, a tile's sum at most 8·u
 /// times the sum of the magnitudes of its 32 terms. Notation as in logistic_kernels.hpp.
 namespace firesteel {

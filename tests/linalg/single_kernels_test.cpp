@@ -2,6 +2,7 @@
 // Kernels in single precision: bit for bit what their headers say, in scalar code; and near the definition.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -132,6 +133,52 @@ TEST(SingleKernels, loss_and_gradient_are_near_their_definition) {
   }
 }
 
+/// eˣ and the residuals of a row of several classes as the kernel computes them.
+float exp_of(float x) {
+  x = std::max(x, -86.0F);
+  const float shifted = std::fma(x, static_cast<float>(0x1.71547652b82fep+0), 0x1.8p23F);
+  const float n = shifted - 0x1.8p23F;
+  const auto low = static_cast<float>(0x1.62e42fefa39efp-1 - 0x1.62e4p-1);
+  const float r = std::fma(-n, low, std::fma(-n, 0x1.62e4p-1F, x));
+  float p = 1.0F / 5040;
+  for (const float next : {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F})
+    p = std::fma(p, r, next);
+  return std::ldexp(p, static_cast<int>(n));
+}
+
+std::vector<float> softmax_residuals(std::span<const double> z, std::size_t y, double weight, double scale) {
+  const double top = *std::max_element(z.begin(), z.end());
+  float rest = 0;
+  for (std::size_t k = 0; k < z.size(); ++k) rest += k == y ? 0.0F : exp_of(static_cast<float>(z[k] - top));
+  const double sum = static_cast<double>(exp_of(static_cast<float>(z[y] - top))) + static_cast<double>(rest);
+  const auto weighted = static_cast<float>(weight * scale / sum);
+  std::vector<float> residuals;
+  for (std::size_t k = 0; k < z.size(); ++k)
+    residuals.push_back(k == y ? -(weighted * rest) : weighted * exp_of(static_cast<float>(z[k] - top)));
+  return residuals;
+}
+
+TEST(SingleKernels, residuals_of_well_fitted_rows_keep_their_digits) {
+  Example example(1, 3);
+  example.coefficients = {20.0F, 0.0F, -20.0F};
+  example.offsets = {0.5, 0.25, 0};
+  for (Index i = 0; i < kRows; ++i) {
+    example.features.at(i, 0) = example.sparse.values[0] = i % 2 == 0 ? 1001.25F : 999.25F;
+    example.targets.target[at(i)] = i % 2 == 0 ? 0 : 2;  // on the right side by about 20
+    example.targets.weight[at(i)] = 1;
+  }
+  AlignedVector<double> z(at(kTiles * kTileRows * 3));
+  AlignedVector<double> scratch;
+  std::vector<double> got(example.length());
+  block_loss_and_gradient(example.features, example.targets, example.model(), {0, kTiles}, z.data(), got,
+                          scratch);
+  double term = 0;
+  const auto expected = example.expected([&](Index i, Index j) { return example.centred(i, j); }, &term);
+  ASSERT_LT(expected[0], 1e-6);
+  for (std::size_t i = 0; i < expected.size(); ++i)  // a margin's rounding, 20·u, and a few more
+    EXPECT_NEAR(got[i] / static_cast<double>(expected[i]), 1.0, 100 * kUnit) << i;
+}
+
 /// The margin's chain and the order of a tile's sums, written out: whatever the width of registers.
 TEST(SingleKernels, margins_and_tile_sums_have_the_written_bits) {
   for (const Index outputs : {1, 2, 3, 7}) {
@@ -164,7 +211,12 @@ TEST(SingleKernels, margins_and_tile_sums_have_the_written_bits) {
         for (Index t = 0; t < kTiles; ++t) {
           float sum[16];
           const auto r = [&](Index row) {
-            return static_cast<float>(residuals[at((t * outputs + k) * kTileRows + row)] * 0.125);
+            if (outputs == 1) return static_cast<float>(residuals[at(t * kTileRows + row)] * 0.125);
+            std::vector<double> margins;
+            for (Index c = 0; c < outputs; ++c) margins.push_back(z[at((t * outputs + c) * kTileRows + row)]);
+            const auto i = at(t * kTileRows + row);
+            return softmax_residuals(margins, static_cast<std::size_t>(example.targets.target[i]),
+                                     example.targets.weight[i], 0.125)[at(k)];
           };
           for (Index lane = 0; lane < 16; ++lane)
             sum[lane] = std::fma(r(lane + 16), centred(t * kTileRows + lane + 16, j),
