@@ -136,22 +136,28 @@ HWY_INLINE void add_residuals(const float* residuals, double* sums) {
   add_lanes(lanes, sums);
 }
 
-/// sums[(k·d + j)·8 + lane] += Σ over the tile of r_k·(x_j − c_j).
+/// sums[(j·K + k)·8 + lane] += Σ over the tile of r_k·(x_j − c_j): in the order in which they are met.
 HWY_INLINE void tile_gradient(const float* x, const SingleMap& map, const float* residuals, double* sums) {
   const SingleTag f;
+  const std::size_t columns = map.columns;
+  const std::size_t outputs = map.outputs;
+  const float* centres = map.centre;
   SingleVector residual[kSingleVectors];
   SingleVector centred[kSingleVectors];
   for (std::size_t v = 0; v < kSingleVectors; ++v) residual[v] = hn::Load(f, residuals + v * kSingleWidth);
-  for (std::size_t j = 0; j < map.columns; ++j) {
-    const auto centre = hn::Set(f, map.centre[j]);
+  for (std::size_t j = 0; j < columns; ++j) {
+    const auto centre = hn::Set(f, centres[j]);
     for (std::size_t v = 0; v < kSingleVectors; ++v)
       centred[v] = hn::Sub(hn::Load(f, x + j * kTile + v * kSingleWidth), centre);
-    add_products(residual, centred, sums + j * 8);
-    for (std::size_t k = 1; k < map.outputs; ++k) {
+    add_products(residual, centred, sums);
+    sums += 8;
+    const float* next = residuals + kTile;
+    for (std::size_t k = 1; k < outputs; ++k) {
       SingleVector other[kSingleVectors];
-      for (std::size_t v = 0; v < kSingleVectors; ++v)
-        other[v] = hn::Load(f, residuals + k * kTile + v * kSingleWidth);
-      add_products(other, centred, sums + (k * map.columns + j) * 8);
+      for (std::size_t v = 0; v < kSingleVectors; ++v) other[v] = hn::Load(f, next + v * kSingleWidth);
+      add_products(other, centred, sums);
+      next += kTile;
+      sums += 8;
     }
   }
 }
@@ -267,8 +273,13 @@ void single_gradient_kernel(const float* x, const SingleMap& map, const double* 
     for (std::size_t k = 0; k < outputs; ++k) add_residuals(rounded + k * kTile, scratch + 8 * (1 + k));
     tile_gradient(tile, map, rounded, scratch + 8 * (1 + outputs));
   }
-  for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
-  for (std::size_t i = 1; i < sums; ++i) statistic[i] /= map.residual_scale;
+  statistic[0] = fold(scratch);
+  for (std::size_t k = 0; k < outputs; ++k) {
+    statistic[1 + k] = fold(scratch + 8 * (1 + k)) / map.residual_scale;
+    for (std::size_t j = 0; j < map.columns; ++j)
+      statistic[1 + outputs + k * map.columns + j] =
+          fold(scratch + 8 * (1 + outputs + j * outputs + k)) / map.residual_scale;
+  }
 }
 
 }  // namespace firesteel::HWY_NAMESPACE
