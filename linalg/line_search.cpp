@@ -8,7 +8,6 @@ namespace firesteel {
 
 namespace {
 
-constexpr int kMaxTrials = 40;
 constexpr double kGrowth = 10;
 
 bool decreases(LinePoint start, double t, LinePoint at, double noise) {
@@ -30,7 +29,7 @@ double wolfe_step(LinePoint start, LinePoint first, Wolfe wolfe, FunctionRef<Lin
   LinePoint at_high;
   double t = 1;
   LinePoint here = first;
-  for (int trial = 0; trial < kMaxTrials; ++trial) {
+  for (int trial = 0; trial < wolfe.trials; ++trial) {
     if (satisfies_wolfe(start, t, here, wolfe)) return t;
     const bool sound = std::isfinite(here.value) && std::isfinite(here.slope);
     if (sound && here.slope < 0 && decreases(start, t, here, wolfe.noise)) {

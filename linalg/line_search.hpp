@@ -14,14 +14,15 @@ inline constexpr double kSlopeRatio = 0.9;
 struct Wolfe {
   double slope_ratio = kSlopeRatio;
   double noise = kDoubleNoise;
+  int trials = 40;  ///< at most
 };
 
 /// True where a step t satisfies the conditions.
 bool satisfies_wolfe(LinePoint start, double t, LinePoint at, Wolfe wolfe);
 
 /// A step t > 0 that satisfies the conditions along a convex line with start.slope < 0, found by
-/// bracketing the zero of the slope and interpolating between slopes; `first` is the point at t = 1. At most
-/// 40 trials; 0 where none was found. Source: Nocedal & Wright 2006, chapter 3.
+/// bracketing the zero of the slope and interpolating between slopes; `first` is the point at t = 1; 0 where
+/// none was found. Source: Nocedal & Wright 2006, chapter 3.
 double wolfe_step(LinePoint start, LinePoint first, Wolfe wolfe, FunctionRef<LinePoint(double)> at);
 
 }  // namespace firesteel

@@ -10,7 +10,8 @@ namespace firesteel {
 
 namespace {
 constexpr std::size_t kWindow = 10;
-}
+constexpr int kTrialsInNoise = 8;
+}  // namespace
 
 void OptimizerState::describe(StateVisitor& visitor, const VectorSpace& space) {
   space.describe(visitor, "point", point);
@@ -134,7 +135,10 @@ Optimizer::Trial Optimizer::search_line(const OptimizerState& state, std::span<c
   const LinePoint start{state.value, space.dot(state.gradient, direction)};
   if (!(start.slope < 0)) return trial;
   trial.predicted = -0.5 * start.slope;
-  const Wolfe wolfe{slope_ratio, objective_.value_noise()};
+  Wolfe wolfe{slope_ratio, objective_.value_noise()};
+  // Where noise may be all that there is, the line is not worth more looks than a step a hundred million
+  // times too short or too long needs.
+  if (lost_in_noise(trial.predicted, state.value)) wolfe.trials = kTrialsInNoise;
   trial.gradient.resize(state.gradient.size());
   const auto evaluate = [&](double t) {
     trial.point = state.point;
