@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/cli/ending.hpp"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -86,9 +87,17 @@ void wait_for_turn(int rank) {
   end_job(code);
 }
 
+/// A file or socket opened later must not get the number of a standard stream that the caller closed, and
+/// with it what is printed. Writing there fails as it did before.
+void occupy_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(stream, F_GETFD) < 0) (void)!open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 }  // namespace
 
 void prepare_ending(bool under_launcher) {
+  occupy_standard_streams();
   launcher_speaks = under_launcher ? 1 : 0;
   std::set_terminate(on_terminate);
   handle(SIGPIPE, SIG_IGN);

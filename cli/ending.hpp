@@ -12,7 +12,8 @@ namespace firesteel::cli {
 /// Prepares how this process ends: a closed pipe or a file-size limit becomes an error of the write that met
 /// it; SIGINT, SIGTERM and SIGHUP remove temporary files and end with 130, one line said where no mpirun
 /// speaks for the job; SIGUSR1 asks the fit to stop after its iteration; an exception that nothing can catch
-/// is said and ends all ranks. Call once, before anything else.
+/// is said and ends all ranks; a standard stream that is closed stays unusable, whatever is opened later.
+/// Call once, before anything else.
 void prepare_ending(bool under_launcher);
 
 /// From now on the first SIGINT or SIGTERM, too, asks the fit to stop after its iteration: for jobs that save

@@ -235,6 +235,9 @@ ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is
   if (!plan.label && options.label_use == ReadOptions::Label::required)
     absent(columns, options.label, "--label");
   if (!options.weight.empty()) plan.weight = require_column(columns, options.weight, "--weight");
+  if (plan.weight && plan.weight == plan.label && options.label_use != ReadOptions::Label::ignored)
+    throw bad_input("--weight: column " + quoted(columns.name(*plan.weight)) + " of " + columns.source +
+                    " is the label, and cannot be the weight too");
   plan.keep = expand_columns(columns, options.keep, "--keep");
 
   std::vector<bool> taken(size(columns.count), false);

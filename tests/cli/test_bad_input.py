@@ -90,6 +90,11 @@ class BadCsv(CliTest):
         self.succeed(*self.train(base.format("0")), "--weight", "w", "--reg-param", "1")
         self.fail_with(65, [*self.train("x,w,label\n1,0,0\n2,0,1\n"), "--weight", "w"], "weight")
 
+    def test_the_label_is_no_weight(self):
+        text = "x,label\n1,0\n2,1\n3,1\n"
+        self.fail_with(65, [*self.train(text), "--weight", "label"], "--weight", "'label'", "is the label")
+        self.succeed(*self.train(text, "kmeans"), "--weight", "label", "--k", "1", ranks=2)
+
     def test_text_features_are_left_out_with_one_warning(self):
         text = "x,town,label\n1,Bonn,0\n2,Ulm,1\n0,Bonn,1\n3,Ulm,0\n"
         result = self.succeed(*self.train(text), "--reg-param", "1", "--json", ranks=2)

@@ -30,6 +30,15 @@ class ExitCodes(CliTest):
             self.fail_with(66, ["train", "logistic", "--input", name, "--output", "m.h5"], name, "not a regular file",
                            "copy it into a file", ranks=[None, 2])
 
+    def test_74_closed_streams_are_no_files_of_the_job(self):
+        # What is opened first would get the numbers of the streams, and what is printed.
+        for closed in (">&-", "<&- >&-"):
+            line = ["bash", "-c", f'"$0" train logistic --input a.csv --output m.h5 --quiet {closed}', support.FIRESTEEL]
+            self.check_failure(support.run_line(line, cwd=self.directory), 74, "stdout")
+        line = ["bash", "-c", '"$0" train logistic --input a.csv --output n.h5 <&- >&- 2>&-', support.FIRESTEEL]
+        self.assertEqual(support.run_line(line, cwd=self.directory).code, 74)
+        self.succeed("inspect", "n.h5")
+
     def test_73_directory_takes_no_files(self):
         message = self.fail_with(73, ["train", "logistic", "--input", "a.csv", "--output", "/proc/m.h5"], "/proc/m.h5")
         self.assertNotIn("does not exist", message)
