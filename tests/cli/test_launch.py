@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting: --ranks, quick starts, where ranks and threads run, jobs that fell apart, what stderr says."""
 
+import os
 import time
 import unittest
 
@@ -28,6 +29,18 @@ class Launch(CliTest):
         for path in ("", str(self.directory)):
             self.assertEqual(self.succeed("--ranks", "2", *self.train, "--json", PATH=path).json["ranks"], 2)
         self.succeed("--ranks", "2", "--max-restarts", "1", *self.train, PATH="")
+
+    def test_no_mpirun_at_all(self):
+        # A copy of the program that knows of an mpirun that is not there.
+        known = os.fsencode(support.MPIRUN)
+        with open(support.FIRESTEEL, "rb") as file:
+            program = file.read()
+        self.assertIn(known + b"\0", program)
+        self.write("firesteel", program.replace(known + b"\0", b"/nowhere".ljust(len(known), b"/") + b"\0"))
+        os.chmod(self.path("firesteel"), 0o755)
+        for words in (("--ranks", "2"), ("--ranks", "2", "--max-restarts", "1")):
+            result = support.run_line([self.path("firesteel"), *words, *self.train], cwd=self.directory, PATH="")
+            self.check_failure(result, 69, "mpi", "install Open MPI", "PATH", "without --ranks")
 
     def test_ranks_is_checked(self):
         self.fail_with(64, ["--ranks", "0", *self.train], "--ranks", ranks=[None])
