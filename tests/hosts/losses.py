@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts that are lost while a fit runs: the job ends in bounded time with one line, nothing is left, two hosts go on."""
 
+import random
 import re
 import time
 
@@ -17,11 +18,35 @@ FAULTS = {
 }
 
 
-def words_of(place, model, iterations, *more):
-    """ALS: no tolerance stops it before its fault."""
-    words = place.train("als", model, "--peer-timeout", TIMEOUT_S, "--checkpoint", SAVED, *more)
-    words[words.index("--max-iter") + 1] = str(iterations)
-    return words
+# Lost host, host of mpirun: that of rank 0 and mpirun, another one, that of rank 0 where mpirun is elsewhere, the reverse.
+PLACES = ((3, 1), (1, 1), (1, 2), (2, 2))
+
+# Fits that go on for many seconds: ALS has no tolerance that could end it; the others are made hard below.
+FITS = {
+    "als": ["--input", "ratings.csv"],
+    "kmeans": ["--input", "spread.csv", "--k", "64", "--tol", "0", "--seed", "3"],
+    "logistic": ["--input", "powers.csv", "--solver", "lbfgs", "--reg-param", "0", "--tol", "0"],
+}
+
+
+def write_hard_data(directory):
+    """Points without clusters, on which k-means makes many iterations; columns x, x^2, …, x^30, on which L-BFGS does."""
+    draw = random.Random(11)
+    with open(directory / "spread.csv", "w", encoding="ascii") as file:
+        file.write(",".join(f"x{j}" for j in range(8)) + "\n")
+        for _ in range(40000):
+            file.write(",".join(f"{draw.random():.5f}" for _ in range(8)) + "\n")
+    with open(directory / "powers.csv", "w", encoding="ascii") as file:
+        file.write(",".join(f"x{j}" for j in range(30)) + ",label\n")
+        for _ in range(4000):
+            x = draw.random()
+            label = int(6 * x ** 3 - 5 * x ** 2 + draw.gauss(0, 0.3) > -0.5)
+            file.write(",".join(f"{x ** (1 + j):.6g}" for j in range(30)) + f",{label}\n")
+
+
+def words_of(place, learner, model, iterations, *more):
+    return [place.program, "train", learner, *FITS[learner], "--max-iter", iterations, "--threads", "1", "--output", model,
+            "--peer-timeout", TIMEOUT_S, "--checkpoint", SAVED, *more]
 
 
 def iterations_saved(place):
@@ -38,11 +63,11 @@ def wait_until_it_iterates(place, job):
     return False
 
 
-def lose(place, fault, lost, launcher):
+def lose(place, learner, fault, lost, launcher):
     """The whole case; (problem, figures)."""
     hosts = place.hosts
     place.forget(SAVED)
-    job = hosts.start(words_of(place, "lost.h5", 10**8, "--quiet"), [1, 2, 3], RANKS_A_HOST, on=launcher,
+    job = hosts.start(words_of(place, learner, "lost.h5", 10**8, "--quiet"), [1, 2, 3], RANKS_A_HOST, on=launcher,
                       directory=place.directory)
     if not wait_until_it_iterates(place, job):
         out, err = hosts.finish(job, 1)
@@ -73,33 +98,42 @@ def lose(place, fault, lost, launcher):
     return "", figures
 
 
-def goes_on(place, survivors):
+def goes_on(place, learner, survivors):
     """From the checkpoint of the job that lost a host, on those that are left."""
     done = iterations_saved(place)
     if done == 0:
         return "no checkpoint was left"
     iterations = done + 3
-    job = place.hosts.start(words_of(place, "resumed.h5", iterations, "--resume"), survivors, 1,
+    job = place.hosts.start(words_of(place, learner, "resumed.h5", iterations, "--resume"), survivors, 1,
                             directory=place.directory)
     out, err = place.hosts.finish(job, 60)
     if job.returncode != 0:
         return f"the resumed job: code {job.returncode}: {out}{err}"
     if "going on after iteration" not in err:
         return f"the job began anew: {err}"
-    words = words_of(place, "undisturbed.h5", iterations, "--quiet")
+    words = words_of(place, learner, "undisturbed.h5", iterations, "--quiet")
     place.forget(SAVED)
     place.run_alone(words)
     same = place.path("resumed.h5").read_bytes() == place.path("undisturbed.h5").read_bytes()
     return "" if same else "the model differs from that of an undisturbed fit"
 
 
-def run(place):
-    failures = 0
-    # Lost: the host of rank 0 and mpirun, another one, and that of rank 0 where mpirun is elsewhere or the reverse.
+def cases():
+    """Every fault in every place for ALS; for the others each fault once, each in another place."""
     for fault in FAULTS:
-        for lost, launcher in ((3, 1), (1, 1), (1, 2), (2, 2)):
-            problem, figures = lose(place, fault, lost, launcher)
-            if not problem:
-                problem = goes_on(place, [number for number in (1, 2, 3) if number != lost])
-            failures += place.report(f"{fault} on host {lost}, mpirun on {launcher}", problem, figures)
+        for lost, launcher in PLACES:
+            yield "als", fault, lost, launcher
+    for shift, learner in enumerate(("kmeans", "logistic")):
+        for number, fault in enumerate(FAULTS):
+            yield learner, fault, *PLACES[(number + 2 * shift) % len(PLACES)]
+
+
+def run(place):
+    write_hard_data(place.directory)
+    failures = 0
+    for learner, fault, lost, launcher in cases():
+        problem, figures = lose(place, learner, fault, lost, launcher)
+        if not problem:
+            problem = goes_on(place, learner, [number for number in (1, 2, 3) if number != lost])
+        failures += place.report(f"{learner}: {fault} on host {lost}, mpirun on {launcher}", problem, figures)
     return failures
