@@ -164,6 +164,13 @@ class FitLoop {
       context_.monitor().message("no checkpoint in " + directory + ": starting afresh");
       return;
     }
+    if (checkpoint->iteration > max_iterations_)
+      throw Error(ErrorCode::bad_input,
+                  "the checkpoint in " + directory + " is of iteration " +
+                      std::to_string(checkpoint->iteration) +
+                      ", beyond max_iter = " + std::to_string(max_iterations_) +
+                      ": raise max_iter, or give another checkpoint directory",
+                  {}, true);
     context_.comm().collectively([&] {
       const auto middle = checkpoint->parts.begin() + static_cast<std::ptrdiff_t>(kLoopParts);
       restore_state(loop_, {checkpoint->parts.begin(), middle});

@@ -128,6 +128,29 @@ class Checkpoints(CliTest):
             self.assertIn("other parameters: k was 200, is now 201; seed was 0, is now 7", result.err)
             self.assertNotIn("max_iter", result.err)
 
+    def test_a_checkpoint_beyond_max_iter_is_refused(self):
+        """Its model would have made more iterations than it says it may."""
+        process = self.start(None)
+        limit = time.time() + 30
+        while len([n for n in self.checkpoints() if n.endswith(".fsc")]) < 2 and time.time() < limit:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=30)
+        iteration = max(int(name.split("-")[1].split(".")[0]) for name in self.checkpoints() if name.endswith(".fsc"))
+        words = self.train[:self.train.index("--max-iter")]
+        for ranks in (None, 2):
+            result = run(*words, "--tol", "0", "--max-iter", iteration - 1, "--output", "model.h5", "--checkpoint", "saved", "--resume", ranks=ranks,
+                         cwd=self.directory)
+            self.assertEqual(result.code, 65, result)
+            self.assertIn(f"is of iteration {iteration}, beyond max_iter = {iteration - 1}: raise max_iter", result.err)
+            self.assertFalse(os.path.exists(self.path("model.h5")))
+        words += ["--tol", "0", "--max-iter", iteration]
+        result = run(*words, "--output", "model.h5", "--checkpoint", "saved", "--resume", ranks=3,
+                     cwd=self.directory)
+        self.assertEqual(result.code, 0, result)
+        self.assertEqual(run(*words, "--output", "whole.h5", cwd=self.directory).code, 0)
+        self.assertEqual(self.read("model.h5"), self.read("whole.h5"))
+
     def test_words(self):
         for words in (["--resume"], ["--checkpoint-every", "3"], ["--checkpoint", "d", "--checkpoint-every", "0"],
                       ["--checkpoint", "d", "--checkpoint-seconds", "-1"]):
