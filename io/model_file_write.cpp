@@ -23,11 +23,10 @@ using namespace hdf5;
 
 double positive_zero(double value) { return value == 0.0 ? 0.0 : value; }
 
-void check_finite(const std::string& name, double value, const std::string& where) {
-  if (!std::isfinite(value))
-    throw bad_input("the model's '" + name + "' is " + number_text(value) + where +
-                    ": a model with a number that is not finite is not written; scale the features or raise "
-                    "the regularisation");
+Error not_finite(const std::string& name, double value, const std::string& where) {
+  return bad_input("the model's '" + name + "' is " + number_text(value) + where +
+                   ": a model with a number that is not finite is not written; scale the features or raise "
+                   "the regularisation");
 }
 
 void check_text(const std::string& name, const std::string& text) {
@@ -40,7 +39,7 @@ void check_text(const std::string& name, const std::string& text) {
 struct CheckEntry {
   const std::string& name;
   std::size_t operator()(double value) const {
-    check_finite(name, value, "");
+    if (!std::isfinite(value)) throw not_finite(name, value, "");
     return sizeof value;
   }
   std::size_t operator()(const std::string& text) const {
@@ -48,8 +47,10 @@ struct CheckEntry {
     return text.size();
   }
   std::size_t operator()(const RecordArray<double>& array) const {
-    for (std::size_t i = 0; i < array.values.size(); ++i)
-      check_finite(name, array.values[i], " at position " + std::to_string(i));
+    for (std::size_t i = 0; i < array.values.size(); ++i) {
+      if (!std::isfinite(array.values[i]))
+        throw not_finite(name, array.values[i], " at position " + std::to_string(i));
+    }
     return array.values.size() * sizeof(double);
   }
   std::size_t operator()(const RecordArray<std::string>& array) const {

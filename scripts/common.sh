@@ -8,6 +8,8 @@ build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libh
   libeigen3-dev libboost-program-options-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
   libfast-float-dev python3 valgrind)
 
+clang_packages=(clang-14 libclang-rt-14-dev libomp-14-dev llvm-14) # what the presets tsan and fuzz need beside
+
 say() { printf '%s\n' "$*" >&2; }
 
 # install_packages NAME...: installs what is missing by apt; quick and silent where nothing is.

@@ -13,7 +13,9 @@ import unittest
 FIRESTEEL = os.environ["FIRESTEEL_PROGRAM"]
 MPIRUN = os.environ.get("FIRESTEEL_MPIRUN", "mpirun")
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-ENDING_LIMIT_S = 60  # nothing may hang; generous for a busy machine
+SANITIZED = os.environ.get("FIRESTEEL_SANITIZE", "")
+SLOWER = 5 if SANITIZED else 1  # sanitized programs take their time
+ENDING_LIMIT_S = 60 * SLOWER  # nothing may hang; generous for a busy machine
 
 
 def environment(**extra):

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from support import CliTest, command, environment, run
+from support import ENDING_LIMIT_S, CliTest, command, environment, run
 
 
 class Checkpoints(CliTest):
@@ -46,7 +46,7 @@ class Checkpoints(CliTest):
                                 stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def wait_for_checkpoint(self, process):
-        limit = time.time() + 30
+        limit = time.time() + ENDING_LIMIT_S
         while process.poll() is None and time.time() < limit:
             if any(name.endswith(".fsc") for name in self.checkpoints()):
                 return
@@ -73,7 +73,7 @@ class Checkpoints(CliTest):
             process = self.start(None)
             self.wait_for_checkpoint(process)
             process.send_signal(number)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=ENDING_LIMIT_S)
             self.assertEqual(process.returncode, 75, err)
             self.assertEqual(sum(line.startswith("firesteel: ") for line in err.splitlines()), 1, err)
             self.assertIn("--resume", err)
@@ -87,7 +87,7 @@ class Checkpoints(CliTest):
                                    stderr=subprocess.PIPE, text=True)
         self.wait_for_checkpoint(process)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=ENDING_LIMIT_S)
         self.assertEqual(process.returncode, 75, err)
         self.resume(None, 1)
 
@@ -97,7 +97,7 @@ class Checkpoints(CliTest):
 
     def test_the_newest_checkpoint_corrupted_falls_back_to_the_one_before(self):
         process = self.start(None)
-        limit = time.time() + 30
+        limit = time.time() + ENDING_LIMIT_S
         while len([n for n in self.checkpoints() if n.endswith(".fsc")]) < 2 and time.time() < limit:
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)

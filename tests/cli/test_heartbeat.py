@@ -78,7 +78,7 @@ class Heartbeat(CliTest):
     def test_while_it_runs_and_when_it_is_stopped(self):
         process = self.start(self.long, ranks=2)
         seen = []
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + support.ENDING_LIMIT_S
         while time.monotonic() < limit and len({s["elapsed_seconds"] for s in seen if s["phase"] == "fitting" and s["iteration"] > 0}) < 3:
             self.assertIsNone(process.poll(), "the job ended")
             try:
@@ -125,7 +125,7 @@ class Heartbeat(CliTest):
         process = subprocess.Popen(support.command(words), cwd=self.directory, env=support.environment(), stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
         self.addCleanup(self.end, process)
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + support.ENDING_LIMIT_S
         while not os.path.exists(self.path("beats/beat.json")) and time.monotonic() < limit:
             time.sleep(0.01)
         os.rename(self.path("beats"), self.path("gone"))

@@ -36,7 +36,7 @@ class LostContact(support.CliTest):
         return found
 
     def wait_for_ranks(self, process, count, marker=None):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + support.ENDING_LIMIT_S
         while time.monotonic() < deadline:
             ranks = ranks_of(process.pid)
             if len(ranks) == count and (marker is None or any((self.directory / marker).glob("*.fsc"))):
@@ -58,7 +58,7 @@ class LostContact(support.CliTest):
         self.nothing_is_left(message)
 
     def nothing_is_left(self, message):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 10 * support.SLOWER
         while self.processes_here() and time.monotonic() < deadline:
             time.sleep(0.05)
         self.assertEqual(self.processes_here(), [], f"something is left: {message}")

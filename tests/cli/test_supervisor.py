@@ -68,7 +68,7 @@ class Supervised(CliTest):
         except FileNotFoundError:
             return ""
 
-    def wait_for(self, what, process, limit_s=30):
+    def wait_for(self, what, process, limit_s=30 * support.SLOWER):
         """The first true value of what(); the job must not end before."""
         limit = time.monotonic() + limit_s
         while time.monotonic() < limit:
@@ -220,7 +220,7 @@ class Supervised(CliTest):
         launcher, ranks = self.job(process, 2)
         process.kill()
         process.wait()
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 20 * support.SLOWER
         while any(alive(pid) for pid in [launcher, *ranks]) and time.monotonic() < limit:
             time.sleep(0.02)
         self.assertFalse(any(alive(pid) for pid in [launcher, *ranks]))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The kept corpus as ordinary tests: each input at one rank and at three, which must give what one rank by itself gives.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
 include("${CMAKE_CURRENT_LIST_DIR}/targets.cmake")
 add_library(firesteel_fuzz_replay STATIC "${CMAKE_CURRENT_LIST_DIR}/replay.cpp")
 target_link_libraries(firesteel_fuzz_replay PUBLIC firesteel_fuzz)
@@ -21,3 +22,13 @@ foreach(target IN LISTS FIRESTEEL_FUZZ_TARGETS)
     endif()
   endforeach()
 endforeach()
+
+# Ten seconds of new inputs for each target, by libFuzzer. scripts/test builds the targets (preset fuzz); where they are
+# not built these tests are skipped. They bring their own sanitizers.
+if(NOT FIRESTEEL_SANITIZE)
+  foreach(target IN LISTS FIRESTEEL_FUZZ_TARGETS)
+    add_test(NAME fuzz.${target}.10s COMMAND Python3::Interpreter "${CMAKE_CURRENT_LIST_DIR}/run" --no-build --target ${target}
+                                             --seconds 10)
+    set_tests_properties(fuzz.${target}.10s PROPERTIES TIMEOUT 300 LABELS fuzz SKIP_RETURN_CODE 77)
+  endforeach()
+endif()

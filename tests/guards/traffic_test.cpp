@@ -17,8 +17,10 @@
 #include "firesteel/algorithms/logistic_objective.hpp"
 #include "firesteel/algorithms/logistic_regression.hpp"
 #include "firesteel/core/philox.hpp"
+#include "firesteel/io/model_file.hpp"
 #include "firesteel/linalg/column_moments.hpp"
 #include "firesteel/linalg/optimizer.hpp"
+#include "firesteel/tests/io/scratch.hpp"
 
 namespace {
 
@@ -227,6 +229,20 @@ TEST_F(Guards, a_logistic_iteration_is_one_pass) {
   for (int i = 0; i < 5; ++i) optimizer.step(state);
   EXPECT_EQ(counted.passes, 3 + 5);
   EXPECT_GT(counted.trials, 0);
+}
+
+TEST_F(Guards, writing_a_model_allocates_nothing_for_each_value) {
+  const Context context({.threads = 1});
+  const Scratch scratch(context);
+  const auto allocations_for = [&](Index rows) {
+    Record record;
+    record.set_matrix("factors", rows, 10, std::vector<double>(static_cast<std::size_t>(rows) * 10, 0.5));
+    const Index before = allocations;
+    write_model(context, record, scratch / "model.h5");
+    return allocations - before;
+  };
+  allocations_for(10);  // HDF5 and the communicator open what they keep
+  EXPECT_LE(allocations_for(10'000), allocations_for(1'000) + 64);
 }
 
 struct Pairs {
