@@ -45,18 +45,8 @@ WideColumns::WideColumns(const RowBlocks& data, std::span<const double> weights,
       outputs_(outputs),
       slices_(
           BlockPartition::even(data.columns() + (extra_column ? 1 : 0), kSliceBlock, data.context.size())),
-      exchange_(data.context.comm(), slices_, data.context.comm().collectively([&] {
-        return std::visit(
-            [&](const auto& features) -> std::vector<std::int32_t> {
-              using Features = std::decay_t<decltype(features)>;
-              using Scalar = typename Features::value_type;
-              if constexpr (std::is_same_v<Features, SparseRows<Scalar>>)
-                return sort_by_column(features, weights);
-              else
-                throw internal_error("wide columns of dense rows");
-            },
-            data.features);
-      })) {}
+      exchange_(data.context.comm(), slices_,
+                data.context.comm().collectively([&] { return sort_by_column(weights); })) {}
 
 template <class Scalar>
 std::vector<std::int32_t> WideColumns::sort_by_column(const SparseRows<Scalar>& features,
@@ -109,6 +99,20 @@ void WideColumns::find_places(const SparseRows<Scalar>& features, std::span<cons
   places_.resize(non_zeros);
   for (std::size_t i = 0; i < non_zeros; ++i)
     places_[i] = static_cast<std::int32_t>(place[size_of(features.indices[i])]);
+}
+
+// After the template, or clang 14 does not instantiate it.
+std::vector<std::int32_t> WideColumns::sort_by_column(std::span<const double> weights) {
+  return std::visit(
+      [&](const auto& features) -> std::vector<std::int32_t> {
+        using Features = std::decay_t<decltype(features)>;
+        using Scalar = typename Features::value_type;
+        if constexpr (std::is_same_v<Features, SparseRows<Scalar>>)
+          return sort_by_column(features, weights);
+        else
+          throw internal_error("wide columns of dense rows");
+      },
+      data_.features);
 }
 
 Index WideColumns::first_column() const {

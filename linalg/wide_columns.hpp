@@ -94,6 +94,8 @@ class WideColumns {
  private:
   using ByColumn = std::variant<ColumnMajor<double>, ColumnMajor<float>>;
 
+  /// Copies the non-zeros of rows with weight, column by column; returns the columns that have any.
+  std::vector<std::int32_t> sort_by_column(std::span<const double> weights);
   template <class Scalar>
   std::vector<std::int32_t> sort_by_column(const SparseRows<Scalar>& features,
                                            std::span<const double> weights);
