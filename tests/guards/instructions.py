@@ -27,7 +27,7 @@ JOBS = {
     "kmeans_double": (r"::find_nearest_double\(", KMEANS_CALLS, KMEANS_TILES * TILE * COLUMNS * 32, 0.676),
     "kmeans_single": (r"::find_nearest_float\(", KMEANS_CALLS, KMEANS_TILES * TILE * COLUMNS * 32, 0.339),
     "logistic_double": (r"::gradient_double\(", LOGISTIC_PASSES * 8, LOGISTIC_PASSES * ROWS * COLUMNS, 1.713),
-    "logistic_single": (r"::gradient_float\(", LOGISTIC_PASSES * 4, LOGISTIC_PASSES * ROWS * COLUMNS, 2.108),
+    "logistic_single": (r"::single_gradient_kernel\(", LOGISTIC_PASSES * 4, LOGISTIC_PASSES * ROWS * COLUMNS, 2.238),
     "logistic_sparse": (r"^void firesteel::block_loss_and_gradient<double>\(firesteel::SparseRows", LOGISTIC_PASSES * 8,
                         LOGISTIC_PASSES * ROWS * COLUMNS // 2, 24.82),
     "als": (r"::add_batch\(", None, 2 * 2 * 40_000 * 32 * 33 // 2, 1.020),
