@@ -144,6 +144,8 @@ std::vector<Option> command_options(Verb verb) {
          {"checkpoint-every", Kind::value, "N", "iterations between two checkpoints", "1"},
          {"checkpoint-seconds", Kind::value, "S", "seconds between two checkpoints", "none"},
          {"resume", Kind::boolean, "", "go on from the newest checkpoint in DIR, if there is one", "false"},
+         {"on-failure", Kind::value, "WORD",
+          "when a rank dies: end the job, or shrink it to the others, which go on (end, shrink)", "end"},
          {"heartbeat", Kind::value, "FILE", "how the job is, as JSON, rewritten once a second", "none"}});
   if (verb == Verb::score)
     append(options,

@@ -138,7 +138,14 @@ void end_ranks(Communicator& comm, const Error& error) {
   const int code = static_cast<int>(error.code());
   if (error.agreed()) {
     if (comm.rank() == 0) print_error(error.what());
-    comm.barrier();
+    try {
+      comm.barrier();
+    } catch (const MpiError&) {
+      // A rank has died meanwhile. Where it was rank 0 nobody may have spoken.
+      if (comm.rank() != 0) wait_for_turn(comm.rank());
+      if (comm.rank() != 0) print_error(error.what());
+      comm.abort(code);
+    }
     if (comm.rank() == 0) comm.abort(code);
     wait_for_the_end();
   }

@@ -260,6 +260,7 @@ void set_values(Job& job, const Arguments& arguments) {
   if (verb == Verb::train) set_learner(job, arguments);
   if (verb == Verb::train) set_checkpoint(job, arguments);
   job.heartbeat = arguments.text("heartbeat");
+  job.shrink = one_of(arguments, "on-failure", {"end", "shrink"}, "end") == "shrink";
   if (verb == Verb::score || verb == Verb::evaluate) set_scoring(job, arguments);
   if (verb == Verb::score) set_top(job, arguments);
   if (job.top == 0) require(arguments, *job.command, "input");

@@ -39,9 +39,11 @@ struct Job {
   bool verbose = false;
   int threads = 0;  ///< 0: decided by placement
   CheckpointOptions checkpoint;
-  double peer_timeout_s = 30;  ///< silence after which a rank is lost; 0: none is
-  double stall_s = 60;         ///< ranks that wait for others so long say so; 0: they do not
-  std::string heartbeat;       ///< train: a file; empty: none
+  double peer_timeout_s = 30;   ///< silence after which a rank is lost; 0: none is
+  double stall_s = 60;          ///< ranks that wait for others so long say so; 0: they do not
+  std::string heartbeat;        ///< train: a file; empty: none
+  bool shrink = false;          ///< train: when a rank dies the others go on without it
+  bool result_printed = false;  ///< train: by this process; nothing is left to do then
 };
 
 /// Checks the words after `firesteel`. Throws bad_parameter naming the option, what was expected and the

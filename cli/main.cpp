@@ -7,7 +7,6 @@
 #include <cstring>
 #include <exception>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,12 +14,8 @@
 #include "firesteel/cli/ending.hpp"
 #include "firesteel/cli/help.hpp"
 #include "firesteel/cli/launch.hpp"
-#include "firesteel/cli/lost_contact.hpp"
-#include "firesteel/cli/progress.hpp"
+#include "firesteel/cli/mpi_job.hpp"
 #include "firesteel/cli/supervisor.hpp"
-#include "firesteel/cli/verbs.hpp"
-#include "firesteel/core/atomic_file.hpp"
-#include "firesteel/core/mpi_runtime.hpp"
 
 namespace firesteel::cli {
 
@@ -70,7 +65,7 @@ void take_launch_options(Invocation& invocation) {
   std::map<std::string, std::string> given;
   for (bool more = true; more;) {
     more = false;
-    for (const char* name : {"--ranks", "--max-restarts", "--restart-delay"})
+    for (const char* name : {"--ranks", "--max-restarts", "--restart-delay", "--on-failure"})
       if (auto value = take_front(words, name)) {
         if (!given.emplace(name, std::move(*value)).second)
           throw bad_parameter(std::string(name) + " is given twice");
@@ -87,7 +82,9 @@ void take_launch_options(Invocation& invocation) {
     options.max_restarts =
         static_cast<int>(whole_number("--max-restarts", given["--max-restarts"], 0, 1'000'000));
   if (given.contains("--restart-delay")) options.restart_delay = delay_of(given["--restart-delay"]);
-  if (given.contains("--restart-delay") && options.max_restarts == 0)
+  if (given.contains("--on-failure"))  // an option of the job, too
+    words.insert(words.end(), {"--on-failure", given["--on-failure"]});
+  if (given.contains("--restart-delay") && options.max_restarts.value_or(0) == 0)
     throw bad_parameter("--restart-delay is used with --max-restarts N; it is not given, or 0");
   invocation.launch = options;
   if (launcher().mpirun)
@@ -120,10 +117,11 @@ void check_invocation(Invocation& invocation) {
                         " (see firesteel --help)");
   }
   if (words.front().starts_with("--"))
-    throw bad_parameter("unknown option " + words.front() + " before the command" +
-                        suggestion(words.front().substr(2),
-                                   {"ranks", "max-restarts", "restart-delay", "help", "version"}, "--") +
-                        " (see firesteel --help)");
+    throw bad_parameter(
+        "unknown option " + words.front() + " before the command" +
+        suggestion(words.front().substr(2),
+                   {"ranks", "max-restarts", "restart-delay", "on-failure", "help", "version"}, "--") +
+        " (see firesteel --help)");
   invocation.job = check_words(words);
   const Job& job = invocation.job;
   if (job.help)
@@ -140,93 +138,6 @@ int print_answer(const std::string& text) {
   return static_cast<int>(ErrorCode::io_failed);
 }
 
-void run_verb(const Run& run) {
-  switch (run.job.command->verb) {
-    case Verb::train:
-      return run_train(run);
-    case Verb::score:
-      return run_score(run);
-    case Verb::evaluate:
-      return run_evaluate(run);
-    case Verb::inspect:
-      return run_inspect(run);
-    case Verb::convert:
-      return run_convert(run);
-    case Verb::doctor:
-      return run_doctor(run);
-    case Verb::learners:
-      return;  // answered without MPI
-  }
-}
-
-void run_job(Context& context, TerminalMonitor& monitor, Job& job) {
-  monitor.set_rank(context.rank());
-  if (job.command->verb != Verb::inspect && job.command->verb != Verb::doctor) {
-    monitor.say(context.placement().describe());
-    const std::string warning = context.placement().warning();
-    if (!warning.empty()) monitor.warning(warning);
-    const std::string& unwatched = context.watchdog()->problem();
-    if (!unwatched.empty())
-      monitor.warning("a lost host or a stall will not be noticed: " + unwatched +
-                      "; --peer-timeout 0 --stall-seconds 0 does without");
-    monitor.watch_for_stalls(context, job.stall_s);
-  }
-  run_verb({context, monitor, job});
-  monitor.clear_bar();
-  monitor.report_traffic(context.comm());
-}
-
-int end_alone(const Error& error) {
-  remove_temporary_files();
-  print_error(error.what());
-  return static_cast<int>(error.code());
-}
-
-/// How ranks notice that they have lost one, or wait for one.
-WatchdogOptions watchdog_options(const Job& job) {
-  double beat_s = 1;
-  for (const double wait_s : {job.peer_timeout_s, job.stall_s})
-    if (wait_s > 0) beat_s = std::min(beat_s, wait_s / 4);
-  if (job.peer_timeout_s <= 0 && job.stall_s <= 0) return {};
-  const std::string checkpoint = job.checkpoint.directory;
-  return {.beat_s = beat_s,
-          .peer_timeout_s = job.peer_timeout_s,
-          .on_loss = [checkpoint](const Communicator& comm, const PeerLoss& loss) {
-            end_after_loss(comm, loss, loss_message(loss, checkpoint));
-          }};
-}
-
-/// Runs the job on all ranks; `word_failure` is what this rank found wrong in its words.
-int run_with_mpi(Job& job, const std::exception_ptr& word_failure) {
-  prepare_mpi_environment();
-  if (!job.checkpoint.directory.empty() && !launcher().mpirun) interrupts_ask_to_stop();
-  auto monitor = std::make_shared<TerminalMonitor>(job.quiet, job.verbose);
-  static std::shared_ptr<Watchdog> watchdog;  // made before MPI is, so it also watches over the end of MPI
-  std::optional<Context> context;
-  try {
-    context.emplace(ContextOptions{.threads = job.threads,
-                                   .monitor = monitor,
-                                   .checkpoint = job.checkpoint,
-                                   .watchdog = watchdog_options(job)});
-    watchdog = context->watchdog();
-    const std::string split = split_job_explanation(context->size());
-    if (!split.empty() && launcher().rank != 0) return static_cast<int>(ErrorCode::bad_parameter);
-    if (!split.empty()) throw bad_parameter(split);
-    context->comm().agree(word_failure);
-    run_job(*context, *monitor, job);
-    monitor->finish_heartbeat(nullptr);
-    return 0;
-  } catch (...) {
-    monitor->clear_bar();
-    const Error error = to_error(std::current_exception());
-    monitor->finish_heartbeat(&error);
-    if (watchdog) watchdog->announce_end();
-    if (context && launcher().mpirun) end_ranks(context->comm(), error);
-    // Without the usual clean-up: a library whose write failed may fail again in its own.
-    end_job(end_alone(error));
-  }
-}
-
 int run(std::vector<std::string> words) {
   prepare_ending(launcher().mpirun);
   Invocation invocation;
@@ -241,7 +152,7 @@ int run(std::vector<std::string> words) {
   if (!word_failure && !invocation.answer.empty()) return print_answer(invocation.answer);
   if (!word_failure && invocation.launch) return launch(*invocation.launch, invocation.words, invocation.job);
   if (!word_failure && invocation.job.threads != 1) restart_with_patient_threads(invocation.words);
-  return run_with_mpi(invocation.job, word_failure);
+  return run_with_mpi(invocation.job, invocation.words, word_failure);
 }
 
 }  // namespace

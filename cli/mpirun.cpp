@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string_view>
 #include <thread>
@@ -21,6 +22,8 @@
 #include "firesteel/cli/launch.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/mpi_runtime.hpp"
+#include "firesteel/core/ulfm.hpp"
 
 namespace firesteel::cli {
 
@@ -88,7 +91,8 @@ bool has_remote_shell() {
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
   signal(SIGUSR1, SIG_IGN);  // until mpirun listens, and after
   for (const char* name :
-       {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_orte_execute_quiet"})
+       {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "PRTE_ALLOW_RUN_AS_ROOT",
+        "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_orte_execute_quiet"})
     setenv(name, "1", 0);
   // mpirun refuses even a job on this host alone where its way to other hosts is not there: do without it.
   if (std::getenv("OMPI_MCA_plm_rsh_agent") == nullptr && !has_remote_shell())
@@ -212,7 +216,11 @@ void end_orphans() {
 
 }  // namespace
 
-std::string mpirun_path() { return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun"; }
+std::string mpirun_path() {
+  const auto loaded = std::filesystem::path(mpi_library_path()).parent_path().parent_path() / "bin/mpirun";
+  if (access(loaded.c_str(), X_OK) == 0) return loaded;
+  return access(FIRESTEEL_MPIRUN, X_OK) == 0 ? FIRESTEEL_MPIRUN : "mpirun";
+}
 
 StopRequest stop_request() { return {save_and_stop != 0, interrupted != 0}; }
 
@@ -252,11 +260,21 @@ bool OutputSpool::forward() const {
   }
 }
 
-MpirunEnd run_mpirun(int ranks, const std::vector<std::string>& words, OutputSpool* spool) {
+namespace {
+std::vector<std::string> mpirun_line(int ranks, const std::vector<std::string>& words, bool outlives_ranks) {
   std::vector<std::string> line{mpirun_path(),     "-n",        std::to_string(ranks),
-                                "--oversubscribe", "--bind-to", "none",
-                                "--quiet",         own_path()};
+                                "--oversubscribe", "--bind-to", "none"};
+  if (!mpi_outlives_ranks()) line.emplace_back("--quiet");  // an option that Open MPI 5 does not have
+  if (outlives_ranks) line.insert(line.end(), {"--with-ft", "ulfm"});
+  line.push_back(own_path());
   line.insert(line.end(), words.begin(), words.end());
+  return line;
+}
+}  // namespace
+
+MpirunEnd run_mpirun(int ranks, const std::vector<std::string>& words, OutputSpool* spool,
+                     bool outlives_ranks) {
+  std::vector<std::string> line = mpirun_line(ranks, words, outlives_ranks);
   if (spool != nullptr) prctl(PR_SET_CHILD_SUBREAPER, 1);
   Pipe errors = make_pipe();
   Pipe failure = make_pipe();

@@ -8,7 +8,8 @@
 
 namespace firesteel::cli {
 
-/// The mpirun that --ranks starts: that of the MPI of the build, else the first in PATH. Local.
+/// The mpirun that --ranks starts: the one beside the MPI library that is loaded, else that of the MPI of the
+/// build, else the first in PATH. Local.
 std::string mpirun_path();
 
 /// How one run of mpirun ended.
@@ -50,8 +51,11 @@ class OutputSpool {
 };
 
 /// Runs mpirun with `ranks` ranks of this program, given `words`, and waits for its end. mpirun ends when
-/// this process is killed. With a spool, stdout goes there, the lines of stderr that begin with `firesteel: `
-/// are held back as the message, and processes that mpirun left behind are gone when this returns.
-MpirunEnd run_mpirun(int ranks, const std::vector<std::string>& words, OutputSpool* spool);
+/// this process is killed. `outlives_ranks`: where a rank dies mpirun lets the others go on (needs an MPI
+/// that can, see core/ulfm.hpp). With a spool, stdout goes there, the lines of stderr that begin with
+/// `firesteel: ` are held back as the message, and processes that mpirun left behind are gone when this
+/// returns.
+MpirunEnd run_mpirun(int ranks, const std::vector<std::string>& words, OutputSpool* spool,
+                     bool outlives_ranks = false);
 
 }  // namespace firesteel::cli

@@ -72,6 +72,12 @@ void TerminalMonitor::watch_for_stalls(const Context& context, double stall_s) {
       });
 }
 
+void TerminalMonitor::stop_watching() {
+  clear_bar();
+  heartbeat_.reset();
+  stalls_.reset();
+}
+
 void TerminalMonitor::start_heartbeat(Heartbeat::Subject subject) {
   if (stalls_) subject.stall = [this] { return stalls_->now(); };
   heartbeat_ = std::make_unique<Heartbeat>(std::move(subject));

@@ -34,6 +34,8 @@ class TerminalMonitor final : public Monitor {
 
   /// From now on it is said where ranks wait in vain, also by rank 1 where rank 0 is silent.
   void watch_for_stalls(const Context& context, double stall_s);
+  /// Neither for stalls nor for the file of the heartbeat any more, until told again. Takes the bar away.
+  void stop_watching();
   /// From now on what is heard goes into the file, too. On rank 0 alone; throws as Heartbeat does.
   void start_heartbeat(Heartbeat::Subject subject);
   /// Null where there is none.

@@ -82,7 +82,7 @@ Index rows_used(const LearnerData& data) {
   return std::get<Ratings>(data).rows;
 }
 
-void write_stdout(const Context& context, const std::string& text) {
+void write_stdout(const Context& context, const std::string& text, bool* printed) {
   context.comm().barrier();  // a rank that failed to get here leaves nothing on stdout
   context.comm().collectively([&] {
     if (context.rank() != 0) return;
@@ -90,6 +90,7 @@ void write_stdout(const Context& context, const std::string& text) {
     const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
     if (!written || std::fflush(stdout) != 0)
       throw Error(ErrorCode::io_failed, std::string("stdout: cannot write: ") + std::strerror(errno));
+    if (printed != nullptr) *printed = true;
   });
 }
 

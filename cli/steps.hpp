@@ -51,8 +51,9 @@ Input read_input(const Run& run, Task task);
 /// Rows used, over all ranks.
 Index rows_used(const LearnerData& data);
 
-/// Rank 0 writes `text` to stdout; throws io_failed (74) on all ranks where that fails.
-void write_stdout(const Context& context, const std::string& text);
+/// Rank 0 writes `text` to stdout; throws io_failed (74) on all ranks where that fails. `printed`, where
+/// given, is set on rank 0 as soon as that is done.
+void write_stdout(const Context& context, const std::string& text, bool* printed = nullptr);
 
 /// Metrics for people, one a line.
 std::string metrics_text(const Metrics& metrics);

@@ -15,7 +15,9 @@
 #include "firesteel/cli/mpirun.hpp"
 #include "firesteel/cli/steps.hpp"
 #include "firesteel/core/checkpoint.hpp"
+#include "firesteel/core/mpi_runtime.hpp"
 #include "firesteel/core/placement.hpp"
+#include "firesteel/core/ulfm.hpp"
 
 namespace firesteel::cli {
 
@@ -26,6 +28,7 @@ constexpr int kInterrupted = static_cast<int>(ErrorCode::interrupted);
 constexpr int kStopped = static_cast<int>(ErrorCode::stopped);
 constexpr double kLongestPauseS = 60;
 constexpr std::size_t kReportedFailures = 10;
+constexpr int kRestartsOfShrinkingJobs = 5;
 
 std::string count_text(int count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
@@ -45,12 +48,26 @@ std::string shell_word(const std::string& word) {
   return quoted + "'";
 }
 
+/// The words without `--name VALUE` and `--name=VALUE`.
+std::vector<std::string> without_option(std::vector<std::string> words, const std::string& name) {
+  for (auto word = words.begin(); word != words.end();) {
+    const bool apart = *word == name && word + 1 != words.end();
+    if (apart || word->starts_with(name + "="))
+      word = words.erase(word, word + (apart ? 2 : 1));
+    else
+      ++word;
+  }
+  return words;
+}
+
 /// One job with restarts: what happened so far.
 class Supervisor {
  public:
   Supervisor(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job)
       : options_(options),
-        words_(words),
+        most_restarts_(options.max_restarts.value_or(kRestartsOfShrinkingJobs)),
+        shrinks_(job.shrink && mpi_outlives_ranks()),
+        words_(shrinks_ ? words : without_option(words, "--on-failure")),
         job_(job),
         first_cpus_(available_cpus()),
         ranks_(options.ranks),
@@ -58,12 +75,15 @@ class Supervisor {
         last_(before_) {}
 
   int run() {
+    if (job_.shrink && !shrinks_)
+      warn("--on-failure shrink: " + mpi_found() + " cannot go on without a rank, Open MPI 5 can; when one " +
+           "dies the job is started anew");
     while (true) {
       spool_.clear();
-      const MpirunEnd end = run_mpirun(ranks_, words_of_try(), &spool_);
+      const MpirunEnd end = run_mpirun(ranks_, words_of_try(), &spool_, shrinks_);
       if (const auto code = final_code(end)) return *code;
       note_failure(end);
-      if (restarts_ == options_.max_restarts) return give_up(end);
+      if (restarts_ == most_restarts_) return give_up(end);
       if (const auto code = prepare_restart()) return *code;
     }
   }
@@ -146,7 +166,7 @@ class Supervisor {
     ranks_ = ranks_to_be_had(options_.ranks, first_cpus_, available_cpus(), failures_in_row_);
     const double pause_s = pause_before_restart(options_.restart_delay, failures_in_row_);
     warn(failures_.back() + "; restart " + std::to_string(restarts_) + " of " +
-         std::to_string(options_.max_restarts) + " with " + count_text(ranks_, "rank") + " in " +
+         std::to_string(most_restarts_) + " with " + count_text(ranks_, "rank") + " in " +
          seconds_text(pause_s) +
          (has_saved() ? ", going on from " + last_->path : std::string(", from the beginning")));
     const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(pause_s);
@@ -172,14 +192,16 @@ class Supervisor {
     text += has_saved() ? "last checkpoint " + last_->path : std::string("no checkpoint was saved");
     text += "; when the cause is gone, " + std::string(has_saved() ? "go on" : "start again") +
             " with: firesteel --ranks " + std::to_string(options_.ranks) + " --max-restarts " +
-            std::to_string(options_.max_restarts);
+            std::to_string(most_restarts_);
     for (const auto& word : words_of_try()) text += " " + shell_word(word);
     print_error(text);
     return end.code;
   }
 
   const LaunchOptions& options_;
-  const std::vector<std::string>& words_;
+  int most_restarts_;
+  bool shrinks_;  ///< when a rank dies the others go on
+  std::vector<std::string> words_;
   const Job& job_;
   OutputSpool spool_;
   int first_cpus_;
@@ -191,8 +213,8 @@ class Supervisor {
   std::vector<std::string> failures_;
 };
 
-int launch_once(int ranks, const std::vector<std::string>& words) {
-  const MpirunEnd end = run_mpirun(ranks, words, nullptr);
+int launch_once(int ranks, const std::vector<std::string>& words, const Job& job) {
+  const MpirunEnd end = run_mpirun(ranks, words, nullptr, job.shrink && mpi_outlives_ranks());
   if (!end.started) {
     print_error(end.message);
     return static_cast<int>(ErrorCode::unavailable);
@@ -224,7 +246,8 @@ int ranks_to_be_had(int ranks, int first_cpus, int cpus, int failures) {
 int launch(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job) {
   pass_signals_to_mpirun(!job.checkpoint.directory.empty());
   try {
-    if (options.max_restarts == 0) return launch_once(options.ranks, words);
+    if (options.max_restarts.value_or(job.shrink ? kRestartsOfShrinkingJobs : 0) == 0)
+      return launch_once(options.ranks, words, job);
     return Supervisor(options, words, job).run();
   } catch (...) {
     const Error error = to_error(std::current_exception());

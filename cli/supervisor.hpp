@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@ namespace firesteel::cli {
 /// What stands before the command: how the job is launched.
 struct LaunchOptions {
   int ranks = 1;
-  int max_restarts = 0;      ///< 0: the job is not looked after
+  std::optional<int> max_restarts;  ///< none or 0: the job is not looked after
   double restart_delay = 1;  ///< seconds before the first restart; doubled at each failure without progress
 };
 
@@ -22,6 +23,9 @@ struct LaunchOptions {
 /// With restarts the job is looked after: when a rank or mpirun dies it is started anew, with --resume where
 /// the job has saved a checkpoint since, on the ranks that are still to be had, after a pause. The job's
 /// stdout is held back until it is done, so that it comes once. Errors that would come again end it at once.
+///
+/// A job whose ranks are to go on when one dies (--on-failure shrink) is looked after, too, with 5 restarts
+/// unless a number is given: for what its MPI does not survive, which may be any loss.
 int launch(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job);
 
 // The rules, for launch() and for tests.

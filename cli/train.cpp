@@ -188,7 +188,7 @@ void run_train(const Run& run) {
 
   result.memory = context.comm().allgather(process_memory());
   run.monitor.memory(result.memory);
-  write_stdout(context, job.json ? result_json(run, result) : result_text(run, result));
+  write_stdout(context, job.json ? result_json(run, result) : result_text(run, result), &job.result_printed);
 }
 
 }  // namespace firesteel::cli

@@ -192,6 +192,7 @@ void CheckpointWriter::advance() {
   comm.agree(failure);
   if (write_->publishing) {
     buffers_ = std::move(write_->parts);
+    saved_ = write_->header.iteration;
     write_.reset();
     last_ = std::chrono::steady_clock::now();
     return;

@@ -103,6 +103,8 @@ class CheckpointWriter {
   void advance();
   /// Waits until the write is done, if one is pending. Collective; throws io_failed (74).
   void complete();
+  /// The iteration of the last checkpoint that was completed here; the same on all ranks. Local.
+  std::optional<Index> saved() const { return saved_; }
   /// The buffers of the last write, for the next copy of the state. Local.
   std::vector<StatePart> take_buffers() { return std::move(buffers_); }
 
@@ -121,6 +123,7 @@ class CheckpointWriter {
   std::vector<std::string> kept_;        ///< names, oldest first; rank 0
   std::unique_ptr<Write> write_;
   std::vector<StatePart> buffers_;
+  std::optional<Index> saved_;
   std::thread thread_;
   std::chrono::steady_clock::time_point last_;
 };

@@ -10,7 +10,9 @@
 #include <limits>
 #include <numeric>
 
+#include "firesteel/core/interruptible_messages.hpp"
 #include "firesteel/core/long_messages.hpp"
+#include "firesteel/core/ulfm.hpp"
 
 namespace firesteel {
 
@@ -93,19 +95,23 @@ struct Communicator::Handle {
   std::array<char, kMaxErrorText> failure_text{};
   std::map<std::string, Traffic, std::less<>> traffic;
   Activity activity;
-  std::vector<std::byte> scratch;  // of allreduce_long: as long on every rank
+  std::vector<std::byte> scratch;                           // of allreduce_long: as long on every rank
+  std::unique_ptr<detail::InterruptibleMessages> messages;  // where a lost rank interrupts; else null
 
   Handle() = default;
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
   ~Handle() {
+    const bool whole = !messages || messages->whole();
+    messages.reset();
     int finalized = 0;
     MPI_Finalized(&finalized);
-    if (finalized == 0 && comm != MPI_COMM_NULL) MPI_Comm_free(&comm);
+    if (finalized == 0 && comm != MPI_COMM_NULL && whole) MPI_Comm_free(&comm);
   }
 };
 
-Communicator::Communicator(MPI_Comm parent, Index max_message_bytes) : handle_(std::make_shared<Handle>()) {
+Communicator::Communicator(MPI_Comm parent, Index max_message_bytes, RankLoss loss)
+    : handle_(std::make_shared<Handle>()) {
   if (parent == MPI_COMM_NULL)
     throw bad_parameter("expected a communicator, got MPI_COMM_NULL: this rank is not part of it");
   int between_groups = 0;
@@ -113,16 +119,31 @@ Communicator::Communicator(MPI_Comm parent, Index max_message_bytes) : handle_(s
   if (between_groups != 0) throw bad_parameter("expected one group of ranks, got an inter-communicator");
   handle_->max_message_bytes =
       static_cast<std::size_t>(std::clamp<Index>(max_message_bytes, 8, Index{1} << 30));
-  check_mpi(MPI_Comm_dup(parent, &handle_->comm), "MPI_Comm_dup");
-  check_mpi(MPI_Comm_set_errhandler(handle_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  check_mpi(MPI_Comm_rank(handle_->comm, &handle_->rank), "MPI_Comm_rank");
-  check_mpi(MPI_Comm_size(handle_->comm, &handle_->size), "MPI_Comm_size");
+  duplicate(parent, loss);
   MPI_Comm node = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(handle_->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
-            "MPI_Comm_split_type");
+  const int split = MPI_Comm_split_type(handle_->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  if (handle_->messages) handle_->messages->check(split, "MPI_Comm_split_type");
+  check_mpi(split, "MPI_Comm_split_type");
   check_mpi(MPI_Comm_size(node, &handle_->node_size), "MPI_Comm_size");
   MPI_Comm_free(&node);
   handle_->failure_keys.resize(static_cast<std::size_t>(handle_->size));
+}
+
+void Communicator::duplicate(MPI_Comm parent, RankLoss loss) {
+  const int made = MPI_Comm_dup(parent, &handle_->comm);
+  if (loss == RankLoss::interrupts && mpi_outlives_ranks()) {
+    // All ranks have one, or none uses it: some may have got through before another died.
+    int all_made = made == MPI_SUCCESS ? 1 : 0;
+    detail::ulfm().agree(parent, &all_made);
+    if (all_made == 0) handle_->comm = MPI_COMM_NULL;
+    if (all_made == 0 && made == MPI_SUCCESS) throw MpiError("MPI_Comm_dup failed on another rank");
+  }
+  check_mpi(made, "MPI_Comm_dup");
+  check_mpi(MPI_Comm_set_errhandler(handle_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  check_mpi(MPI_Comm_rank(handle_->comm, &handle_->rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(handle_->comm, &handle_->size), "MPI_Comm_size");
+  if (loss == RankLoss::interrupts)
+    handle_->messages = std::make_unique<detail::InterruptibleMessages>(handle_->comm);
 }
 
 /// Calls body(offset, count) for consecutive pieces no longer than a message may be.
@@ -156,7 +177,12 @@ void Communicator::agree(const std::exception_ptr& failure) {
   std::int64_t failed = failure ? 1 : 0;
   if (size() > 1) {
     const InOperation now(handle_->activity, "agree");
-    check_mpi(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT64_T, MPI_MAX, handle_->comm), "MPI_Allreduce");
+    if (handle_->messages)
+      handle_->messages->allreduce(std::as_writable_bytes(std::span(&failed, 1)), sizeof failed, MPI_INT64_T,
+                                   MPI_MAX);
+    else
+      check_mpi(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT64_T, MPI_MAX, handle_->comm),
+                "MPI_Allreduce");
     count("agree", 1, sizeof failed);
   }
   if (failed == 0) return;
@@ -175,6 +201,7 @@ void Communicator::agree(const std::exception_ptr& failure) {
 
 void Communicator::barrier() {
   const InOperation now(handle_->activity, "barrier");
+  if (handle_->messages) return handle_->messages->barrier();
   check_mpi(MPI_Barrier(handle_->comm), "MPI_Barrier");
 }
 
@@ -189,6 +216,13 @@ void Communicator::abort(int code) const {
 void Communicator::broadcast_bytes(std::span<std::byte> bytes, int root) {
   if (size() == 1) return;
   const InOperation now(handle_->activity, "broadcast");
+  if (handle_->messages) {
+    const bool chain = detail::is_long(bytes.size(), size(), detail::kLongAcrossHosts);
+    handle_->messages->broadcast(bytes, root, chain);
+    count("broadcast", rank() == root ? size() - 1 : 0,
+          rank() == root ? static_cast<Index>(bytes.size()) * (size() - 1) : 0);
+    return;
+  }
   if (node_size() < size() && detail::is_long(bytes.size(), size(), detail::kLongAcrossHosts)) {
     std::size_t messages = 0;
     const auto sent =
@@ -213,17 +247,21 @@ std::string Communicator::broadcast_text(std::string text, int root) {
 template <class T, class Datatype, class Operation>
 void Communicator::allreduce(std::span<T> values, Datatype type, Operation operation, const char* name) {
   if (size() == 1) return;
-  const auto least_piece = node_size() < size() ? detail::kLongAcrossHosts : detail::kLongOnOneHost;
+  const bool short_ring = node_size() < size() || handle_->messages;
+  const auto least_piece = short_ring ? detail::kLongAcrossHosts : detail::kLongOnOneHost;
   if (detail::is_long(values.size_bytes(), size(), least_piece)) {
     allreduce_long(std::as_writable_bytes(values), sizeof(T), type, operation, name);
     return;
   }
   const InOperation now(handle_->activity, name);
-  in_pieces(values.size_bytes(), sizeof(T), [&](std::size_t offset, std::size_t length) {
-    check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T),
-                            static_cast<int>(length / sizeof(T)), type, operation, handle_->comm),
-              "MPI_Allreduce");
-  });
+  if (handle_->messages)
+    handle_->messages->allreduce(std::as_writable_bytes(values), sizeof(T), type, operation);
+  else
+    in_pieces(values.size_bytes(), sizeof(T), [&](std::size_t offset, std::size_t length) {
+      check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data() + offset / sizeof(T),
+                              static_cast<int>(length / sizeof(T)), type, operation, handle_->comm),
+                "MPI_Allreduce");
+    });
   count(name, 1, static_cast<Index>(values.size_bytes()));
 }
 
@@ -237,8 +275,16 @@ void Communicator::allreduce_long(std::span<std::byte> values, std::size_t value
   std::size_t messages = 0;
   std::size_t sent = 0;
   in_pieces(values.size(), value_bytes, [&](std::size_t offset, std::size_t length) {
-    sent += detail::ring_allreduce(handle_->comm, values.subspan(offset, length), value_bytes, type,
-                                   operation, scratch, messages);
+    const auto piece = values.subspan(offset, length);
+    if (handle_->messages)
+      sent += detail::ring_allreduce(
+          rank(), size(),
+          [&](std::span<const std::byte> out, std::span<std::byte> in) {
+            handle_->messages->send_receive(out, (rank() + 1) % size(), in, (rank() - 1 + size()) % size());
+          },
+          piece, value_bytes, type, operation, scratch, messages);
+    else
+      sent += detail::ring_allreduce(handle_->comm, piece, value_bytes, type, operation, scratch, messages);
   });
   count(name, static_cast<Index>(messages), static_cast<Index>(sent));
 }
@@ -269,6 +315,10 @@ std::int64_t Communicator::exclusive_scan(std::int64_t value) {
   if (size() == 1) return 0;
   const InOperation now(handle_->activity, "exclusive_scan");
   std::int64_t before_me = 0;
+  if (handle_->messages) {
+    const auto all = allgather(value);
+    return std::accumulate(all.begin(), all.begin() + rank(), std::int64_t{0});
+  }
   check_mpi(MPI_Exscan(&value, &before_me, 1, MPI_INT64_T, MPI_SUM, handle_->comm), "MPI_Exscan");
   count("exclusive_scan", 1, sizeof value);
   return rank() == 0 ? 0 : before_me;
@@ -277,8 +327,11 @@ std::int64_t Communicator::exclusive_scan(std::int64_t value) {
 void Communicator::allgather_bytes(std::span<const std::byte> mine, std::span<std::byte> all) {
   const InOperation now(handle_->activity, "allgather");
   const int length = static_cast<int>(mine.size());
-  check_mpi(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm),
-            "MPI_Allgather");
+  if (handle_->messages)
+    handle_->messages->allgather(mine, all);
+  else
+    check_mpi(MPI_Allgather(mine.data(), length, MPI_BYTE, all.data(), length, MPI_BYTE, handle_->comm),
+              "MPI_Allgather");
   count("allgather", size() - 1, length * static_cast<Index>(size() - 1));
 }
 
@@ -304,6 +357,7 @@ std::vector<Index> offsets_of(std::span<const Index> counts) {
 void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan& plan,
                             std::span<std::byte> receive) {
   const InOperation now(handle_->activity, plan.name);
+  if (handle_->messages) return exchange_in_turn(send, plan, receive);
   std::vector<MPI_Request> requests;
   Index messages = 0;
   Index bytes = 0;
@@ -334,6 +388,29 @@ void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan&
                 static_cast<std::size_t>(plan.send_counts[me]));
   check_mpi(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
             "MPI_Waitall");
+  count(plan.name, messages, bytes);
+}
+
+/// With one other rank at a time.
+void Communicator::exchange_in_turn(std::span<const std::byte> send, const ExchangePlan& plan,
+                                    std::span<std::byte> receive) {
+  Index messages = 0;
+  Index bytes = 0;
+  for (int step = 0; step < size(); ++step) {
+    const auto to = static_cast<std::size_t>((rank() + step) % size());
+    const auto from = static_cast<std::size_t>((rank() - step + size()) % size());
+    const auto out = send.subspan(static_cast<std::size_t>(plan.send_offsets[to]),
+                                  static_cast<std::size_t>(plan.send_counts[to]));
+    const auto in = receive.subspan(static_cast<std::size_t>(plan.receive_offsets[from]),
+                                    static_cast<std::size_t>(plan.receive_counts[from]));
+    if (step == 0) {
+      std::copy_n(out.begin(), std::min(out.size(), in.size()), in.begin());
+      continue;
+    }
+    handle_->messages->send_receive(out, static_cast<int>(to), in, static_cast<int>(from));
+    messages += out.empty() ? 0 : 1;
+    bytes += static_cast<Index>(out.size());
+  }
   count(plan.name, messages, bytes);
 }
 
@@ -386,9 +463,13 @@ Communicator::ExchangePlan Communicator::plan_alltoall(Index bytes, std::span<co
     if (receive_counts != nullptr) receive_counts->resize(plan.send_counts.size());
   });
   const InOperation now(handle_->activity, plan.name);
-  check_mpi(MPI_Alltoall(plan.send_counts.data(), 1, MPI_INT64_T, plan.receive_counts.data(), 1, MPI_INT64_T,
-                         handle_->comm),
-            "MPI_Alltoall");
+  if (handle_->messages)
+    handle_->messages->alltoall(std::as_bytes(std::span(plan.send_counts)),
+                                std::as_writable_bytes(std::span(plan.receive_counts)), sizeof(Index));
+  else
+    check_mpi(MPI_Alltoall(plan.send_counts.data(), 1, MPI_INT64_T, plan.receive_counts.data(), 1,
+                           MPI_INT64_T, handle_->comm),
+              "MPI_Alltoall");
   plan.receive_offsets = offsets_of(plan.receive_counts);
   for (std::size_t rank = 0; receive_counts != nullptr && rank < receive_counts->size(); ++rank)
     (*receive_counts)[rank] = plan.receive_counts[rank] / static_cast<Index>(value_bytes);
@@ -398,6 +479,11 @@ Communicator::ExchangePlan Communicator::plan_alltoall(Index bytes, std::span<co
 // A message is pieces of the greatest length and then one shorter piece, which may be empty.
 void Communicator::send(std::span<const std::byte> buffer, int destination, int tag) {
   const InOperation now(handle_->activity, "send");
+  if (handle_->messages) {
+    handle_->messages->send(buffer, destination, tag);
+    count("send", 1, static_cast<Index>(buffer.size()));
+    return;
+  }
   const std::size_t piece = handle_->max_message_bytes;
   for (std::size_t offset = 0; offset <= buffer.size(); offset += piece) {
     const std::size_t length = std::min(piece, buffer.size() - offset);
@@ -410,6 +496,7 @@ void Communicator::send(std::span<const std::byte> buffer, int destination, int 
 
 std::size_t Communicator::receive(std::span<std::byte> buffer, int source, int tag) {
   const InOperation now(handle_->activity, "receive");
+  if (handle_->messages) return handle_->messages->receive(buffer, source, tag);
   const std::size_t piece = handle_->max_message_bytes;
   for (std::size_t received = 0;;) {
     const std::size_t room = std::min(piece, buffer.size() - received);

@@ -43,10 +43,17 @@ std::vector<std::string> cut_texts(std::span<const Index> lengths, std::span<con
 /// on all.
 class Communicator {
  public:
+  /// What becomes of the others when a rank dies.
+  enum class RankLoss {
+    ends_the_job,  ///< as MPI has it; nothing is lost in speed
+    interrupts     ///< each gets an MpiError, from the operation it is in or a later one: see Survivors
+  };
+
   /// Duplicates `parent`. MPI must be initialised. Throws bad_parameter for MPI_COMM_NULL (a rank that a
   /// split left out) and for an inter-communicator. `max_message_bytes` is for tests: longer buffers go in
   /// pieces of that size.
-  explicit Communicator(MPI_Comm parent, Index max_message_bytes = Index{1} << 30);
+  explicit Communicator(MPI_Comm parent, Index max_message_bytes = Index{1} << 30,
+                        RankLoss loss = RankLoss::ends_the_job);
 
   int rank() const;         ///< local
   int size() const;         ///< local
@@ -193,6 +200,8 @@ class Communicator {
   ExchangePlan plan_alltoall(Index bytes, std::span<const Index> send_counts, std::size_t value_bytes,
                              std::vector<Index>* receive_counts);
   void exchange(std::span<const std::byte> send, const ExchangePlan& plan, std::span<std::byte> receive);
+  void exchange_in_turn(std::span<const std::byte> send, const ExchangePlan& plan,
+                        std::span<std::byte> receive);
   template <class Body>
   void in_pieces(std::size_t bytes, std::size_t unit, Body&& body) const;
   template <class T, class Datatype, class Operation>
@@ -200,6 +209,7 @@ class Communicator {
   void allreduce_long(std::span<std::byte> values, std::size_t value_bytes, MPI_Datatype type,
                       MPI_Op operation, const char* name);
   void count(std::string_view name, Index messages, Index bytes);
+  void duplicate(MPI_Comm parent, RankLoss loss);
 
   std::shared_ptr<Handle> handle_;
 };

@@ -8,10 +8,11 @@ namespace firesteel {
 struct Context::State {
   State(std::shared_ptr<MpiRuntime> mpi, MPI_Comm parent, ContextOptions options)
       : runtime(std::move(mpi)),
-        comm(parent),
+        comm(parent, Index{1} << 30, options.rank_loss),
         placement(place(comm, options.threads)),
         monitor(options.monitor ? std::move(options.monitor) : std::make_shared<Monitor>()),
         checkpoint(std::move(options.checkpoint)),
+        copies(std::move(options.copies)),
         watchdog(std::make_shared<Watchdog>(comm, std::move(options.watchdog))) {}
 
   std::shared_ptr<MpiRuntime> runtime;  // before comm: destroyed after it
@@ -19,6 +20,7 @@ struct Context::State {
   Placement placement;
   std::shared_ptr<Monitor> monitor;
   CheckpointOptions checkpoint;
+  std::shared_ptr<StateCopies> copies;
   std::shared_ptr<Watchdog> watchdog;
 };
 
@@ -36,5 +38,6 @@ const Placement& Context::placement() const { return state_->placement; }
 Monitor& Context::monitor() const { return *state_->monitor; }
 const CheckpointOptions& Context::checkpoint() const { return state_->checkpoint; }
 const std::shared_ptr<Watchdog>& Context::watchdog() const { return state_->watchdog; }
+StateCopies* Context::copies() const { return state_->copies.get(); }
 
 }  // namespace firesteel

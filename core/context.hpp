@@ -13,6 +13,8 @@
 
 namespace firesteel {
 
+class StateCopies;
+
 /// Where and how often the fit loop saves the state of a learner.
 struct CheckpointOptions {
   std::string directory;  ///< empty: no checkpoints
@@ -27,6 +29,8 @@ struct ContextOptions {
   std::shared_ptr<Monitor> monitor;  ///< null: silent
   CheckpointOptions checkpoint;
   WatchdogOptions watchdog;  ///< off unless asked for
+  Communicator::RankLoss rank_loss = Communicator::RankLoss::ends_the_job;
+  std::shared_ptr<StateCopies> copies;  ///< of the fit's state, kept while it goes on; null: none are
 };
 
 /// The place a job runs in: the ranks (a Communicator), each rank's threads, and who hears about progress.
@@ -51,6 +55,8 @@ class Context {
   /// Never null; inactive unless asked for. May be kept longer than the context, so that it also watches over
   /// the end of MPI.
   const std::shared_ptr<Watchdog>& watchdog() const;
+  /// Null where none are kept.
+  StateCopies* copies() const;
 
  private:
   struct State;

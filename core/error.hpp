@@ -49,6 +49,13 @@ class Error : public std::runtime_error {
   bool agreed_;
 };
 
+/// An operation of MPI failed (70): a rank or a connection is gone. Where ranks may be lost (see Survivors)
+/// every rank that is left gets one, from the operation it is in or from a later one.
+class MpiError : public Error {
+ public:
+  explicit MpiError(const std::string& message) : Error(ErrorCode::internal, message) {}
+};
+
 /// A parameter outside its range or an option that does not exist (64).
 inline Error bad_parameter(const std::string& message) { return {ErrorCode::bad_parameter, message}; }
 /// Data that contradict what was asked of them (65).

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/core/state_copies.hpp"
 
 namespace firesteel {
 
@@ -39,6 +40,7 @@ class FitLoop {
         name_(name),
         max_iterations_(max_iterations),
         steps_(steps),
+        copies_(context.copies()),
         summary_(std::move(summary)) {}
 
   FitSummary run(double initial_objective) {
@@ -47,6 +49,7 @@ class FitLoop {
     while (iteration_ < max_iterations_ && !finished_) one_step();
     context_.comm().activity().iteration = 0;
     if (writer_) writer_->complete();
+    note_saved();
     if (!loop_.gradient_norm.empty()) summary_.gradient_norm = loop_.gradient_norm.front();
     summary_.iterations = iteration_;
     summary_.objective = loop_.objective_history.back();
@@ -64,6 +67,7 @@ class FitLoop {
     bool stop = false;
     bool checkpoint_due = false;
     bool writing = false;
+    bool copy_due = false;
   };
 
   void one_step() {
@@ -88,6 +92,7 @@ class FitLoop {
       finished_ = true;
       return;
     }
+    if (agreed.copy_due && result.counts) keep_copy();
     if (writer_ && result.counts) write_checkpoint(agreed);
     if (agreed.stop) throw_stopped();
   }
@@ -104,13 +109,14 @@ class FitLoop {
   Agreement agree() const {
     Communicator& comm = context_.comm();
     const auto word = static_cast<std::int64_t>(steps_.hash() >> 1);
-    std::array<std::int64_t, 6> words{word,
+    std::array<std::int64_t, 7> words{word,
                                       -word,
                                       context_.monitor().stop_requested() ? 1 : 0,
                                       writer_ && writer_->due(iteration_) ? 1 : 0,
                                       writer_ && writer_->writing() ? 1 : 0,
-                                      context_.monitor().memory_wanted() ? 1 : 0};
-    comm.allreduce_max(words);
+                                      context_.monitor().memory_wanted() ? 1 : 0,
+                                      copies_ != nullptr && copies_->due(comm) ? 1 : 0};
+    comm.allreduce_max(std::span<std::int64_t>(words).first(copies_ != nullptr ? 7 : 6));
     if (words[0] != -words[1]) {
       const auto all = comm.allgather(word);
       const auto odd =
@@ -121,7 +127,7 @@ class FitLoop {
                   {}, true);
     }
     if (words[5] != 0) context_.monitor().memory(comm.allgather(process_memory()));
-    return {words[2] != 0, words[3] != 0, words[4] != 0};
+    return {words[2] != 0, words[3] != 0, words[4] != 0, words[6] != 0};
   }
 
   /// The loop's parts and the learner's, in the buffers of an earlier copy where there is one.
@@ -136,15 +142,24 @@ class FitLoop {
 
   void open_checkpoints() {
     const CheckpointOptions& options = context_.checkpoint();
-    if (options.directory.empty()) return;
-    const CheckpointIdentity identity = steps_.identity();
-    writer_.emplace(context_, options, identity);  // before reading: no other job may write there meanwhile
-    if (options.resume)
-      resume(options.directory, identity);
-    else
+    const bool saves = !options.directory.empty();
+    if (!saves && copies_ == nullptr) return;
+    identity_ = steps_.identity();
+    if (saves)  // before reading: no other job may write there meanwhile
+      writer_.emplace(context_, options, identity_);
+    // Where ranks were lost the job has gone on as far as this point.
+    const RecoveryPoint point = copies_ != nullptr ? copies_->point() : RecoveryPoint{};
+    std::optional<Index> on_disk = point.on_disk;
+    if (point.from_memory()) {
+      restore_copy();
+    } else if (saves && (options.resume || on_disk)) {
+      resume(options.directory);
+      if (iteration_ > 0) on_disk = iteration_;
+    } else if (saves) {
       warn_of_others(options.directory);
+    }
     context_.comm().collectively([&] {
-      if (iteration_ > 0) writer_->resumed_after(iteration_);
+      if (saves && on_disk) writer_->resumed_after(*on_disk);
     });
   }
 
@@ -157,9 +172,9 @@ class FitLoop {
                                  "remove it when it saves");
   }
 
-  void resume(const std::string& directory, const CheckpointIdentity& identity) {
+  void resume(const std::string& directory) {
     const auto present = context_.comm().collectively([&] { return copy_all(); });
-    const auto checkpoint = read_checkpoint(context_, directory, identity, present);
+    const auto checkpoint = read_checkpoint(context_, directory, identity_, present);
     if (!checkpoint) {
       context_.monitor().message("no checkpoint in " + directory + ": starting afresh");
       return;
@@ -171,24 +186,45 @@ class FitLoop {
                       ", beyond max_iter = " + std::to_string(max_iterations_) +
                       ": raise max_iter, or give another checkpoint directory",
                   {}, true);
+    go_on_from(*checkpoint);
+    context_.monitor().message("going on after iteration " + std::to_string(iteration_) + " from " +
+                               directory);
+  }
+
+  void go_on_from(const Checkpoint& checkpoint) {
     context_.comm().collectively([&] {
-      const auto middle = checkpoint->parts.begin() + static_cast<std::ptrdiff_t>(kLoopParts);
-      restore_state(loop_, {checkpoint->parts.begin(), middle});
-      steps_.restore({middle, checkpoint->parts.end()});
-      if (static_cast<Index>(loop_.objective_history.size()) - 1 != checkpoint->iteration)
-        throw bad_input("the checkpoint of iteration " + std::to_string(checkpoint->iteration) + " has " +
+      const auto middle = checkpoint.parts.begin() + static_cast<std::ptrdiff_t>(kLoopParts);
+      restore_state(loop_, {checkpoint.parts.begin(), middle});
+      steps_.restore({middle, checkpoint.parts.end()});
+      if (static_cast<Index>(loop_.objective_history.size()) - 1 != checkpoint.iteration)
+        throw bad_input("the checkpoint of iteration " + std::to_string(checkpoint.iteration) + " has " +
                         std::to_string(loop_.objective_history.size()) +
                         " objectives, expected one more than iterations");
     });
     steps_.restored();
-    iteration_ = checkpoint->iteration;
-    context_.monitor().message("going on after iteration " + std::to_string(iteration_) + " from " +
-                               directory);
+    iteration_ = checkpoint.iteration;
+  }
+
+  void restore_copy() {
+    const auto present = context_.comm().collectively([&] { return copy_all(); });
+    go_on_from(copies_->restore(context_.comm(), identity_, present));
+    context_.monitor().note("going on after iteration " + std::to_string(iteration_) +
+                            " from the copies in memory");
+  }
+
+  void keep_copy() {
+    auto parts = context_.comm().collectively([&] { return copy_all(); });
+    copies_->keep(context_.comm(), identity_, iteration_, std::move(parts));
+  }
+
+  void note_saved() const {
+    if (copies_ != nullptr && writer_ && writer_->saved()) copies_->saved_on_disk(*writer_->saved());
   }
 
   void write_checkpoint(const Agreement& agreed) {
     if (agreed.stop) writer_->complete();
     if (writer_->pending() && !agreed.writing) writer_->advance();
+    note_saved();
     if (!writer_->pending() && (agreed.checkpoint_due || agreed.stop)) {
       auto parts = context_.comm().collectively([&] { return copy_all(writer_->take_buffers()); });
       writer_->begin(iteration_, std::move(parts));
@@ -209,10 +245,12 @@ class FitLoop {
   std::string_view name_;
   Index max_iterations_;
   const FitSteps& steps_;
+  StateCopies* copies_;  // null: none are kept
   LoopState loop_;
   Index iteration_ = 0;
   bool finished_ = false;
   FitSummary summary_;
+  CheckpointIdentity identity_;
   std::optional<CheckpointWriter> writer_;
 };
 

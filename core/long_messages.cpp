@@ -57,8 +57,8 @@ void check_mpi(int code, std::string_view call) {
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;
   MPI_Error_string(code, text.data(), &length);
-  throw internal_error(std::string(call) +
-                       " failed: " + std::string(text.data(), static_cast<std::size_t>(length)));
+  throw MpiError(std::string(call) +
+                 " failed: " + std::string(text.data(), static_cast<std::size_t>(length)));
 }
 
 std::size_t chain_broadcast(MPI_Comm comm, std::span<std::byte> bytes, int root, std::size_t most,
@@ -91,20 +91,12 @@ std::size_t ring_scratch_bytes(std::size_t bytes, std::size_t value_bytes, int r
   return (bytes / value_bytes / static_cast<std::size_t>(ranks) + 1) * value_bytes;
 }
 
-std::size_t ring_allreduce(MPI_Comm comm, std::span<std::byte> values, std::size_t value_bytes,
-                           MPI_Datatype type, MPI_Op operation, std::span<std::byte> scratch,
-                           std::size_t& messages) {
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(comm, &rank);
-  MPI_Comm_size(comm, &size);
-  const int next = (rank + 1) % size;
-  const int previous = (rank - 1 + size) % size;
+std::size_t ring_allreduce(int rank, int size, PassAround pass_around, std::span<std::byte> values,
+                           std::size_t value_bytes, MPI_Datatype type, MPI_Op operation,
+                           std::span<std::byte> scratch, std::size_t& messages) {
   std::size_t sent = 0;
-  const auto pass = [&](std::span<std::byte> out, std::span<std::byte> in) {
-    check_mpi(MPI_Sendrecv(out.data(), static_cast<int>(out.size()), MPI_BYTE, next, kTag, in.data(),
-                           static_cast<int>(in.size()), MPI_BYTE, previous, kTag, comm, MPI_STATUS_IGNORE),
-              "MPI_Sendrecv");
+  const auto pass = [&](std::span<const std::byte> out, std::span<std::byte> in) {
+    pass_around(out, in);
     sent += out.size();
     ++messages;
   };
@@ -119,6 +111,22 @@ std::size_t ring_allreduce(MPI_Comm comm, std::span<std::byte> values, std::size
   for (int step = 0; step < size - 1; ++step)
     pass(chunk(values, value_bytes, rank + 1 - step, size), chunk(values, value_bytes, rank - step, size));
   return sent;
+}
+
+std::size_t ring_allreduce(MPI_Comm comm, std::span<std::byte> values, std::size_t value_bytes,
+                           MPI_Datatype type, MPI_Op operation, std::span<std::byte> scratch,
+                           std::size_t& messages) {
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &size);
+  const auto pass_around = [&](std::span<const std::byte> out, std::span<std::byte> in) {
+    check_mpi(MPI_Sendrecv(out.data(), static_cast<int>(out.size()), MPI_BYTE, (rank + 1) % size, kTag,
+                           in.data(), static_cast<int>(in.size()), MPI_BYTE, (rank - 1 + size) % size, kTag,
+                           comm, MPI_STATUS_IGNORE),
+              "MPI_Sendrecv");
+  };
+  return ring_allreduce(rank, size, pass_around, values, value_bytes, type, operation, scratch, messages);
 }
 
 }  // namespace firesteel::detail

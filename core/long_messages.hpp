@@ -7,13 +7,15 @@
 #include <span>
 #include <string_view>
 
+#include "firesteel/core/function_ref.hpp"
+
 namespace firesteel::detail {
 
 // Broadcast and allreduce of long messages, of which it is known what each rank sends. Open MPI 4.1 chooses
 // among algorithms by tables made on other networks: on three hosts its allreduce let one rank send 2.5 times
 // the vector, its broadcast twice the message (docs/decisions/0025-watchdog.md).
 
-/// Throws an internal error that names the call unless `code` is success.
+/// Throws an MpiError that names the call unless `code` is success.
 void check_mpi(int code, std::string_view call);
 
 /// Whether P − 1 messages in a row cost less than what they carry, `least_piece` bytes a rank or more. The
@@ -37,6 +39,12 @@ std::size_t chain_broadcast(MPI_Comm comm, std::span<std::byte> bytes, int root,
 std::size_t ring_allreduce(MPI_Comm comm, std::span<std::byte> values, std::size_t value_bytes,
                            MPI_Datatype type, MPI_Op operation, std::span<std::byte> scratch,
                            std::size_t& messages);
+/// The same where `pass_around` sends `out` to the next rank of the ring and receives `in` from the one
+/// before.
+using PassAround = FunctionRef<void(std::span<const std::byte> out, std::span<std::byte> in)>;
+std::size_t ring_allreduce(int rank, int size, PassAround pass_around, std::span<std::byte> values,
+                           std::size_t value_bytes, MPI_Datatype type, MPI_Op operation,
+                           std::span<std::byte> scratch, std::size_t& messages);
 std::size_t ring_scratch_bytes(std::size_t bytes, std::size_t value_bytes, int ranks);
 
 }  // namespace firesteel::detail

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/core/mpi_runtime.hpp"
 
+#include <dlfcn.h>
 #include <mpi.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <string_view>
 
 #include "firesteel/core/error.hpp"
@@ -65,6 +67,14 @@ std::string mpi_found() {
   MPI_Get_version(&version, &subversion);
   return "MPI " + std::to_string(version) + "." + std::to_string(subversion);
 #endif
+}
+
+std::string mpi_library_path() {
+  Dl_info info{};
+  void* symbol = dlsym(RTLD_DEFAULT, "MPI_Init");
+  if (symbol == nullptr || dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) return {};
+  const std::unique_ptr<char, decltype(&std::free)> resolved(realpath(info.dli_fname, nullptr), &std::free);
+  return resolved ? resolved.get() : info.dli_fname;
 }
 
 void end_job(int code) noexcept {

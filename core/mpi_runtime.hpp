@@ -24,9 +24,13 @@ class MpiRuntime {
 
 /// "Open MPI 4.1.4": the MPI whose headers this program was compiled with. Local.
 std::string mpi_compiled();
-/// The MPI library that was found at run time, in the same words where it is the same. MPI must be
+/// The MPI library that was found at run time, in the same words where it is the same. MPI need not be
 /// initialised. Local.
 std::string mpi_found();
+
+/// The file of the MPI library that was found at run time, links resolved; empty where that is not known.
+/// Local, MPI need not be initialised.
+std::string mpi_library_path();
 
 /// Ends all ranks of this process's MPI job with an exit code, or this process alone where MPI does not run.
 /// For a failure that cannot be agreed on. Local.

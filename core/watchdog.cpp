@@ -329,7 +329,7 @@ class Watchdog::State {
   }
 
   bool lost(const Peer& peer, double now) const {
-    if (peer.ended) return false;
+    if (peer.ended || (peer.gone_s > 0 && options_.processes_may_end)) return false;
     return peer.gone_s > 0 ? now - peer.gone_s > kEndedGrace_s : now - peer.heard_s > options_.peer_timeout_s;
   }
 

@@ -38,6 +38,8 @@ struct PeerAge {
 struct WatchdogOptions {
   double beat_s = 0;          ///< between two signs of life; 0: no watchdog
   double peer_timeout_s = 0;  ///< silence after which a rank is lost; 0: none is, ages() alone
+  /// A rank whose process ends is not lost: MPI notices that and goes on. One that is silent still is.
+  bool processes_may_end = false;
   /// Called once, by the watchdog's thread, on every rank that hears of a loss; need not return. Null: the
   /// job is aborted with code 69.
   std::function<void(const Communicator&, const PeerLoss&)> on_loss;

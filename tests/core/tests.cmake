@@ -16,6 +16,8 @@ firesteel_add_test(
   RANKS 1 2 3 4)
 firesteel_add_test(atomic_file SOURCES core/atomic_file_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)
 firesteel_add_test(checkpoint SOURCES core/checkpoint_test.cpp RANKS 1 2 3 4)
+firesteel_add_test(state_copies SOURCES core/state_copies_test.cpp RANKS 1 2 3 4 5)
+firesteel_add_test(interruptible_messages SOURCES core/interruptible_messages_test.cpp RANKS 1 2 3 4 5)
 firesteel_add_test(long_messages SOURCES core/long_messages_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(stall SOURCES core/stall_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(watchdog SOURCES core/watchdog_test.cpp RANKS 1 2 3 4)
