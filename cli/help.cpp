@@ -154,6 +154,7 @@ std::string general_help() {
       "firesteel train LEARNER --help     and of a learner\n"
       "firesteel --ranks N COMMAND ...    starts mpirun with N ranks here\n"
       "  --max-restarts M                 and anew, up to M times, when a rank dies (docs/checkpoints.md)\n"
+      "  --on-failure shrink              and the others go on where the MPI can; else anew (train)\n"
       "  --restart-delay S                first pause before that, in seconds; doubles [1]\n"
       "firesteel --version\n\n"
       "Exit codes: 0 done, 64 the words, 65 the data, 66 no such input, 69 doctor found a fault,\n"

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -241,6 +242,11 @@ OutputSpool::OutputSpool() : file_(std::tmpfile()) {
 }
 
 int OutputSpool::descriptor() const { return fileno(file_.get()); }
+
+bool OutputSpool::empty() const {
+  struct stat status {};
+  return fstat(descriptor(), &status) == 0 && status.st_size == 0;
+}
 
 void OutputSpool::clear() {
   (void)!ftruncate(descriptor(), 0);

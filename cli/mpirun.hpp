@@ -38,6 +38,7 @@ class OutputSpool {
   /// Throws cannot_create (73) where no temporary file can be made.
   OutputSpool();
   int descriptor() const;
+  bool empty() const;
   /// Forgets what an attempt that failed has written.
   void clear();
   /// Copies everything to stdout; false with errno where that fails.

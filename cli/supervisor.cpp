@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -80,7 +81,12 @@ class Supervisor {
            "dies the job is started anew");
     while (true) {
       spool_.clear();
-      const MpirunEnd end = run_mpirun(ranks_, words_of_try(), &spool_, shrinks_);
+      MpirunEnd end = run_mpirun(ranks_, words_of_try(), &spool_, shrinks_);
+      if (shrinks_ && end.code == 0 && spool_.empty()) {
+        // Open MPI 5 has it that all is well where no rank is left: a job that is done has said so.
+        end.code = kSignalBase + SIGKILL;
+        end.message = "no rank is left";
+      }
       if (const auto code = final_code(end)) return *code;
       note_failure(end);
       if (restarts_ == most_restarts_) return give_up(end);
@@ -213,8 +219,8 @@ class Supervisor {
   std::vector<std::string> failures_;
 };
 
-int launch_once(int ranks, const std::vector<std::string>& words, const Job& job) {
-  const MpirunEnd end = run_mpirun(ranks, words, nullptr, job.shrink && mpi_outlives_ranks());
+int launch_once(int ranks, const std::vector<std::string>& words) {
+  const MpirunEnd end = run_mpirun(ranks, words, nullptr);
   if (!end.started) {
     print_error(end.message);
     return static_cast<int>(ErrorCode::unavailable);
@@ -246,8 +252,7 @@ int ranks_to_be_had(int ranks, int first_cpus, int cpus, int failures) {
 int launch(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job) {
   pass_signals_to_mpirun(!job.checkpoint.directory.empty());
   try {
-    if (options.max_restarts.value_or(job.shrink ? kRestartsOfShrinkingJobs : 0) == 0)
-      return launch_once(options.ranks, words, job);
+    if (!job.shrink && options.max_restarts.value_or(0) == 0) return launch_once(options.ranks, words);
     return Supervisor(options, words, job).run();
   } catch (...) {
     const Error error = to_error(std::current_exception());

@@ -2,6 +2,8 @@
 #include "firesteel/core/interruptible_messages.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/long_messages.hpp"
@@ -13,6 +15,9 @@ namespace {
 
 constexpr int kTag = 0x4002;
 constexpr int kTurnsBetweenLooks = 32;
+constexpr int kEagerTurns =
+    500;  // about 0.1 ms; after that a rank that waits leaves the CPU to those that work
+constexpr auto kNap = std::chrono::microseconds(50);
 
 template <class Byte>
 std::span<Byte> piece_of(std::span<Byte> bytes, std::size_t piece, std::size_t piece_bytes) {
@@ -81,6 +86,7 @@ MPI_Status InterruptibleMessages::wait(MPI_Request& request) {
       break;
     }
     if (++turn % kTurnsBetweenLooks == 0 && rank_is_gone()) give_up("a rank of the job is gone");
+    if (turn > kEagerTurns) std::this_thread::sleep_for(kNap);
   }
   return status;
 }

@@ -152,6 +152,42 @@ class Supervised(CliTest):
                            "no checkpoint was saved", "firesteel --ranks 2 --max-restarts 2 train kmeans --input points.csv")
         self.assertFalse(os.path.exists(self.path("model.h5")))
 
+    def test_a_job_that_cannot_shrink_is_started_anew(self):
+        # This MPI cannot go on without a rank: it is said, and the job is looked after as with --max-restarts.
+        whole = self.whole()
+        for front, words in (([], [*self.train, "--on-failure", "shrink"]), (["--on-failure=shrink"], self.train)):
+            process = self.start(*front, words=[*words, "--json", "--checkpoint", "saved", "--resume"], ranks=3)
+            before = self.newest()
+            self.wait_for(lambda: self.newest() > before, process)
+            os.kill(self.job(process, 3)[1][1], signal.SIGKILL)
+            result = self.finish(process)
+            self.assertEqual(result.code, 0, result)
+            self.assertEqual(result.json["model"], "model.h5")
+            self.assertEqual(self.read("model.h5"), whole)
+            warnings = result.lines("warning: ")
+            self.assertEqual(len([w for w in warnings if "cannot go on without a rank" in w]), 1, result)
+            self.assertEqual(len([w for w in warnings if "restart 1 of 5" in w]), 1, result)
+            for name in os.listdir(self.path("saved")):
+                os.unlink(os.path.join(self.path("saved"), name))
+
+    def test_under_a_bare_mpirun_that_cannot_shrink_one_warning_says_so(self):
+        words = [*self.train[:-2], "--max-iter", "2", "--output", "model.h5", "--on-failure", "shrink"]
+        words = [word for i, word in enumerate(words) if not (word == "400" or words[i + 1:i + 2] == ["400"])]
+        result = self.succeed(*words, ranks=2)
+        warnings = [w for w in result.lines("warning: ") if "--on-failure shrink" in w]
+        self.assertEqual(len(warnings), 1, result)
+        self.assertIn("the job will end when a rank dies", warnings[0])
+        self.assertIn("--checkpoint DIR is not given", warnings[0])
+        result = self.succeed(*words, "--checkpoint", "saved", ranks=2)
+        self.assertIn("--resume go on from saved", "".join(result.lines("warning: --on-failure")))
+        self.assertEqual(self.succeed(*words).lines("warning: --on-failure"), [])  # one process: nobody is left
+
+    def test_words_of_on_failure(self):
+        self.fail_with(64, ["train", "kmeans", "--input", "points.csv", "--output", "m.h5", "--on-failure", "shrik"],
+                       "--on-failure", "end, shrink", "did you mean 'shrink'")
+        self.fail_with(64, ["convert", "--input", "points.csv", "--output", "m.h5", "--on-failure", "shrink"],
+                       "--on-failure", "'convert'")
+
     def test_errors_that_would_come_again_are_not_retried(self):
         self.write("bad.csv", "x,label\n1,0\nabc,1\n")
         for code, words in ((65, ["train", "logistic", "--input", "bad.csv", "--output", "m.h5"]),

@@ -15,7 +15,7 @@ namespace firesteel {
 namespace {
 
 /// Nothing, little, and around the length of a piece (64 KiB) and of all buffers together, in 64-bit words.
-constexpr std::array<std::size_t, 10> kLengths{0, 1, 7, 8191, 8192, 8193, 16384, 65536, 65537, 200000};
+constexpr std::array<std::size_t, 6> kLengths{0, 1, 8191, 8192, 8193, 70000};
 
 struct Both {
   Context context;
@@ -34,7 +34,7 @@ struct Both {
 
 TEST(InterruptibleMessages, broadcast_is_the_roots) {
   Both both;
-  for (int root = 0; root < both.size; ++root)
+  for (const int root : {0, both.size - 1})
     for (const std::size_t length : kLengths) {
       auto expected = both.values(length);
       auto got = expected;
@@ -70,7 +70,7 @@ TEST(InterruptibleMessages, gathers_keep_the_order_of_ranks) {
     const auto mine = both.values(length / 4 * static_cast<std::size_t>(both.rank + 1));
     const std::span<const std::int64_t> span(mine);
     EXPECT_EQ(both.guarded.allgatherv(span), both.plain.allgatherv(span)) << length;
-    for (int root = 0; root < both.size; ++root)
+    for (const int root : {0, both.size - 1})
       EXPECT_EQ(both.guarded.gatherv(span, root), both.plain.gatherv(span, root)) << length;
   }
 }
@@ -99,7 +99,7 @@ TEST(InterruptibleMessages, messages_may_be_shorter_than_the_room_for_them) {
     const auto mine = both.values(length);
     std::vector<std::int64_t> room(length + 5, -1);
     // A message of more than 8 pieces waits for its receiver, so only one rank sends at a time.
-    for (int from = 0; both.size > 1 && from < both.size; ++from) {
+    for (int from = 0; both.size > 1 && from < 2; ++from) {
       const int to = (from + 1) % both.size;
       if (both.rank == from) both.guarded.send(std::as_bytes(std::span(mine)), to, 5);
       if (both.rank != to) continue;

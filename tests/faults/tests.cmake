@@ -21,4 +21,11 @@ if(NOT FIRESTEEL_SANITIZE)
     set_tests_properties(faults.${name} PROPERTIES PROCESSORS 2 TIMEOUT 600 LABELS faults
                                                    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
   endforeach()
+
+  # Under an Open MPI 5, which ./scripts/test --full puts into build/ulfm; fails where that is not there.
+  add_test(NAME faults.shrinking
+           COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_LIST_DIR}/run" --shrink 25 --program $<TARGET_FILE:firesteel>
+                   --shim $<TARGET_FILE:firesteel_faults>)
+  set_tests_properties(faults.shrinking PROPERTIES PROCESSORS 4 TIMEOUT 900 LABELS "faults;servers"
+                                                   ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
 endif()
