@@ -22,6 +22,7 @@
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/mpi_runtime.hpp"
 #include "firesteel/core/placement.hpp"
+#include "firesteel/core/ulfm.hpp"
 
 namespace firesteel::cli {
 
@@ -94,6 +95,9 @@ Check check_mpi_library() {
   const std::string compiled = mpi_compiled();
   const std::string found = mpi_found();
   if (compiled == found) return {"mpi_library", Health::ok, found + ", that of the build", ""};
+  if (mpi_outlives_ranks() && compiled.starts_with("Open MPI 4.1") && found.starts_with("Open MPI 5"))
+    return {"mpi_library", Health::ok,
+            found + ", which runs what was built against " + compiled + " and can go on without a rank", ""};
   return {"mpi_library", Health::failed, found + " is loaded, but the program was built against " + compiled,
           "take the other MPI out of LD_LIBRARY_PATH, or build Firesteel against it"};
 }
@@ -110,7 +114,7 @@ Check check_mpirun() {
   const std::string version = version_line(in_path);
   const std::string number = number_in(version);
   if (number.empty()) return {"mpirun", Health::warning, in_path + " does not say its version", remedy};
-  if (number != number_in(mpi_compiled()))
+  if (number != number_in(mpi_compiled()) && number != number_in(mpi_found()))
     return {"mpirun", Health::warning,
             in_path + " is '" + version + "', but the program was built against " + mpi_compiled(), remedy};
   return {"mpirun", Health::ok, in_path + ", version " + number, ""};
