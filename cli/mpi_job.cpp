@@ -186,12 +186,17 @@ class MpiJob {
     monitor_->stop_watching();
     const int before = survivors_->size();
     const auto lost = survivors_->remove_lost();
-    if (lost.empty()) {  // it was something else
-      if (interruption_) std::rethrow_exception(interruption_);
-      throw MpiError("an operation of MPI failed on another rank");
-    }
+    if (lost.empty()) refuse_to_go_on();
     lost_.push_back(loss_text(lost, before));
     job_ = check_words(words_);  // as before the first try
+  }
+
+  /// MPI has failed, and nobody is lost: it would fail again.
+  [[noreturn]] void refuse_to_go_on() {
+    std::string reason = "an operation failed on another rank";
+    if (interruption_) reason = to_error(interruption_).what();
+    context_.emplace(survivors_->comm());  // to end all ranks together
+    throw Error(ErrorCode::internal, "MPI failed though no rank has died: " + reason, {}, true);
   }
 
   /// Ends this process well. Not by MPI_Finalize, in which Open MPI 5 may wait for those that have died.

@@ -15,8 +15,9 @@ namespace {
 
 constexpr int kTag = 0x4002;
 constexpr int kTurnsBetweenLooks = 32;
-constexpr int kEagerTurns =
-    500;  // about 0.1 ms; after that a rank that waits leaves the CPU to those that work
+// A rank that waits for longer leaves the CPU to those that work; on a busy machine giving it away (yielding)
+// costs a round of all others each time.
+constexpr auto kEagerTime = std::chrono::microseconds(200);
 constexpr auto kNap = std::chrono::microseconds(50);
 
 template <class Byte>
@@ -77,8 +78,10 @@ bool InterruptibleMessages::rank_is_gone() const {
 /// Not by MPI_Wait alone: it frees a request that has failed while the transport still holds it, and Open MPI
 /// ends the job when it comes back.
 MPI_Status InterruptibleMessages::wait(MPI_Request& request) {
+  using Clock = std::chrono::steady_clock;
   MPI_Status status{};
   int turn = 0;
+  const auto start = Clock::now();
   for (int done = 0; request != MPI_REQUEST_NULL;) {
     check(MPI_Request_get_status(request, &done, MPI_STATUS_IGNORE), "MPI_Request_get_status");
     if (done != 0) {
@@ -86,7 +89,7 @@ MPI_Status InterruptibleMessages::wait(MPI_Request& request) {
       break;
     }
     if (++turn % kTurnsBetweenLooks == 0 && rank_is_gone()) give_up("a rank of the job is gone");
-    if (turn > kEagerTurns) std::this_thread::sleep_for(kNap);
+    if (Clock::now() - start > kEagerTime) std::this_thread::sleep_for(kNap);
   }
   return status;
 }
