@@ -21,7 +21,7 @@ import harness
 import kills
 
 RANKS = 4
-LIMIT_S = 60  # for the others to finish the fit; some seconds where CPUs are free
+LIMIT_S = 240  # for the others to finish the fit, or a new start to do it all; some seconds where CPUs are free
 PHASES = ("reading", "iterations", "checkpoint", "model")
 
 
