@@ -17,9 +17,7 @@
 #if __has_feature(address_sanitizer)
 #define FIRESTEEL_COUNTS_MEMORY
 #endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define FIRESTEEL_COUNTS_MEMORY
-#endif
+#endif  // GCC has the sanitizer but not the header below
 #ifdef FIRESTEEL_COUNTS_MEMORY
 #include <sanitizer/allocator_interface.h>
 #include <sanitizer/lsan_interface.h>
