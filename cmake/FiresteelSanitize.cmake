@@ -27,6 +27,10 @@ function(firesteel_sanitize_tests)
     get_property(environment TEST "${name}" PROPERTY ENVIRONMENT)
     if(FIRESTEEL_SANITIZE MATCHES "thread")
       string(REPLACE "OMP_NUM_THREADS=2" "OMP_NUM_THREADS=4" environment "${environment}") # more to race with
+      # Threads race within a rank: more ranks only where a thread of its own talks to them.
+      if(name MATCHES "\\.np[2-9]$" AND NOT name MATCHES "^(checkpoint|watchdog)\\.")
+        set_property(TEST "${name}" APPEND PROPERTY LABELS ranks_only)
+      endif()
     endif()
     get_property(seconds TEST "${name}" PROPERTY TIMEOUT)
     if(NOT seconds)
