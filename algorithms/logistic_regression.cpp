@@ -87,10 +87,10 @@ void check_moments(const RowBlocks& data, const ColumnMoments& moments, Index fi
         (deviation == 0 || std::isfinite(1 / deviation)))
       continue;
     const Index column = first_column + static_cast<Index>(j);
-    throw bad_input(
-        data.schema.column(column) + ": its standard deviation, " + number_text(deviation) +
-            ", or mean is beyond what double precision can scale; multiply the column by a constant",
-        {0, column});
+    throw bad_input(data.schema.column(column) + ": its mean, " + number_text(moments.mean[j]) +
+                        ", or standard deviation, " + number_text(deviation) +
+                        ", is beyond what double precision can scale; multiply the column by a constant",
+                    {0, column});
   }
 }
 

@@ -83,10 +83,8 @@ Check check_binding(const Placement& placement) {
 Check check_threads(const Placement& placement) {
   const std::string finding = placement.describe() + ", " + quota_text();
   if (placement.node_threads > placement.node_cpus)
-    return {
-        "threads", Health::warning, finding + ": oversubscribed",
-        "fewer ranks, or --threads " +
-            std::to_string(std::max(1, placement.node_cpus * placement.threads / placement.node_threads))};
+    return {"threads", Health::warning, finding + ": oversubscribed",
+            "fewer ranks" + placement.fewer_threads(", or --threads ")};
   if (placement.node_threads < placement.node_cpus)
     return {"threads", Health::warning,
             finding + ": " + count_text(placement.node_cpus - placement.node_threads, "CPU") + " idle",

@@ -101,7 +101,7 @@ class FitLoop {
     if (std::isfinite(objective)) return;
     throw Error(ErrorCode::bad_input,
                 std::string(name_) + ": the objective is not finite after iteration " +
-                    std::to_string(iteration_ + 1) + ": scale the features or use fewer extreme values",
+                    std::to_string(iteration_ + 1) + ": scale the data or use fewer extreme values",
                 {}, true);
   }
 

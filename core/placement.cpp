@@ -120,12 +120,16 @@ std::string Placement::describe() const {
   return text.str();
 }
 
+std::string Placement::fewer_threads(const std::string& option) const {
+  const int fitting = std::max(1, node_cpus * threads / node_threads);
+  return fitting < threads ? option + std::to_string(fitting) : "";
+}
+
 std::string Placement::warning() const {
   const int online = static_cast<int>(std::min<long>(sysconf(_SC_NPROCESSORS_ONLN), cgroup_cpu_quota()));
   if (node_threads > node_cpus)
     return plural(node_threads, "thread") + " share " + plural(node_cpus, "CPU") +
-           ": oversubscribed; use fewer ranks or --threads " +
-           std::to_string(std::max(1, node_cpus * threads / node_threads));
+           ": oversubscribed; use fewer ranks" + fewer_threads(" or --threads ");
   if (node_threads < node_cpus)
     return plural(node_cpus - node_threads, "CPU") + " idle: raise --threads or the number of ranks";
   if (node_cpus < online)

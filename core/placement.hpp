@@ -21,6 +21,9 @@ struct Placement {
   std::string describe() const;
   /// A warning where cores idle or are oversubscribed; empty where neither.
   std::string warning() const;
+  /// `option` and the threads of this rank with which those of the node would fit its CPUs; empty where it
+  /// has no more than that already. For nodes with more threads than CPUs.
+  std::string fewer_threads(const std::string& option) const;
 };
 
 /// Decides the threads of each rank: `requested` where positive, else (affinity ∩ cgroup quota) ÷ the ranks

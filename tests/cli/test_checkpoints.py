@@ -139,8 +139,8 @@ class Checkpoints(CliTest):
         iteration = max(int(name.split("-")[1].split(".")[0]) for name in self.checkpoints() if name.endswith(".fsc"))
         words = self.train[:self.train.index("--max-iter")]
         for ranks in (None, 2):
-            result = run(*words, "--tol", "0", "--max-iter", iteration - 1, "--output", "model.h5", "--checkpoint", "saved", "--resume", ranks=ranks,
-                         cwd=self.directory)
+            result = run(*words, "--tol", "0", "--max-iter", iteration - 1, "--output", "model.h5", "--checkpoint", "saved", "--resume",
+                         ranks=ranks, cwd=self.directory)
             self.assertEqual(result.code, 65, result)
             self.assertIn(f"is of iteration {iteration}, beyond max_iter = {iteration - 1}: raise max_iter", result.err)
             self.assertFalse(os.path.exists(self.path("model.h5")))

@@ -36,6 +36,9 @@ TEST(Placement, is_said_in_one_line) {
 TEST(Placement, warns_where_cores_idle_or_are_shared) {
   const Placement shared{.ranks = 4, .threads = 2, .total_threads = 8, .node_cpus = 2, .node_threads = 8};
   EXPECT_NE(shared.warning().find("8 threads share 2 CPUs: oversubscribed"), std::string::npos);
+  EXPECT_TRUE(shared.warning().ends_with("; use fewer ranks or --threads 1")) << shared.warning();
+  const Placement crowded{.ranks = 4, .threads = 1, .total_threads = 4, .node_cpus = 2, .node_threads = 4};
+  EXPECT_TRUE(crowded.warning().ends_with("; use fewer ranks")) << crowded.warning();
   const Placement idle{.ranks = 1, .threads = 1, .total_threads = 1, .node_cpus = 3, .node_threads = 1};
   EXPECT_NE(idle.warning().find("2 CPUs idle"), std::string::npos);
 }

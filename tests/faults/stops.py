@@ -97,7 +97,7 @@ def second_job_is_refused(place, ranks):
             return "the first job did not go on"
         harness.kill(job.process.pid)
         harness.wait_for_the_end(job.process, job.ranks)
-        again = place.run([*line, "--resume"])
+        again = place.run(line)  # from the beginning: the first job was beyond these iterations
         if again.code != 0 or place.leftovers():
             return f"after a killed job: {again}, left {place.leftovers()}"
         if place.path("saved").joinpath(".firesteel-lock").exists():
