@@ -11,9 +11,9 @@ using Kind = Option::Kind;
 
 const std::vector<Option>& input_options() {
   static const std::vector<Option> options{
-      {"input", Kind::list, "PATH...", "files and globs, read in the order given", ""},
-      {"format", Kind::value, "csv|libsvm|hdf5", "where extension and first bytes do not say it",
-       "by the file"},
+      {"input", Kind::list, "PATH...", "files, directories and globs, read in the order given", ""},
+      {"format", Kind::value, "csv|libsvm|hdf5|numpy|mtx|jsonl|parquet|arrow|orc",
+       "where extension and first bytes do not say it", "by the file"},
       {"label", Kind::value, "NAME", "label column: name or 0-based number, -1 is the last", "label"},
       {"features", Kind::value, "A,B,C", "feature columns: names, numbers, ranges 0-12",
        "every free numeric one"},
@@ -28,7 +28,7 @@ const std::vector<Option>& input_options() {
       {"user", Kind::value, "NAME", "ALS: column of user ids", "user"},
       {"item", Kind::value, "NAME", "ALS: column of item ids", "item"},
       {"rating", Kind::value, "NAME", "ALS: column of ratings", "rating"},
-      {"dataset", Kind::value, "NAME", "HDF5: dataset or group of the features", "features"},
+      {"dataset", Kind::value, "NAME", "HDF5, .npz: dataset or group of the features", "features"},
       {"precision", Kind::value, "double|single",
        "single: features and arithmetic within a row or 32 rows in float; the rest, and the model, double",
        "double"},
@@ -155,7 +155,9 @@ std::vector<Option> command_options(Verb verb) {
             {"for", Kind::value, "user|item", "with --top: items for every user, or users for every item",
              "user"}});
   if (verb == Verb::convert)
-    options.push_back({"output", Kind::value, "FILE", "by extension: .csv, .libsvm, .svm, .h5", ""});
+    options.push_back({"output", Kind::value, "FILE",
+                       "by extension: .csv, .libsvm, .h5, .npz, .npy, .mtx, .jsonl, .parquet, .arrow, .orc",
+                       ""});
   if (verb == Verb::learners)
     options.push_back(output_options().front());
   else

@@ -69,7 +69,7 @@ std::string delimiter_of(const Arguments& arguments) {
 ReadOptions read_options(const Arguments& arguments) {
   ReadOptions read;
   read.inputs = arguments.list("input");
-  read.format = one_of(arguments, "format", {"csv", "libsvm", "hdf5"}, "");
+  read.format = one_of(arguments, "format", data_formats(), "");
   read.label = arguments.text("label", read.label);
   read.features = arguments.comma_list("features");
   read.exclude = arguments.comma_list("exclude");
@@ -235,7 +235,9 @@ void set_output(Job& job, const Arguments& arguments) {
     throw bad_parameter("--output: a model is a file, it cannot be written to stdout ('-')");
   if (job.command->verb == Verb::score) check_extension(job.output, {".csv", ".tsv", ".h5", ".hdf5", "-"});
   if (job.command->verb == Verb::convert)
-    check_extension(job.output, {".csv", ".tsv", ".libsvm", ".svm", ".svmlight", ".h5", ".hdf5"});
+    check_extension(job.output,
+                    {".csv", ".tsv", ".libsvm", ".svm", ".svmlight", ".h5", ".hdf5", ".npy", ".npz", ".mtx",
+                     ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".orc"});
   if (job.output == "-" && job.json)
     throw bad_parameter("--json and --output - both write to stdout: name a file, or leave out --json");
 }

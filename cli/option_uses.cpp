@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace firesteel::cli {
 
@@ -15,8 +16,14 @@ constexpr unsigned kLibsvmRows = 2;
 constexpr unsigned kHdf5Rows = 4;
 constexpr unsigned kCsvRatings = 8;
 constexpr unsigned kHdf5Ratings = 16;
-constexpr unsigned kRows = kCsvRows | kLibsvmRows | kHdf5Rows;
-constexpr unsigned kRatings = kCsvRatings | kHdf5Ratings;
+constexpr unsigned kTableRows = 32;
+constexpr unsigned kTableRatings = 64;
+constexpr unsigned kNumpyRows = 128;
+constexpr unsigned kNumpyRatings = 256;
+constexpr unsigned kMatrixRows = 512;
+constexpr unsigned kMatrixRatings = 1024;
+constexpr unsigned kRows = kCsvRows | kLibsvmRows | kHdf5Rows | kTableRows | kNumpyRows | kMatrixRows;
+constexpr unsigned kRatings = kCsvRatings | kHdf5Ratings | kTableRatings | kNumpyRatings | kMatrixRatings;
 constexpr unsigned kCsv = kCsvRows | kCsvRatings;
 constexpr unsigned kHdf5 = kHdf5Rows | kHdf5Ratings;
 
@@ -36,23 +43,32 @@ constexpr std::array kUses{
     OptionUse{"header", kCsv, "it is for CSV"},
     OptionUse{"delimiter", kCsv, "it is for CSV"},
     OptionUse{"zero-based", kLibsvmRows, "it is for LIBSVM text"},
-    OptionUse{"num-features", kLibsvmRows | kHdf5Rows, "it is for sparse rows, of LIBSVM text or HDF5"},
-    OptionUse{"dataset", kHdf5Rows, "it names the features of an HDF5 file"},
-    OptionUse{"user", kCsvRows | kRatings, "it names a column of ratings"},
-    OptionUse{"item", kCsvRows | kRatings, "it names a column of ratings"},
-    OptionUse{"rating", kCsvRows | kRatings, "it names a column of ratings"},
+    OptionUse{"num-features", kLibsvmRows | kHdf5Rows | kNumpyRows | kMatrixRows,
+              "it is for sparse rows, of LIBSVM text or HDF5"},
+    OptionUse{"dataset", kHdf5Rows | kNumpyRows, "it names the features of an HDF5 file"},
+    OptionUse{"user", kCsvRows | kTableRows | kRatings, "it names a column of ratings"},
+    OptionUse{"item", kCsvRows | kTableRows | kRatings, "it names a column of ratings"},
+    OptionUse{"rating", kCsvRows | kTableRows | kRatings, "it names a column of ratings"},
 };
 
 unsigned places_of(Task task) { return task == Task::recommendation ? kRatings : kRows; }
 
 unsigned places_of(std::string_view format) {
   if (format == "libsvm") return kLibsvmRows;
-  return format == "hdf5" ? kHdf5 : kCsv;
+  if (format == "hdf5") return kHdf5;
+  if (format == "numpy") return kNumpyRows | kNumpyRatings;
+  if (format == "mtx") return kMatrixRows | kMatrixRatings;
+  return format == "csv" ? kCsv : kTableRows | kTableRatings;
 }
 
 std::string_view title_of(std::string_view format) {
   if (format == "libsvm") return "LIBSVM text";
-  return format == "hdf5" ? "HDF5" : "CSV";
+  static constexpr std::pair<std::string_view, std::string_view> kTitles[] = {
+      {"csv", "CSV"},          {"hdf5", "HDF5"},       {"numpy", "NumPy's"}, {"mtx", "a Matrix Market file"},
+      {"jsonl", "JSON lines"}, {"parquet", "Parquet"}, {"arrow", "Arrow"},   {"orc", "ORC"}};
+  for (const auto& [name, title] : kTitles)
+    if (format == name) return title;
+  return format;
 }
 
 /// As it was written.

@@ -14,6 +14,15 @@ find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 set(MPI_CXX_SKIP_MPICXX TRUE)
 find_package(MPI REQUIRED COMPONENTS C CXX)
 
+# Compressed text.
+find_package(ZLIB REQUIRED)
+find_package(BZip2 REQUIRED)
+find_package(LibLZMA 5.4 REQUIRED)
+include(FiresteelCompression)
+
+include(GNUInstallDirs)
+include(FiresteelArrow)
+
 # HDF5 built for this MPI.
 set(HDF5_PREFER_PARALLEL TRUE)
 find_package(HDF5 REQUIRED COMPONENTS C)

@@ -154,10 +154,9 @@ std::size_t OutputArray::value_bytes() const {
 
 ArrayFile::ArrayFile(Communicator& comm, const std::string& path, const std::vector<OutputArray>& arrays,
                      const std::vector<OutputAttribute>& attributes)
-    : file_(comm, path) {
+    : ArrayOutput(arrays), file_(comm, path) {
   comm.collectively([&] {
     offsets_.assign(arrays.size(), 0);
-    for (const auto& array : arrays) value_bytes_.push_back(array.value_bytes());
     if (comm.rank() != 0) return;
     const Quiet quiet;
     Layout layout(path, array_bytes(arrays), metadata_bytes(arrays, attributes));
@@ -170,12 +169,12 @@ ArrayFile::ArrayFile(Communicator& comm, const std::string& path, const std::vec
   comm.broadcast(std::span(offsets_), 0);
 }
 
-void ArrayFile::write(std::size_t array, Index first, std::span<const std::byte> bytes) const {
+void ArrayFile::write(std::size_t array, Index first, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
-  file_.write_at(offsets_[array] + first * static_cast<Index>(value_bytes_[array]), bytes);
+  file_.write_at(offsets_[array] + first * value_bytes(array), bytes);
 }
 
-void ArrayFile::write_texts(std::size_t array, Index first, std::span<const std::string> texts) const {
+void ArrayOutput::write_texts(std::size_t array, Index first, std::span<const std::string> texts) {
   const std::size_t length = value_bytes_[array];
   const std::size_t step = std::max<std::size_t>(1, kPieceBytes / length);
   std::string joined;

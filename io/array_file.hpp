@@ -31,31 +31,85 @@ struct OutputAttribute {
   ColumnValues values;  ///< int64 or texts
 };
 
-/// An HDF5 file that appears whole or not at all and that all ranks fill: rank 0 lays out contiguous arrays
-/// by HDF5, then every rank writes its own ranges of them by pwrite. Bytes do not depend on the ranks, one
-/// rank's full disk is an errno of its own, and no rank waits in HDF5 for another.
-class ArrayFile {
+/// A file of arrays that appears whole or not at all and that all ranks fill, each its own runs of values, in
+/// order.
+class ArrayOutput {
+ public:
+  explicit ArrayOutput(const std::vector<OutputArray>& arrays) {
+    for (const auto& array : arrays) value_bytes_.push_back(array.value_bytes());
+  }
+  virtual ~ArrayOutput() = default;
+  ArrayOutput(const ArrayOutput&) = delete;
+  ArrayOutput& operator=(const ArrayOutput&) = delete;
+
+  /// Writes values of array `array` from its value number `first` on, as they lie in memory. Local: call
+  /// inside collectively().
+  virtual void write(std::size_t array, Index first, std::span<const std::byte> bytes) = 0;
+  template <class T>
+  void write(std::size_t array, Index first, const std::vector<T>& values) {
+    write(array, first, std::as_bytes(std::span(values)));
+  }
+  /// Texts are padded to the array's length, in bounded pieces.
+  void write_texts(std::size_t array, Index first, std::span<const std::string> texts);
+  /// Collective.
+  virtual void commit() = 0;
+
+ protected:
+  Index value_bytes(std::size_t array) const { return static_cast<Index>(value_bytes_[array]); }
+
+ private:
+  std::vector<std::size_t> value_bytes_;
+};
+
+/// HDF5: rank 0 lays out contiguous arrays by HDF5, then every rank writes its own ranges of them by pwrite.
+/// Bytes do not depend on the ranks, one rank's full disk is an errno of its own, and no rank waits in HDF5
+/// for another.
+class ArrayFile final : public ArrayOutput {
  public:
   /// Collective; arguments replicated. Throws 73, 74.
   ArrayFile(Communicator& comm, const std::string& path, const std::vector<OutputArray>& arrays,
             const std::vector<OutputAttribute>& attributes = {});
 
-  /// Writes values of array `array` from its value number `first` on, as they lie in memory. Local: call
-  /// inside collectively().
-  void write(std::size_t array, Index first, std::span<const std::byte> bytes) const;
-  template <class T>
-  void write(std::size_t array, Index first, const std::vector<T>& values) const {
-    write(array, first, std::as_bytes(std::span(values)));
-  }
-  /// Texts are padded to the array's length, in bounded pieces.
-  void write_texts(std::size_t array, Index first, std::span<const std::string> texts) const;
-  /// Collective.
-  void commit() { file_.commit(); }
+  using ArrayOutput::write;
+  void write(std::size_t array, Index first, std::span<const std::byte> bytes) override;
+  void commit() override { file_.commit(); }
 
  private:
   SharedAtomicFile file_;
   std::vector<Index> offsets_;
-  std::vector<std::size_t> value_bytes_;
+};
+
+/// NumPy's .npz: a zip archive of stored .npy arrays, named as in HDF5 without the group; sparse rows as
+/// scipy.sparse.save_npz names them. Attributes become arrays. A .npy file is its first array alone. Bytes do
+/// not depend on the ranks.
+class NpzFile final : public ArrayOutput {
+ public:
+  /// Collective; arguments replicated. Throws 73, 74.
+  NpzFile(Communicator& comm, const std::string& path, std::vector<OutputArray> arrays,
+          const std::vector<OutputAttribute>& attributes = {});
+
+  using ArrayOutput::write;
+  void write(std::size_t array, Index first, std::span<const std::byte> bytes) override;
+  void commit() override;
+
+ private:
+  struct Member {
+    std::string name;
+    std::string header;  ///< of the .npy array
+    Index local_header = 0;
+    Index data = 0;
+    Index data_bytes = 0;
+    std::uint32_t sum = 0;  ///< CRC-32 of what this rank wrote of it, and how much that was
+    Index written = 0;
+  };
+  void add(const std::string& name, const std::string& descr, const std::vector<Index>& shape, Index bytes);
+  void write_member(Member& member, Index offset, std::span<const std::byte> bytes);
+
+  Communicator& comm_;
+  bool whole_ = false;  ///< a .npy file
+  SharedAtomicFile file_;
+  std::vector<Member> members_;
+  Index end_ = 0;
 };
 
 /// Length of the longest text of all ranks, at least 1. Collective.

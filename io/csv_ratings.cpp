@@ -83,18 +83,15 @@ class RatingPass {
       const CsvField field = read_csv_field(p, text_end, dialect, scratch);
       const Index offset = extent.begin + (p - text);
       if (field.fault != nullptr) throw table_.field_error(extent.file, offset, column, field.fault);
-      if (column == plan_.user) users.put(row, id(extent, offset, column, field.text));
-      if (column == plan_.item) items.put(row, id(extent, offset, column, field.text));
-      if (column == plan_.rating) ratings[size(row)] = rating(extent, offset, column, field.text);
-      for (std::size_t i = 0; i < plan_.keep.size(); ++i)
-        if (plan_.keep[i] == column) kept[i][size(row)] = field.text;
-      ++column;
+      use_field(extent, offset, column++, field.text, row);
       p = field.end;
     } while (next_csv_field(p, dialect));
-    if (column != table_.columns.count)
+    if (column != table_.file_columns)
       throw table_.error(
           extent.file, extent.begin + (begin - text), -1,
-          "expected " + std::to_string(table_.columns.count) + " columns, got " + std::to_string(column));
+          "expected " + std::to_string(table_.file_columns) + " columns, got " + std::to_string(column));
+    for (; column < table_.columns.count; ++column)
+      use_field(extent, extent.begin + (begin - text), column, table_.folder_value(column, extent.file), row);
     return p;
   }
 
@@ -104,6 +101,13 @@ class RatingPass {
   std::vector<std::vector<std::string>> kept;
 
  private:
+  void use_field(const TextExtent& extent, Index offset, Index column, std::string_view text, Index row) {
+    if (column == plan_.user) users.put(row, id(extent, offset, column, text));
+    if (column == plan_.item) items.put(row, id(extent, offset, column, text));
+    if (column == plan_.rating) ratings[size(row)] = rating(extent, offset, column, text);
+    for (std::size_t i = 0; i < plan_.keep.size(); ++i)
+      if (plan_.keep[i] == column) kept[i][size(row)] = text;
+  }
   std::string_view id(const TextExtent& extent, Index offset, Index column, std::string_view text) const {
     if (text.empty()) throw table_.field_error(extent.file, offset, column, "expected an id, got nothing");
     return text;
@@ -123,8 +127,7 @@ class RatingPass {
 
 }  // namespace
 
-RatingInput read_ratings_csv(const Context& context, const ReadOptions& options,
-                             const std::vector<std::string>& files) {
+RatingInput read_ratings_csv(const Context& context, const ReadOptions& options, const InputFiles& files) {
   Communicator& comm = context.comm();
   const CsvTable table = open_csv(context, files, options);
   const RatingPlan plan = comm.collectively([&] { return plan_ratings(table, options); });

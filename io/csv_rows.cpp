@@ -88,7 +88,7 @@ class RecordIntoTiles {
     const char* p = site.record;
     while (dialect.blank_runs && (*p == ' ' || *p == '\t')) ++p;
     Scalar* const cells = out_.tiles.tile(site.row / kTileRows) + site.row % kTileRows;
-    const auto columns = use_.size();
+    const auto columns = size(table_.file_columns);
     std::size_t column = 0;
     do {
       if (column == columns) throw ragged(site, p);
@@ -105,6 +105,9 @@ class RecordIntoTiles {
       ++column;
     } while (next_csv_field(p, dialect));
     if (column != columns) throw ragged(site, nullptr, static_cast<Index>(column));
+    for (; column < use_.size(); ++column)
+      use_field(site, site.record, static_cast<Index>(column),
+                table_.folder_value(static_cast<Index>(column), site.extent->file), cells);
     return p;
   }
 
@@ -119,7 +122,7 @@ class RecordIntoTiles {
   Error ragged(const RecordSite& site, const char* p, Index found = 0) const {
     std::string scratch;
     if (p != nullptr) {
-      found = table_.columns.count;
+      found = table_.file_columns;
       do {
         ++found;
         p = read_csv_field(p, site.text_end, table_.index.dialect, scratch).end;
@@ -127,7 +130,7 @@ class RecordIntoTiles {
     }
     return table_.error(
         site.extent->file, site.extent->begin + (site.record - site.text), -1,
-        "expected " + std::to_string(table_.columns.count) + " columns, got " + std::to_string(found));
+        "expected " + std::to_string(table_.file_columns) + " columns, got " + std::to_string(found));
   }
   Error error(const RecordSite& site, const char* p, Index column, const std::string& message) const {
     return table_.field_error(site.extent->file, site.extent->begin + (p - site.text), column, message);
@@ -138,14 +141,19 @@ class RecordIntoTiles {
     std::string scratch;
     const CsvField field = read_csv_field(p, site.text_end, table_.index.dialect, scratch);
     if (field.fault != nullptr) throw error(site, p, column, field.fault);
-    if (use_[size(column)] == kSkip) return field.end;
-    const Index feature = feature_of_[size(column)];
-    if (feature >= 0) cells[feature * kTileRows] = feature_value(site, p, column, field.text);
-    if (column == plan_.label) put_label(site, p, column, field.text);
-    if (column == plan_.weight) put_weight(site, p, column, field.text);
-    for (std::size_t i = 0; i < plan_.keep.size(); ++i)
-      if (plan_.keep[i] == column) out_.kept[i][size(site.row)] = field.text;
+    use_field(site, p, column, field.text, cells);
     return field.end;
+  }
+
+  void use_field(const RecordSite& site, const char* p, Index column, std::string_view text,
+                 Scalar* cells) const {
+    if (use_[size(column)] == kSkip) return;
+    const Index feature = feature_of_[size(column)];
+    if (feature >= 0) cells[feature * kTileRows] = feature_value(site, p, column, text);
+    if (column == plan_.label) put_label(site, p, column, text);
+    if (column == plan_.weight) put_weight(site, p, column, text);
+    for (std::size_t i = 0; i < plan_.keep.size(); ++i)
+      if (plan_.keep[i] == column) out_.kept[i][size(site.row)] = text;
   }
 
   double number(const RecordSite& site, const char* p, Index column, std::string_view text,
@@ -301,8 +309,7 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Cs
 
 }  // namespace
 
-RowInput read_rows_csv(const Context& context, const ReadOptions& options,
-                       const std::vector<std::string>& files) {
+RowInput read_rows_csv(const Context& context, const ReadOptions& options, const InputFiles& files) {
   const CsvTable table = open_csv(context, files, options);
   const ColumnPlan plan =
       context.comm().collectively([&] { return plan_columns(table.columns, table.is_text, options); });

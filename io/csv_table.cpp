@@ -23,8 +23,9 @@ std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 TextDialect dialect_of(const ReadOptions& options, const std::vector<std::string>& paths) {
   TextDialect dialect;
   if (options.delimiter.empty()) {
-    const bool tabs = std::all_of(paths.begin(), paths.end(),
-                                  [](const std::string& path) { return path.ends_with(".tsv"); });
+    const bool tabs = std::all_of(paths.begin(), paths.end(), [](const std::string& path) {
+      return without_compression(path).ends_with(".tsv");
+    });
     dialect.delimiter = tabs ? '\t' : ',';
   } else if (options.delimiter == "tab" || options.delimiter == "\\t") {
     dialect.delimiter = '\t';
@@ -129,6 +130,21 @@ void read_headers(const Context& context, CsvTable& table, bool header) {
   });
 }
 
+/// Columns from folders `key=value` come after those of the files.
+void add_folder_columns(CsvTable& table, const InputFiles& inputs) {
+  table.file_columns = table.columns.count;
+  table.columns.count += static_cast<Index>(inputs.folder_keys.size());
+  table.folder_values = inputs.folder_values;
+  for (const auto& key : inputs.folder_keys) {
+    if (!table.columns.named()) return;
+    const auto& names = table.columns.names;
+    if (std::find(names.begin(), names.end(), key) != names.end())
+      throw bad_input(table.files.path(0) + " has a column '" + key + "', and lies in a folder '" + key +
+                      "=...' too: names must differ");
+    table.columns.names.push_back(key);
+  }
+}
+
 /// Smallest row in which a column has a value, and whether that is text: 2 · row + text. Behind the columns,
 /// the smallest row met whose quotes are at fault: rows from there on do not count, wherever texts are cut.
 class FirstValues {
@@ -185,7 +201,7 @@ void find_first_values(const CsvTable& table, const TextExtent& extent, TextRead
 void find_kinds(const Context& context, CsvTable& table) {
   Communicator& comm = context.comm();
   const auto& extents = table.index.extents;
-  FirstValues first(table.columns.count);
+  FirstValues first(table.file_columns);
   comm.collectively([&] {
     const auto count = static_cast<Index>(extents.size());
     const Index begin = count * comm.rank() / comm.size();
@@ -203,6 +219,11 @@ void find_kinds(const Context& context, CsvTable& table) {
   const Index fault = values.back();
   values.pop_back();
   for (const Index value : values) table.is_text.push_back(value < fault && value % 2 == 1);
+  double ignored = 0;
+  for (const auto& folder : table.folder_values)
+    table.is_text.push_back(std::any_of(folder.begin(), folder.end(), [&](const std::string& text) {
+      return !is_missing(text) && !field_to_number(text, ignored);
+    }));
 }
 
 }  // namespace
@@ -220,11 +241,11 @@ Error CsvTable::field_error(Index file, Index offset, Index column, const std::s
                    : message);
 }
 
-CsvTable open_csv(const Context& context, const std::vector<std::string>& paths, const ReadOptions& options) {
+CsvTable open_csv(const Context& context, const InputFiles& inputs, const ReadOptions& options) {
   Communicator& comm = context.comm();
-  const TextDialect dialect = comm.collectively([&] { return dialect_of(options, paths); });
+  const TextDialect dialect = comm.collectively([&] { return dialect_of(options, inputs.paths); });
   CsvTable table;
-  table.files = open_text_files(comm, paths);
+  table.files = open_text_files(context, inputs.paths);
   table.columns.source = table.files.path(0);
   comm.collectively([&] {
     for (Index file = 0; file < table.files.count(); ++file)
@@ -232,6 +253,7 @@ CsvTable open_csv(const Context& context, const std::vector<std::string>& paths,
   });
   table.index = index_text(context, table.files, dialect);
   read_headers(context, table, options.header);
+  comm.collectively([&] { add_folder_columns(table, inputs); });
   find_kinds(context, table);
   return table;
 }

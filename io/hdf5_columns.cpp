@@ -63,7 +63,7 @@ void append(std::vector<T>& all, std::vector<T>&& more) {
 const Source& SourceFiles::open(Index file) const {
   if (open_file_ != file) {
     source_.reset();
-    source_ = std::make_unique<Source>(path(file), file);
+    source_ = open_source_(path(file), file);
     open_file_ = file;
   }
   return *source_;

@@ -7,14 +7,17 @@
 
 #include "firesteel/core/columns.hpp"
 #include "firesteel/core/function_ref.hpp"
-#include "firesteel/io/hdf5_source.hpp"
+#include "firesteel/io/array_source.hpp"
 
 namespace firesteel::hdf5 {
 
-/// Several HDF5 files whose rows follow one another. One is open at a time. Local.
+using Source = ArraySource;
+
+/// Several files of arrays whose rows follow one another. One is open at a time. Local.
 class SourceFiles {
  public:
-  explicit SourceFiles(std::vector<std::string> paths) : paths_(std::move(paths)) {}
+  SourceFiles(std::vector<std::string> paths, OpenArrays open_source)
+      : paths_(std::move(paths)), open_source_(open_source) {}
 
   Index count() const { return static_cast<Index>(paths_.size()); }
   const std::string& path(Index file) const { return paths_[static_cast<std::size_t>(file)]; }
@@ -35,6 +38,7 @@ class SourceFiles {
 
  private:
   std::vector<std::string> paths_;
+  OpenArrays open_source_;
   std::vector<Index> ends_;
   mutable std::unique_ptr<Source> source_;
   mutable Index open_file_ = -1;

@@ -6,47 +6,62 @@
 #include <set>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/parameters.hpp"
 
 namespace firesteel::hdf5 {
 
 namespace {
 
 /// Of the tables that say which columns are read.
-constexpr hsize_t kBytesPerColumn = sizeof(Index) + sizeof(std::int32_t);
+constexpr std::uint64_t kBytesPerColumn = sizeof(Index) + sizeof(std::int32_t);
 
 struct FileLayout {
   bool sparse = false;
+  bool by_column = false;
   Index rows = 0;
   Index columns = 0;
   std::vector<std::string> names;  // empty: the file has none
 };
 
-/// The number of rows and columns of a group of CSR arrays, whose lengths must fit one another.
+/// Rows and columns, from the attribute that the writer of the group uses.
+std::optional<std::vector<std::int64_t>> sparse_shape(const Source& source, const std::string& name,
+                                                      const SparseParts& parts) {
+  if (auto rows = source.integers_attribute(name, "MATLAB_sparse"); rows && rows->size() == 1)
+    return std::vector<std::int64_t>{rows->front(), source.array(parts.pointers, 1).shape[0] - 1};
+  if (auto shape = source.integers_attribute(name, "shape")) return shape;
+  return source.integers_attribute(name, "h5sparse_shape");
+}
+
+/// The number of rows and columns of a group of sparse arrays, whose lengths must fit one another.
 FileLayout look_at_sparse(const Source& source, const std::string& name) {
-  for (const char* part : {"/data", "/indices", "/indptr"})
-    if (!source.has(name + part))
-      source.fail("the group '" + name + "' has no '" + (part + 1) +
+  const SparseParts parts = sparse_parts(source, name);
+  for (const auto& part : {parts.data, parts.indices, parts.pointers})
+    if (!source.has(part))
+      source.fail("the group '" + name + "' has no '" + part.substr(part.rfind('/') + 1) +
                   "': sparse rows are data, indices and indptr");
-  const auto shape = source.integers_attribute(name, "shape");
+  const auto shape = sparse_shape(source, name, parts);
   if (!shape) source.fail("the group '" + name + "' has no attribute 'shape' (rows, columns)");
   if (shape->size() != 2 || (*shape)[0] < 0 || (*shape)[1] < 1)
     source.fail("attribute 'shape' of '" + name + "' is not a number of rows and a number of columns");
-  FileLayout layout{.sparse = true, .rows = (*shape)[0], .columns = (*shape)[1]};
-  const SourceArray indices = source.array(name + "/indices", 1);
-  const SourceArray pointers = source.array(name + "/indptr", 1);
-  const Index values = source.array(name + "/data", 1).shape[0];
-  if (indices.kind == ValueKind::real || pointers.kind == ValueKind::real)
+  FileLayout layout{
+      .sparse = true, .by_column = parts.by_column, .rows = (*shape)[0], .columns = (*shape)[1], .names = {}};
+  const SourceArray indices = source.array(parts.indices, 1);
+  const SourceArray pointers = source.array(parts.pointers, 1);
+  const Index values = source.array(parts.data, 1).shape[0];
+  if (indices.kind == ValueKind::real || pointers.kind == ValueKind::real ||
+      indices.kind == ValueKind::text || pointers.kind == ValueKind::text)
     source.fail("'indices' and 'indptr' of '" + name + "' must hold whole numbers");
   if (indices.shape[0] != values)
     source.fail("'" + name + "' has " + std::to_string(values) + " values but " +
                 std::to_string(indices.shape[0]) + " indices");
-  if (pointers.shape[0] - 1 != layout.rows)
+  const Index lines = parts.by_column ? layout.columns : layout.rows;
+  if (pointers.shape[0] - 1 != lines)
     source.fail("'indptr' of '" + name + "' has " + std::to_string(pointers.shape[0]) + " values, expected " +
-                std::to_string(layout.rows) + " + 1");
+                std::to_string(lines) + " + 1");
   if (layout.columns > std::numeric_limits<std::int32_t>::max())
     source.fail("'" + name + "' has " + std::to_string(layout.columns) +
                 " columns, at most 2147483647 are possible");
-  if (static_cast<hsize_t>(layout.columns) > source.most_bytes() / kBytesPerColumn)
+  if (static_cast<std::uint64_t>(layout.columns) > source.most_bytes() / kBytesPerColumn)
     source.fail("'" + name + "' has " + std::to_string(layout.columns) +
                 " columns, more than a file of this size can use");
   return layout;
@@ -66,7 +81,8 @@ FileLayout look_at(const Source& source, const ReadOptions& options) {
   } else {
     const SourceArray array = source.array(name, 2);
     if (array.kind == ValueKind::text) source.fail("expected '" + name + "' to hold numbers, found texts");
-    layout = {.rows = array.shape[0], .columns = array.shape[1]};
+    layout.rows = array.shape[0];
+    layout.columns = array.shape[1];
     if (layout.columns < 1) source.fail("'" + name + "' has no columns");
   }
   auto names = source.texts_attribute(name, "feature_names");
@@ -86,6 +102,9 @@ FileLayout look_at(const Source& source, const ReadOptions& options) {
 
 void check_alike(const Source& source, const FileLayout& layout, const FileLayout& first,
                  const std::string& first_path) {
+  if (layout.by_column != first.by_column)
+    source.fail("its sparse features are stored by " + std::string(layout.by_column ? "column" : "row") +
+                ", those of " + first_path + " by " + (first.by_column ? "column" : "row"));
   if (layout.sparse != first.sparse)
     source.fail(std::string(layout.sparse ? "sparse" : "dense") + ", but " + first_path + " is " +
                 (first.sparse ? "sparse" : "dense"));
@@ -93,6 +112,17 @@ void check_alike(const Source& source, const FileLayout& layout, const FileLayou
     source.fail("expected " + std::to_string(first.columns) + " columns as in " + first_path + ", found " +
                 std::to_string(layout.columns));
   if (layout.names != first.names) source.fail("its feature names differ from those of " + first_path);
+}
+
+/// The column of dense features that has the name; −1 where none has.
+Index dense_column(const FileLayout& layout, const std::string& name) {
+  if (layout.sparse) return -1;
+  if (layout.names.empty()) {
+    const auto column = parse_numbered_name(name);
+    return column && *column < layout.columns ? *column : -1;
+  }
+  const auto found = std::find(layout.names.begin(), layout.names.end(), name);
+  return found == layout.names.end() ? -1 : found - layout.names.begin();
 }
 
 /// Applies --features, --exclude and the model's columns to the columns of the feature array.
@@ -115,8 +145,8 @@ void select_features(RowsLayout& layout, const SourceFiles& files, const std::ve
     columns.count = std::max(columns.count, options.expected_features);
   if (!layout.sparse && !scoring && names.empty())
     for (Index column = 0; column < columns.count; ++column) columns.names.push_back(numbered_name(column));
-  ReadOptions selection = options;  // label, weight and the rest are arrays of their own
-  selection.label.clear();
+  ReadOptions selection = options;  // weight and the rest are arrays of their own, as the label mostly is
+  selection.label = layout.label_column < 0 ? "" : std::to_string(layout.label_column);
   selection.label_use = ReadOptions::Label::ignored;
   selection.weight.clear();
   selection.keep.clear();
@@ -131,12 +161,20 @@ void select_features(RowsLayout& layout, const SourceFiles& files, const std::ve
   layout.warnings = std::move(plan.warnings);
 }
 
-void find_label(RowsLayout& layout, const SourceFiles& files, const ReadOptions& options) {
+/// The label is an array of its own, else a column of dense features, by name or number.
+void find_label(RowsLayout& layout, const SourceFiles& files, const FileLayout& first,
+                const ReadOptions& options) {
+  const bool own_array = has_column(files, options.label);
+  if (!own_array) layout.label_column = dense_column(first, options.label);
+  if (const auto number = parse_integer(options.label); number && !own_array && layout.label_column < 0 &&
+                                                        !first.sparse && *number < first.columns &&
+                                                        *number >= -first.columns)
+    layout.label_column = *number < 0 ? *number + first.columns : *number;
   if (options.label_use == ReadOptions::Label::ignored) return;
-  layout.has_label = has_column(files, options.label);
-  if (layout.has_label) {
+  layout.has_label = own_array || layout.label_column >= 0;
+  if (own_array) {
     layout.label_kind = check_column(files, options.label);
-  } else if (options.label_use == ReadOptions::Label::required) {
+  } else if (!layout.has_label && options.label_use == ReadOptions::Label::required) {
     const Source& source = files.open(0);
     source.fail("no array '" + options.label + "' for the labels (--label); the file holds " +
                 list_names(source.contents()));
@@ -173,6 +211,9 @@ std::vector<KeptColumn> plan_keep(const SourceFiles& files, const FileLayout& fi
                   "' (--keep); the file holds " + list_names(source.contents()) + ", the columns are " +
                   (columns.named() ? list_names(columns.names) : "f0 … " + numbered_name(count - 1)) +
                   ", by number 0 … " + std::to_string(count - 1));
+    if (first.by_column)
+      source.fail("--keep: column '" + reference + "' of '" + options.dataset +
+                  "' cannot be copied, as it is stored by column: store it by row (.tocsr())");
     for (const Index column : *found) add({columns.name(column), column, ColumnKind::real});
   }
   return kept;
@@ -185,6 +226,15 @@ bool RowsLayout::all_features() const {
   for (Index column = 0; column < columns; ++column)
     if (features[static_cast<std::size_t>(column)] != column) return false;
   return true;
+}
+
+SparseParts sparse_parts(const ArraySource& source, const std::string& name) {
+  if (source.has(name + "/jc")) return {name + "/data", name + "/ir", name + "/jc", true};
+  SparseParts parts{name + "/data", name + "/indices", name + "/indptr", false};
+  for (const auto* attribute : {"encoding-type", "h5sparse_format"})
+    if (const auto kind = source.texts_attribute(name, attribute); kind && kind->size() == 1)
+      parts.by_column = kind->front() == "csc_matrix" || kind->front() == "csc";
+  return parts;
 }
 
 RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
@@ -203,10 +253,12 @@ RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
   }
   layout.sparse = first.sparse;
   const Index widest = layout.columns;
+  layout.by_column = first.by_column;
   files.set_rows(rows);
   if (files.rows() == 0) files.open(0).fail("'" + options.dataset + "' has no rows");
+  find_label(layout, files, first, options);
+  layout.all_names = first.names;
   select_features(layout, files, first.names, options);
-  find_label(layout, files, options);
   if (!options.weight.empty()) {
     require_array(files, options.weight, "--weight");
     if (check_column(files, options.weight) == ColumnKind::text)

@@ -7,6 +7,7 @@
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/hdf5_columns.hpp"
 #include "firesteel/io/hdf5_data.hpp"
+#include "firesteel/io/hdf5_handle.hpp"
 
 namespace firesteel {
 
@@ -81,11 +82,11 @@ std::vector<double> read_checked_ratings(const SourceFiles& files, const std::st
 
 }  // namespace
 
-RatingInput read_ratings_hdf5(const Context& context, const ReadOptions& options,
-                              const std::vector<std::string>& paths) {
+RatingInput read_ratings_arrays(const Context& context, const ReadOptions& options,
+                                const std::vector<std::string>& paths, OpenArrays open) {
   Communicator& comm = context.comm();
   const Quiet quiet;
-  SourceFiles files(paths);
+  SourceFiles files(paths, open);
   comm.collectively([&] { set_rows(files, options); });
   RatingInput input{.ratings = {.context = context}, .kept = {}};
   Ratings& ratings = input.ratings;

@@ -6,8 +6,10 @@
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/io/class_labels_check.hpp"
+#include "firesteel/io/entry_rows.hpp"
 #include "firesteel/io/finish_rows.hpp"
 #include "firesteel/io/hdf5_data.hpp"
+#include "firesteel/io/hdf5_handle.hpp"
 #include "firesteel/io/hdf5_layout.hpp"
 
 namespace firesteel {
@@ -178,11 +180,21 @@ void check_values(const SourceFiles& files, const std::vector<double>& values, I
   });
 }
 
+std::vector<double> read_dense_column(const SourceFiles& files, const ReadOptions& options, Index column,
+                                      Index begin, Index end) {
+  std::vector<double> values(size(end - begin));
+  files.for_rows(begin, end, [&](const Source& source, Index first, Index rows, Index to) {
+    source.read(options.dataset, first, rows, column, 1, values.data() + to);
+  });
+  return values;
+}
+
 ColumnValues read_labels(const SourceFiles& files, const RowsLayout& layout, const ReadOptions& options,
                          Index begin, Index end) {
   if (layout.label_kind == ColumnKind::text)
     return read_column(files, options.label, layout.label_kind, begin, end);
-  auto labels = read_numbers(files, options.label, begin, end);
+  auto labels = layout.label_column < 0 ? read_numbers(files, options.label, begin, end)
+                                        : read_dense_column(files, options, layout.label_column, begin, end);
   check_values(
       files, labels, begin, end, [](double value) { return std::isfinite(value); },
       [&](const Source& source, Index row, double value) {
@@ -250,6 +262,67 @@ ColumnValues read_kept(const SourceFiles& files, const RowsLayout& layout, const
   return values;
 }
 
+/// This rank's share of the entries of files that are stored by column, rows numbered over all files.
+std::vector<MatrixEntry> read_entries_by_column(const Communicator& comm, const SourceFiles& files,
+                                                const ReadOptions& options) {
+  std::vector<MatrixEntry> entries;
+  Index first_row = 0;
+  for (Index file = 0; file < files.count(); first_row += files.rows(file++)) {
+    const Source& source = files.open(file);
+    const SparseParts parts = sparse_parts(source, options.dataset);
+    const Index total = source.array(parts.indices, 1).shape[0];
+    std::vector<std::int64_t> begins(size(source.array(parts.pointers, 1).shape[0]));
+    source.read(parts.pointers, 0, static_cast<Index>(begins.size()), begins.data());
+    if (begins.front() != 0 || begins.back() != total || !std::is_sorted(begins.begin(), begins.end()))
+      source.fail("'indptr' of '" + options.dataset + "' does not rise from 0 to " + std::to_string(total));
+    const Index end =
+        total / comm.size() * (comm.rank() + 1) + total % comm.size() * (comm.rank() + 1) / comm.size();
+    Index place = total / comm.size() * comm.rank() + total % comm.size() * comm.rank() / comm.size();
+    auto column = std::upper_bound(begins.begin(), begins.end(), place) - begins.begin() - 1;
+    std::vector<std::int64_t> rows;
+    std::vector<double> values;
+    while (place < end) {
+      const Index count = std::min(end - place, kSlabBytes / 8);
+      rows.resize(size(count));
+      values.resize(size(count));
+      source.read(parts.indices, place, count, rows.data());
+      source.read(parts.data, place, count, values.data());
+      for (Index i = 0; i < count; ++i) {
+        while (begins[size(column + 1)] <= place + i) ++column;
+        const Index row = rows[size(i)];
+        if (row < 0 || row >= files.rows(file))
+          source.fail("column " + std::to_string(column) + " has row " + std::to_string(row) +
+                      ", expected 0 … " + std::to_string(files.rows(file) - 1));
+        const std::string fault = fault_of_value(values[size(i)], options, true);
+        if (!fault.empty())
+          source.fail("row " + std::to_string(row) + ", column " + std::to_string(column) + ": " + fault,
+                      row);
+        entries.push_back({first_row + row, column, values[size(i)]});
+      }
+      place += count;
+    }
+  }
+  return entries;
+}
+
+/// Features that are stored by column: entries travel to the ranks of their rows.
+RowInput rows_by_column(const Context& context, const SourceFiles& files, const RowsLayout& layout,
+                        const ReadOptions& options) {
+  auto entries =
+      context.comm().collectively([&] { return read_entries_by_column(context.comm(), files, options); });
+  ReadOptions of_entries = options;  // the other parts are arrays of their own
+  of_entries.label_use = ReadOptions::Label::ignored;
+  of_entries.label.clear();
+  of_entries.weight.clear();
+  of_entries.keep.clear();
+  const EntryMatrix matrix{.source = files.path(0),
+                           .rows = files.rows(),
+                           .columns = layout.columns,
+                           .sparse = true,
+                           .names = layout.all_names};
+  return rows_of_entries(context, of_entries, matrix, std::move(entries), false);
+}
+
 FeatureStorage read_features(RowsReader& reader, bool sparse, bool single) {
   if (sparse && single) return reader.read_sparse<float>();
   if (sparse) return reader.read_sparse<double>();
@@ -259,11 +332,11 @@ FeatureStorage read_features(RowsReader& reader, bool sparse, bool single) {
 
 }  // namespace
 
-RowInput read_rows_hdf5(const Context& context, const ReadOptions& options,
-                        const std::vector<std::string>& paths) {
+RowInput read_rows_arrays(const Context& context, const ReadOptions& options,
+                          const std::vector<std::string>& paths, OpenArrays open) {
   Communicator& comm = context.comm();
   const Quiet quiet;
-  SourceFiles files(paths);
+  SourceFiles files(paths, open);
   const RowsLayout layout = comm.collectively([&] { return plan_rows(files, options); });
   for (const auto& warning : layout.warnings) context.monitor().warning(warning);
   RowInput input{.rows = {.context = context}, .kept = {}};
@@ -274,11 +347,17 @@ RowInput read_rows_hdf5(const Context& context, const ReadOptions& options,
       comm.size());
   const Index begin = rows.partition.first_row(comm.rank());
   const Index end = rows.partition.end_row(comm.rank());
+  if (layout.by_column) {
+    rows = rows_by_column(context, files, layout, options).rows;
+  } else {
+    comm.collectively([&] {
+      RowsReader reader(files, layout, options, begin, end);
+      rows.features = read_features(reader, layout.sparse, options.single_precision);
+      rows.dropped = std::move(reader.dropped);
+      rows.schema.names = layout.names;
+    });
+  }
   comm.collectively([&] {
-    RowsReader reader(files, layout, options, begin, end);
-    rows.features = read_features(reader, layout.sparse, options.single_precision);
-    rows.dropped = std::move(reader.dropped);
-    rows.schema.names = layout.names;
     rows.has_labels = layout.has_label;
     if (layout.has_label) rows.labels = read_labels(files, layout, options, begin, end);
     if (!options.weight.empty()) rows.weights = read_weights(files, options, begin, end);

@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
@@ -38,25 +40,6 @@ std::string kind_name(hid_t type) {
     default:
       return "values that are neither numbers nor texts";
   }
-}
-
-template <class T>
-hid_t memory_type();
-template <>
-hid_t memory_type<double>() {
-  return H5T_NATIVE_DOUBLE;
-}
-template <>
-hid_t memory_type<float>() {
-  return H5T_NATIVE_FLOAT;
-}
-template <>
-hid_t memory_type<std::int64_t>() {
-  return H5T_NATIVE_INT64;
-}
-template <>
-hid_t memory_type<std::uint64_t>() {
-  return H5T_NATIVE_UINT64;
 }
 
 /// A fixed-length text without its padding.
@@ -110,52 +93,29 @@ struct TextMemory {
   static void release(void* text, void*) { std::free(text); }
 };
 
-std::string shape_text(const std::vector<Index>& shape) {
-  if (shape.empty()) return "a single value";
-  std::string text;
-  for (const Index extent : shape) text += (text.empty() ? "" : " x ") + std::to_string(extent);
-  return text;
-}
-
 }  // namespace
 
-Source::Source(std::string path, Index file_number) : path_(std::move(path)), file_number_(file_number) {
-  const FileDescriptor probe(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+Hdf5Source::Hdf5Source(const std::string& path, Index file_number) : ArraySource(path, file_number) {
+  const FileDescriptor probe(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
   if (!probe.open() || ::fstat(probe.get(), &status) != 0)
-    throw Error(ErrorCode::no_input, "cannot read '" + path_ + "': " + std::generic_category().message(errno),
-                {file_number_, 0});
+    throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + std::generic_category().message(errno),
+                {file_number, 0});
   if (!S_ISREG(status.st_mode))
-    throw Error(ErrorCode::no_input, "cannot read '" + path_ + "': not a regular file", {file_number_, 0});
+    throw Error(ErrorCode::no_input, "cannot read '" + path + "': not a regular file", {file_number, 0});
   most_bytes_ = static_cast<hsize_t>(status.st_size) * kMostExpansion + kMostAnyway;
   link_access_ = link_access();
   dataset_access_ = dataset_access();
   const PropertyList access = file_access();
-  file_ = File(H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access));
+  file_ = File(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access));
   if (file_.valid()) return;
   const std::string why = last_error();
-  const htri_t known = H5Fis_hdf5(path_.c_str());
+  const htri_t known = H5Fis_hdf5(path.c_str());
   if (known > 0) fail("a damaged HDF5 file (" + why + ")");
   fail("not an HDF5 file; name the format with --format if it is another");
 }
 
-void Source::fail(const std::string& what, Index row) const {
-  throw bad_input(path_ + ": " + what, {file_number_, row});
-}
-
-bool Source::has(const std::string& name) const {
-  if (name.empty()) return false;
-  for (auto slash = name.find('/', 1); slash != std::string::npos; slash = name.find('/', slash + 1))
-    if (H5Lexists(file_, name.substr(0, slash).c_str(), link_access_) <= 0) return false;
-  return H5Lexists(file_, name.c_str(), link_access_) > 0;
-}
-
-bool Source::is_group(const std::string& name) const {
-  const Object object(H5Oopen(file_, name.c_str(), link_access_));
-  return object.valid() && H5Iget_type(object) == H5I_GROUP;
-}
-
-std::vector<std::string> Source::contents() const {
+std::vector<std::string> Hdf5Source::contents() const {
   std::vector<std::string> names;
   H5G_info_t info;
   if (H5Gget_info(file_, &info) < 0) return names;
@@ -170,16 +130,16 @@ std::vector<std::string> Source::contents() const {
   return names;
 }
 
-const Dataset& Source::dataset(const std::string& name) const {
+const Dataset& Hdf5Source::dataset(const std::string& name) const {
   const auto known = datasets_.find(name);
   if (known != datasets_.end()) return known->second;
-  Dataset opened(H5Dopen2(file_, name.c_str(), dataset_access_));
+  Dataset opened(H5Dopen2(file_, resolve(name).c_str(), dataset_access_));
   if (!opened.valid()) fail("'" + name + "' is not an array that can be read (" + last_error() + ")");
   check_storage(name, opened);
   return datasets_.emplace(name, std::move(opened)).first->second;
 }
 
-void Source::check_storage(const std::string& name, hid_t dataset) const {
+void Hdf5Source::check_storage(const std::string& name, hid_t dataset) const {
   const PropertyList creation(H5Dget_create_plist(dataset));
   const H5D_layout_t layout = creation.valid() ? H5Pget_layout(creation) : H5D_LAYOUT_ERROR;
   if (layout == H5D_LAYOUT_ERROR) fail("'" + name + "' is damaged (" + last_error() + ")");
@@ -209,13 +169,18 @@ void Source::check_storage(const std::string& name, hid_t dataset) const {
   check_size(name, count, H5Tget_size(type));
 }
 
-void Source::check_size(const std::string& name, hsize_t count, std::size_t value_bytes) const {
+void Hdf5Source::check_size(const std::string& name, hsize_t count, std::size_t value_bytes) const {
   if (value_bytes == 0 || count <= most_bytes_ / value_bytes) return;
   fail("'" + name + "' would take " + std::to_string(count) + " times " + std::to_string(value_bytes) +
        " bytes, more than a file of this size can hold: store it without compression if that is right");
 }
 
-SourceArray Source::array(const std::string& name, int dimensions) const {
+SourceArray Hdf5Source::array(const std::string& name, int dimensions) const {
+  if (is_categorical(name)) {
+    SourceArray coded = array(resolve(name) + "/codes", dimensions);
+    coded.kind = array(resolve(name) + "/categories", 1).kind;
+    return coded;
+  }
   const Dataset& opened = dataset(name);
   const Datatype type(H5Dget_type(opened));
   const Dataspace space(H5Dget_space(opened));
@@ -232,7 +197,12 @@ SourceArray Source::array(const std::string& name, int dimensions) const {
     count *= extent;
     array.shape.push_back(static_cast<Index>(extent));
   }
-  if (rank != dimensions)
+  if (rank == 2 && is_transposed(name)) std::swap(array.shape[0], array.shape[1]);
+  if (rank == 1 && dimensions == 2)
+    array.shape.push_back(1);
+  else if (rank == 2 && dimensions == 1 && (array.shape[0] == 1 || array.shape[1] == 1))
+    array.shape = {array.shape[0] * array.shape[1]};
+  else if (rank != dimensions)
     fail("expected '" + name + "' to have " + std::to_string(dimensions) + " dimension" +
          (dimensions == 1 ? "" : "s") + ", found " + shape_text(array.shape));
   if (count > 0 && H5Dget_storage_size(opened) == 0) fail("'" + name + "' was declared but never written");
@@ -258,9 +228,9 @@ SourceArray Source::array(const std::string& name, int dimensions) const {
   return array;
 }
 
-void Source::read_hyperslab(const std::string& name, const std::vector<hsize_t>& first,
-                            const std::vector<hsize_t>& count, hid_t memory_type_id, void* out,
-                            hid_t transfer) const {
+void Hdf5Source::read_hyperslab(const std::string& name, const std::vector<hsize_t>& first,
+                                const std::vector<hsize_t>& count, hid_t memory_type_id, void* out,
+                                hid_t transfer) const {
   for (const hsize_t extent : count)
     if (extent == 0) return;
   const Dataset& opened = dataset(name);
@@ -273,26 +243,31 @@ void Source::read_hyperslab(const std::string& name, const std::vector<hsize_t>&
          static_cast<Index>(first[0]));
 }
 
-template <class T>
-void Source::read(const std::string& name, Index first, Index rows, T* out) const {
-  read_hyperslab(name, {static_cast<hsize_t>(first)}, {static_cast<hsize_t>(rows)}, memory_type<T>(), out);
+std::vector<hsize_t> Hdf5Source::extents_of(const std::string& name) const {
+  const Dataspace space(H5Dget_space(dataset(name)));
+  std::vector<hsize_t> extents(2);
+  const int rank = space.valid() ? H5Sget_simple_extent_ndims(space) : -1;
+  if (rank < 1 || rank > 2 || H5Sget_simple_extent_dims(space, extents.data(), nullptr) != rank)
+    fail("'" + name + "' is damaged (" + last_error() + ")");
+  extents.resize(static_cast<std::size_t>(rank));
+  return extents;
 }
 
-template <class T>
-void Source::read(const std::string& name, Index first, Index rows, Index first_column, Index columns,
-                  T* out) const {
-  read_hyperslab(name, {static_cast<hsize_t>(first), static_cast<hsize_t>(first_column)},
-                 {static_cast<hsize_t>(rows), static_cast<hsize_t>(columns)}, memory_type<T>(), out);
+void Hdf5Source::read(const std::string& name, Index first, Index rows, Index first_column, Index columns,
+                      double* out) const {
+  if (extents_of(name).size() == 1) return read(name, first, rows, out);
+  const std::vector<hsize_t> begin{static_cast<hsize_t>(first), static_cast<hsize_t>(first_column)};
+  const std::vector<hsize_t> count{static_cast<hsize_t>(rows), static_cast<hsize_t>(columns)};
+  if (!is_transposed(name)) return read_hyperslab(name, begin, count, H5T_NATIVE_DOUBLE, out);
+  std::vector<double> columnwise(static_cast<std::size_t>(rows * columns));
+  read_hyperslab(name, {begin[1], begin[0]}, {count[1], count[0]}, H5T_NATIVE_DOUBLE, columnwise.data());
+  for (Index row = 0; row < rows; ++row)
+    for (Index column = 0; column < columns; ++column)
+      out[row * columns + column] = columnwise[static_cast<std::size_t>(column * rows + row)];
 }
 
-template void Source::read(const std::string&, Index, Index, double*) const;
-template void Source::read(const std::string&, Index, Index, float*) const;
-template void Source::read(const std::string&, Index, Index, std::int64_t*) const;
-template void Source::read(const std::string&, Index, Index, std::uint64_t*) const;
-template void Source::read(const std::string&, Index, Index, Index, Index, double*) const;
-
-std::vector<std::string> Source::texts_of(const Datatype& type, hid_t space, const char* values,
-                                          std::size_t count, hid_t transfer) const {
+std::vector<std::string> Hdf5Source::texts_of(const Datatype& type, hid_t space, const char* values,
+                                              std::size_t count, hid_t transfer) const {
   std::vector<std::string> texts;
   texts.reserve(count);
   const std::size_t length = H5Tget_size(type);
@@ -310,8 +285,9 @@ std::vector<std::string> Source::texts_of(const Datatype& type, hid_t space, con
   return texts;
 }
 
-std::vector<std::string> Source::read_texts(const std::string& name, Index first, Index rows) const {
+std::vector<std::string> Hdf5Source::read_texts(const std::string& name, Index first, Index rows) const {
   if (rows == 0) return {};
+  if (is_categorical(name)) return read_categories(name, first, rows);
   const Datatype type(H5Dget_type(dataset(name)));
   if (H5Tget_class(type) != H5T_STRING)
     fail("expected '" + name + "' to hold texts, found " + kind_name(type));
@@ -322,22 +298,32 @@ std::vector<std::string> Source::read_texts(const std::string& name, Index first
   if (H5Pset_vlen_mem_manager(transfer, TextMemory::allocate, &memory, TextMemory::release, &memory) < 0)
     throw internal_error("H5Pset_vlen_mem_manager failed: " + last_error());
   const auto extent = static_cast<hsize_t>(rows);
-  read_hyperslab(name, {static_cast<hsize_t>(first)}, {extent}, type, values.data(), transfer);
+  read_run(name, first, rows, type, values.data(), transfer);
   const Dataspace space(H5Screate_simple(1, &extent, nullptr));
   return texts_of(type, space, values.data(), static_cast<std::size_t>(rows), transfer);
 }
 
-std::optional<Attribute> Source::open_attribute(const std::string& object, const std::string& name) const {
-  if (H5Aexists_by_name(file_, object.c_str(), name.c_str(), link_access_) <= 0) return std::nullopt;
-  Attribute attribute(H5Aopen_by_name(file_, object.c_str(), name.c_str(), H5P_DEFAULT, link_access_));
+std::optional<Attribute> Hdf5Source::open_attribute(const std::string& object,
+                                                    const std::string& name) const {
+  const std::string path = object == "/" ? object : resolve(object);
+  if (H5Aexists_by_name(file_, path.c_str(), name.c_str(), link_access_) <= 0) return std::nullopt;
+  Attribute attribute(H5Aopen_by_name(file_, path.c_str(), name.c_str(), H5P_DEFAULT, link_access_));
   if (!attribute.valid())
     fail("attribute '" + name + "' of '" + object + "' cannot be read (" + last_error() + ")");
   return attribute;
 }
 
-std::optional<std::vector<std::string>> Source::texts_attribute(const std::string& object,
-                                                                const std::string& name) const {
+std::optional<std::vector<std::string>> Hdf5Source::texts_attribute(const std::string& object,
+                                                                    const std::string& name) const {
   const auto attribute = open_attribute(object, name);
+  if (!attribute && object == "/" && name == "feature_names" && !has_path("features") && has_path("X") &&
+      has_path("var")) {
+    // AnnData keeps them in the column of `var` that is its index.
+    const auto index = texts_attribute("var", "_index");
+    const std::string column = "var/" + (index && index->size() == 1 ? index->front() : "_index");
+    if (!has_path(column) || array(column, 1).kind != ValueKind::text) return std::nullopt;
+    return read_texts(column, 0, array(column, 1).shape[0]);
+  }
   if (!attribute) return std::nullopt;
   const Datatype type(H5Aget_type(*attribute));
   const Dataspace space(H5Aget_space(*attribute));
@@ -352,8 +338,8 @@ std::optional<std::vector<std::string>> Source::texts_attribute(const std::strin
   return texts_of(type, space, values.data(), static_cast<std::size_t>(count), H5P_DEFAULT);
 }
 
-std::optional<std::vector<std::int64_t>> Source::integers_attribute(const std::string& object,
-                                                                    const std::string& name) const {
+std::optional<std::vector<std::int64_t>> Hdf5Source::integers_attribute(const std::string& object,
+                                                                        const std::string& name) const {
   const auto attribute = open_attribute(object, name);
   if (!attribute) return std::nullopt;
   const Datatype type(H5Aget_type(*attribute));
@@ -369,3 +355,11 @@ std::optional<std::vector<std::int64_t>> Source::integers_attribute(const std::s
 }
 
 }  // namespace firesteel::hdf5
+
+namespace firesteel {
+
+std::unique_ptr<ArraySource> open_hdf5(const std::string& path, Index file_number) {
+  return std::make_unique<hdf5::Hdf5Source>(path, file_number);
+}
+
+}  // namespace firesteel

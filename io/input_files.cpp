@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "firesteel/io/input_files.hpp"
+
 #include <fcntl.h>
-#include <glob.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "firesteel/core/error.hpp"
-#include "firesteel/io/read_options.hpp"
+#include "firesteel/io/compressed_file.hpp"
+#include "firesteel/io/matrix_market.hpp"
 
 namespace firesteel {
 
@@ -23,57 +25,8 @@ namespace fs = std::filesystem;
   throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + why, {file, 0});
 }
 
-bool has_wildcard(const std::string& input) { return input.find_first_of("*?[") != std::string::npos; }
-
-/// Matches of a glob in byte order, whatever the locale; directories among them are left out.
-std::vector<std::string> expand_glob(const std::string& pattern, Index file) {
-  glob_t matches{};
-  const int code = ::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
-  std::vector<std::string> paths;
-  for (std::size_t i = 0; code == 0 && i < matches.gl_pathc; ++i) paths.emplace_back(matches.gl_pathv[i]);
-  ::globfree(&matches);
-  std::erase_if(paths, [](const std::string& path) { return fs::is_directory(path); });
-  if (paths.empty()) cannot_read(pattern, "no file matches this pattern", file);
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
-/// The regular files of a directory in byte order, without hidden ones and markers such as _SUCCESS.
-std::vector<std::string> list_directory(const std::string& directory, Index file) {
-  std::vector<std::string> paths;
-  std::error_code failure;
-  for (fs::directory_iterator entry(directory, failure), end; !failure && entry != end;
-       entry.increment(failure)) {
-    const std::string name = entry->path().filename().string();
-    if (name.front() != '.' && name.front() != '_' && entry->is_regular_file())
-      paths.push_back((fs::path(directory) / name).string());
-  }
-  if (failure) cannot_read(directory, failure.message(), file);
-  if (paths.empty()) cannot_read(directory, "the directory has no files", file);
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
-void check_readable(const std::string& path, Index file) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) cannot_read(path, std::strerror(errno), file);
-  struct stat status {};
-  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  ::close(descriptor);
-  if (!regular)
-    cannot_read(
-        path, "not a regular file: its parts could not be read in parallel; copy it into a file first", file);
-}
-
-std::vector<std::string> expand(const std::string& input, Index file) {
-  std::error_code ignored;
-  if (fs::is_directory(input, ignored)) return list_directory(input, file);
-  if (has_wildcard(input) && !fs::exists(input, ignored)) return expand_glob(input, file);
-  return {input};
-}
-
 std::string lower_extension(const std::string& path) {
-  std::string extension = fs::path(path).extension().string();
+  std::string extension = fs::path(without_compression(path)).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return extension;
@@ -116,51 +69,76 @@ bool looks_like_libsvm(std::string_view text) {
   return false;
 }
 
+/// "csv, libsvm or hdf5".
+std::string listed_formats() {
+  const auto& known = data_formats();
+  std::string text;
+  for (std::size_t i = 0; i < known.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == known.size() ? " or " : ", ") + known[i];
+  return text;
+}
+
 std::string format_of_bytes(const std::string& path) {
   using namespace std::string_view_literals;
-  const std::string bytes = first_bytes(path);
+  std::string bytes = first_bytes(path);
+  if (const Compression compression = compression_of(bytes); compression != Compression::none)
+    bytes = begin_of_text(path, static_cast<Index>(fs::file_size(path)), compression);
   if (bytes.starts_with("\x89HDF\r\n\x1a\n"sv)) return "hdf5";
-  if (bytes.starts_with("\x1f\x8b"sv)) throw bad_input(path + " is compressed by gzip: unpack it first");
+  if (bytes.starts_with("\x93NUMPY"sv) || bytes.starts_with("PK\x03\x04"sv)) return "numpy";
+  if (bytes.starts_with(kMatrixMarketBanner)) return "mtx";
+  if (bytes.starts_with("PAR1"sv)) return "parquet";
+  if (bytes.starts_with("ARROW1"sv)) return "arrow";
+  if (bytes.starts_with("ORC"sv)) return "orc";
+  const auto first = bytes.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && bytes.compare(first, 2, "{\"") == 0) return "jsonl";
   if (bytes.starts_with("\xff\xfe"sv) || bytes.starts_with("\xfe\xff"sv))
     throw bad_input(path + " is UTF-16 text: convert it to UTF-8 first");
   if (bytes.find('\0') != std::string::npos)
-    throw bad_input(path +
-                    ": cannot say the format from its name or first bytes: give --format csv, libsvm or "
-                    "hdf5");
+    throw bad_input(path + ": cannot say the format from its name or first bytes: give --format " +
+                    listed_formats());
   return looks_like_libsvm(bytes) ? "libsvm" : "csv";
 }
 
 }  // namespace
 
-std::vector<std::string> resolve_inputs(Communicator& comm, const std::vector<std::string>& inputs) {
-  std::vector<std::string> paths;
-  comm.collectively([&] {
-    if (comm.rank() != 0) return;
-    if (inputs.empty()) throw bad_parameter("--input: expected at least one file");
-    for (const auto& input : inputs) {
-      for (auto& path : expand(input, static_cast<Index>(paths.size()))) {
-        check_readable(path, static_cast<Index>(paths.size()));
-        paths.push_back(std::move(path));
-      }
-    }
-  });
-  return comm.allgather_texts(paths);
+const std::vector<std::string>& data_formats() {
+  static const std::vector<std::string> formats{"csv",   "libsvm",  "hdf5",  "numpy", "mtx",
+                                                "jsonl", "parquet", "arrow", "orc"};
+  return formats;
 }
 
 std::string detect_format(const std::string& path, const ReadOptions& options) {
+  const auto& known = data_formats();
   if (!options.format.empty()) {
-    for (const auto* known : {"csv", "libsvm", "hdf5"})
-      if (options.format == known) return known;
-    throw bad_parameter("--format: expected csv, libsvm or hdf5, got '" + options.format + "'");
+    if (std::find(known.begin(), known.end(), options.format) == known.end())
+      throw bad_parameter("--format: expected " + listed_formats() + ", got '" + options.format + "'");
+    return options.format;
   }
+  static constexpr std::pair<const char*, const char*> kExtensions[] = {
+      {".csv", "csv"},         {".tsv", "csv"},    {".libsvm", "libsvm"}, {".svm", "libsvm"},
+      {".svmlight", "libsvm"}, {".h5", "hdf5"},    {".hdf5", "hdf5"},     {".npy", "numpy"},
+      {".npz", "numpy"},       {".mtx", "mtx"},    {".jsonl", "jsonl"},   {".ndjson", "jsonl"},
+      {".parquet", "parquet"}, {".pq", "parquet"}, {".arrow", "arrow"},   {".feather", "arrow"},
+      {".orc", "orc"}};
   const std::string extension = lower_extension(path);
-  for (const auto* known : {".csv", ".tsv"})
-    if (extension == known) return "csv";
-  for (const auto* known : {".libsvm", ".svm", ".svmlight"})
-    if (extension == known) return "libsvm";
-  for (const auto* known : {".h5", ".hdf5"})
-    if (extension == known) return "hdf5";
+  for (const auto& [ending, format] : kExtensions)
+    if (extension == ending) return format;
   return format_of_bytes(path);
+}
+
+std::string format_of_inputs(Communicator& comm, const InputFiles& files, const ReadOptions& options) {
+  std::string format;
+  comm.collectively([&] {
+    if (comm.rank() != 0) return;
+    for (const auto& path : files.paths) {
+      const std::string found = detect_format(path, options);
+      if (!format.empty() && found != format)
+        throw bad_input(files.paths.front() + " is " + format + ", but " + path + " is " + found +
+                        ": all inputs must have one format; --format says which");
+      format = found;
+    }
+  });
+  return comm.broadcast_text(format, 0);
 }
 
 }  // namespace firesteel

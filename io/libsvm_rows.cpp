@@ -237,7 +237,7 @@ LibsvmText open_libsvm(const Context& context, const ReadOptions& options,
                        const std::vector<std::string>& files) {
   Communicator& comm = context.comm();
   LibsvmText text;
-  text.files = open_text_files(comm, files);
+  text.files = open_text_files(context, files);
   text.index = index_text(context, text.files,
                           {.delimiter = ' ', .blank_runs = true, .quotes = false, .comments = true});
   comm.collectively([&] {

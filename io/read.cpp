@@ -1,56 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/hdf5_data.hpp"
+#include "firesteel/io/input_files.hpp"
 #include "firesteel/io/read_options.hpp"
 #include "firesteel/io/read_text.hpp"
+#include "firesteel/io/table.hpp"
 
 namespace firesteel {
 
 namespace {
 
-struct ResolvedInput {
-  std::vector<std::string> files;
-  std::string format;
-};
+bool is_table(const std::string& format) {
+  return format == "jsonl" || format == "parquet" || format == "arrow" || format == "orc";
+}
 
-/// Rank 0 looks at names and first bytes; the format is that of all files.
-ResolvedInput resolve(const Context& context, const ReadOptions& options) {
+std::unique_ptr<Table> open_table(const Context& context, const InputFiles& files,
+                                  const std::string& format) {
+  return format == "jsonl" ? open_json_table(context, files) : open_arrow_table(context, files, format);
+}
+
+/// Finds the files, reads them, and looks whether they are still what they were: where they are not, that is
+/// why reading failed, or why what was read is not to be trusted.
+template <class Read>
+auto read_inputs(const Context& context, const ReadOptions& options, Read&& read) {
   Communicator& comm = context.comm();
-  ResolvedInput input;
-  input.files = resolve_inputs(comm, options.inputs);
-  comm.collectively([&] {
-    if (comm.rank() != 0) return;
-    for (const auto& file : input.files) {
-      const std::string format = detect_format(file, options);
-      if (!input.format.empty() && format != input.format)
-        throw bad_input(input.files.front() + " is " + input.format + ", but " + file + " is " + format +
-                        ": all inputs must have one format; --format says which");
-      input.format = format;
+  const InputFiles files = find_inputs(comm, options.inputs);
+  if (!files.empty.empty())
+    context.monitor().warning("files of 0 bytes are passed over: " + list_names(files.empty));
+  const std::string format = format_of_inputs(comm, files, options);
+  const bool table = format == "csv" || is_table(format);
+  if (!table && !files.folder_keys.empty())
+    context.monitor().warning(
+        format + " files take no columns from folders: " + list_names(files.folder_keys) + " left out");
+  auto input = [&] {
+    try {
+      return read(files, format);
+    } catch (const Error& error) {
+      if (error.agreed()) check_unchanged(comm, files);
+      throw;
     }
-  });
-  input.format = comm.broadcast_text(input.format, 0);
+  }();
+  check_unchanged(comm, files);
   return input;
 }
 
 }  // namespace
 
 RowInput read_rows(const Context& context, const ReadOptions& options) {
-  const auto input = resolve(context, options);
-  if (input.format == "libsvm") return read_rows_libsvm(context, options, input.files);
-  if (input.format == "hdf5") return read_rows_hdf5(context, options, input.files);
-  return read_rows_csv(context, options, input.files);
+  return read_inputs(context, options, [&](const InputFiles& files, const std::string& format) {
+    if (format == "libsvm") return read_rows_libsvm(context, options, files.paths);
+    if (format == "hdf5") return read_rows_hdf5(context, options, files.paths);
+    if (is_table(format)) return read_rows_table(context, options, *open_table(context, files, format));
+    if (format == "numpy") return read_rows_arrays(context, options, files.paths, open_numpy);
+    if (format == "mtx") return read_rows_matrix_market(context, options, files.paths);
+    return read_rows_csv(context, options, files);
+  });
 }
 
 RatingInput read_ratings(const Context& context, const ReadOptions& options) {
-  const auto input = resolve(context, options);
-  context.comm().collectively([&] {
-    if (input.format == "libsvm")
-      throw bad_input(input.files.front() +
-                      " is LIBSVM text, which has no users and items: expected CSV or HDF5");
+  RatingInput input = read_inputs(context, options, [&](const InputFiles& files, const std::string& format) {
+    context.comm().collectively([&] {
+      if (format == "libsvm")
+        throw bad_input(files.paths.front() +
+                        " is LIBSVM text, which has no users and items: expected CSV or HDF5");
+    });
+    if (format == "hdf5") return read_ratings_hdf5(context, options, files.paths);
+    if (is_table(format)) return read_ratings_table(context, options, *open_table(context, files, format));
+    if (format == "numpy") return read_ratings_arrays(context, options, files.paths, open_numpy);
+    if (format == "mtx") return read_ratings_matrix_market(context, options, files.paths);
+    return read_ratings_csv(context, options, files);
   });
-  RatingInput ratings = input.format == "hdf5" ? read_ratings_hdf5(context, options, input.files)
-                                               : read_ratings_csv(context, options, input.files);
-  ratings.ratings.single_precision = options.single_precision;
-  return ratings;
+  input.ratings.single_precision = options.single_precision;
+  return input;
 }
 
 }  // namespace firesteel

@@ -13,9 +13,10 @@ namespace firesteel {
 
 /// How data are read; the words of the command line's shared options.
 struct ReadOptions {
-  std::vector<std::string> inputs;  ///< files and globs, in order; a glob's matches in byte order
-  std::string format;               ///< csv, libsvm, hdf5; empty: by extension and first bytes
-  std::string label = "label";      ///< column name or 0-based number, −1 the last
+  /// Files, directories and globs, in order; what they stand for in byte order.
+  std::vector<std::string> inputs;
+  std::string format;           ///< one of data_formats(); empty: by extension and first bytes
+  std::string label = "label";  ///< column name or 0-based number, −1 the last
   std::vector<std::string>
       features;  ///< names, numbers, ranges "0-12"; empty: every numeric column that is free
   std::vector<std::string> exclude;
@@ -67,8 +68,13 @@ RatingInput read_ratings(const Context& context, const ReadOptions& options);
 /// rank 0, then broadcast. Collective.
 std::vector<std::string> resolve_inputs(Communicator& comm, const std::vector<std::string>& inputs);
 
-/// csv, libsvm or hdf5, from options.format, else from the extension (.csv .tsv .txt .libsvm .svm .svmlight
-/// .h5 .hdf5), else from the first bytes. Throws 65 with the remedy where it cannot be said.
+/// The formats that are read, as --format names them: csv, libsvm, hdf5, numpy (.npy and .npz), mtx, jsonl,
+/// parquet, arrow, orc.
+const std::vector<std::string>& data_formats();
+
+/// One of data_formats(), from options.format, else from the extension (.csv .tsv .libsvm .svm .svmlight .h5
+/// .hdf5 .npy .npz .mtx .jsonl .ndjson .parquet .pq .arrow .feather .orc, text with an ending of a compressor
+/// too), else from the first bytes. Throws 65 with the remedy where it cannot be said.
 std::string detect_format(const std::string& path, const ReadOptions& options);
 
 }  // namespace firesteel

@@ -31,5 +31,12 @@ std::vector<std::string> feature_names(const RowBlocks& rows);
 void write_rows_csv(const RowsOutput& output, const std::string& path, char delimiter);
 void write_rows_libsvm(const RowsOutput& output, const std::string& path);
 void write_rows_hdf5(const RowsOutput& output, const std::string& path);
+/// .npy (features alone) or .npz.
+void write_rows_numpy(const RowsOutput& output, const std::string& path);
+void write_rows_json(const RowsOutput& output, const std::string& path);
+/// Always coordinates: what is not zero.
+void write_rows_matrix_market(const RowsOutput& output, const std::string& path);
+/// parquet, arrow or orc.
+void write_rows_arrow(const RowsOutput& output, const std::string& path);
 
 }  // namespace firesteel

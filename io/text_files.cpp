@@ -19,8 +19,9 @@ namespace firesteel {
 
 Index TextFiles::total_bytes() const { return std::accumulate(sizes.begin(), sizes.end(), Index{0}); }
 
-TextFiles open_text_files(Communicator& comm, std::vector<std::string> paths) {
-  TextFiles files{std::move(paths), {}};
+TextFiles open_text_files(const Context& context, std::vector<std::string> paths) {
+  Communicator& comm = context.comm();
+  TextFiles files{std::move(paths), {}, {}};
   files.sizes.resize(files.paths.size());
   comm.collectively([&] {
     for (std::size_t i = 0; comm.rank() == 0 && i < files.paths.size(); ++i) {
@@ -32,6 +33,9 @@ TextFiles open_text_files(Communicator& comm, std::vector<std::string> paths) {
     }
   });
   comm.broadcast(std::span(files.sizes), 0);
+  files.compressed = index_compressed(context, files.paths, files.sizes);
+  for (std::size_t i = 0; i < files.paths.size(); ++i)
+    if (files.compressed[i]) files.sizes[i] = files.compressed[i]->text_bytes();
   return files;
 }
 
@@ -60,13 +64,23 @@ void TextReader::open(Index file) {
 }
 
 std::span<const char> TextReader::read(Index file, Index begin, Index end) {
-  open(file);
   const auto length = static_cast<std::size_t>(end - begin);
   if (buffer_.size() < length + 1 + kTextPadding) buffer_.resize(length + 1 + kTextPadding);
+  if (const auto& compressed = files_->compressed[static_cast<std::size_t>(file)])
+    compressed->read_text(begin, {buffer_.data(), length});
+  else
+    read_plain(file, begin, {buffer_.data(), length});
+  std::memset(buffer_.data() + length, '\n', 1 + kTextPadding);
+  return {buffer_.data(), length};
+}
+
+void TextReader::read_plain(Index file, Index begin, std::span<char> out) {
+  open(file);
+  const std::size_t length = out.size();
   std::size_t done = 0;
   while (done < length) {
     const ssize_t count =
-        ::pread(descriptor_, buffer_.data() + done, length - done, begin + static_cast<Index>(done));
+        ::pread(descriptor_, out.data() + done, length - done, begin + static_cast<Index>(done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0)
       throw Error(ErrorCode::io_failed, files_->path(file) + ": reading failed: " + std::strerror(errno),
@@ -79,8 +93,6 @@ std::span<const char> TextReader::read(Index file, Index begin, Index end) {
                   {file, begin});
     done += static_cast<std::size_t>(count);
   }
-  std::memset(buffer_.data() + length, '\n', 1 + kTextPadding);
-  return {buffer_.data(), length};
 }
 
 Index count_line_breaks(std::span<const char> text) {

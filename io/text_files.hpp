@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "firesteel/core/communicator.hpp"
+#include "firesteel/core/context.hpp"
 #include "firesteel/core/index.hpp"
+#include "firesteel/io/compressed_file.hpp"
 
 namespace firesteel {
 
-/// Input files with the sizes they had when reading began. Replicated.
+/// Input files with the sizes they had when reading began; of compressed ones, sizes and places are those of
+/// the text in them. Replicated.
 struct TextFiles {
   std::vector<std::string> paths;
   std::vector<Index> sizes;
+  std::vector<std::shared_ptr<const CompressedFile>> compressed;  ///< nullptr: plain text
 
   Index count() const { return static_cast<Index>(paths.size()); }
   const std::string& path(Index file) const { return paths[static_cast<std::size_t>(file)]; }
@@ -21,11 +25,12 @@ struct TextFiles {
   Index total_bytes() const;
 };
 
-/// Sizes are taken on rank 0. Collective; throws 66.
-TextFiles open_text_files(Communicator& comm, std::vector<std::string> paths);
+/// Sizes are taken on rank 0; compressed files (compression_of) are made readable at any place
+/// (index_compressed). Collective; throws 66.
+TextFiles open_text_files(const Context& context, std::vector<std::string> paths);
 
 /// Reads byte ranges of text files by pread: a file that shrinks meanwhile is an error, not a signal. Keeps
-/// one file open; one reader a thread. Local.
+/// one file open; one reader a thread. Compressed ranges are unpacked. Local.
 class TextReader {
  public:
   explicit TextReader(const TextFiles& files) : files_(&files) {}
@@ -40,6 +45,7 @@ class TextReader {
 
  private:
   void open(Index file);
+  void read_plain(Index file, Index begin, std::span<char> out);
   void close();
 
   const TextFiles* files_;

@@ -3,27 +3,36 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/rows_output.hpp"
+#include "firesteel/io/write_arrow.hpp"
 #include "firesteel/io/write_table.hpp"
 
 namespace firesteel {
 
 namespace {
 
-enum class DataFormat { csv, tsv, libsvm, hdf5 };
+enum class DataFormat { csv, tsv, libsvm, hdf5, numpy, mtx, jsonl, arrow };
 
 DataFormat format_of(const std::string& path) {
+  static constexpr std::pair<const char*, DataFormat> kExtensions[] = {
+      {".csv", DataFormat::csv},    {".tsv", DataFormat::tsv},         {".libsvm", DataFormat::libsvm},
+      {".svm", DataFormat::libsvm}, {".svmlight", DataFormat::libsvm}, {".h5", DataFormat::hdf5},
+      {".hdf5", DataFormat::hdf5},  {".npy", DataFormat::numpy},       {".npz", DataFormat::numpy},
+      {".mtx", DataFormat::mtx},    {".jsonl", DataFormat::jsonl},     {".ndjson", DataFormat::jsonl}};
   const std::string extension = std::filesystem::path(path).extension().string();
-  if (path == "-" || extension == ".csv") return DataFormat::csv;
-  if (extension == ".tsv") return DataFormat::tsv;
-  if (extension == ".libsvm" || extension == ".svm" || extension == ".svmlight") return DataFormat::libsvm;
-  if (extension == ".h5" || extension == ".hdf5") return DataFormat::hdf5;
+  if (path == "-") return DataFormat::csv;
+  for (const auto& [ending, format] : kExtensions)
+    if (extension == ending) return format;
+  if (!arrow_format_of(path).empty()) return DataFormat::arrow;
   throw bad_parameter(
-      "--output: expected a file name that ends in .csv, .tsv, .libsvm, .svm, .h5 or .hdf5, got '" + path +
-      "'");
+      "--output: expected a file name that ends in .csv, .tsv, .libsvm, .svm, .h5, .hdf5, .npy, .npz, .mtx, "
+      ".jsonl, "
+      ".parquet, .arrow or .orc, got '" +
+      path + "'");
 }
 
 /// Collective.
@@ -62,24 +71,57 @@ std::vector<std::string> feature_names(const RowBlocks& rows) {
 void write_rows(const RowBlocks& rows, const std::string& path) {
   const DataFormat format = rows.context.comm().collectively([&] { return format_of(path); });
   const RowsOutput output = select_rows(rows);
-  if (format == DataFormat::hdf5)
-    write_rows_hdf5(output, path);
-  else if (format == DataFormat::libsvm)
-    write_rows_libsvm(output, path);
-  else
-    write_rows_csv(output, path, format == DataFormat::tsv ? '\t' : ',');
+  switch (format) {
+    case DataFormat::hdf5:
+      return write_rows_hdf5(output, path);
+    case DataFormat::libsvm:
+      return write_rows_libsvm(output, path);
+    case DataFormat::numpy:
+      return write_rows_numpy(output, path);
+    case DataFormat::mtx:
+      return write_rows_matrix_market(output, path);
+    case DataFormat::jsonl:
+      return write_rows_json(output, path);
+    case DataFormat::arrow:
+      return write_rows_arrow(output, path);
+    case DataFormat::csv:
+    case DataFormat::tsv:
+      return write_rows_csv(output, path, format == DataFormat::tsv ? '\t' : ',');
+  }
 }
 
 void write_ratings(const Ratings& ratings, const std::string& path) {
   Communicator& comm = ratings.context.comm();
   const ColumnTable table = comm.collectively([&] {
-    if (format_of(path) == DataFormat::libsvm)
+    const DataFormat format = format_of(path);
+    if (format == DataFormat::libsvm)
       throw bad_input("LIBSVM files hold no users and items: write .csv or .h5");
+    if (format == DataFormat::numpy || format == DataFormat::mtx || format == DataFormat::jsonl)
+      throw bad_input("ratings are written as .csv, .h5 or .parquet, not as " +
+                      std::filesystem::path(path).extension().string());
     ColumnTable columns{{{"user", ratings.users}, {"item", ratings.items}}};
     if (ratings.has_ratings) columns.columns.push_back({"rating", ratings.ratings});
     return columns;
   });
-  write_table(ratings.context, table, path);
+  if (arrow_format_of(path).empty()) return write_table(ratings.context, table, path);
+  std::vector<TableColumn> columns;
+  for (const auto& column : table.columns) {
+    std::int64_t kind =
+        column_size(column.values) == 0 ? 0 : static_cast<std::int64_t>(column.values.index());
+    comm.allreduce_max(std::span(&kind, 1));
+    static constexpr TableKind kKinds[] = {TableKind::real, TableKind::whole, TableKind::text};
+    columns.push_back({column.name, kKinds[kind]});
+  }
+  write_arrow(ratings.context, path, columns, table.local_rows(), [&](Index first, Index end) {
+    std::vector<ColumnValues> values;
+    for (const auto& column : table.columns)
+      std::visit(
+          [&](const auto& all) {
+            values.emplace_back(std::decay_t<decltype(all)>(all.begin() + first, all.begin() + end));
+          },
+          column.values);
+    return values;
+  });
 }
 
 }  // namespace firesteel

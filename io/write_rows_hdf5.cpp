@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <limits>
+#include <memory>
 
+#include "firesteel/core/error.hpp"
 #include "firesteel/io/array_file.hpp"
 #include "firesteel/io/rows_output.hpp"
 
@@ -49,7 +50,7 @@ void plan_features(Plan& plan, const RowsOutput& output, const SparseRows<Scalar
 
 /// Rows in pieces of a few MB, turned from tiles to row-major.
 template <class Scalar>
-void put_features(const ArrayFile& file, const RowsOutput& output, const DenseTiles<Scalar>& tiles, Index) {
+void put_features(ArrayOutput& file, const RowsOutput& output, const DenseTiles<Scalar>& tiles, Index) {
   const Index columns = tiles.columns();
   const Index step = std::max<Index>(1, kPieceBytes / (columns * static_cast<Index>(sizeof(Scalar))));
   std::vector<Scalar> piece;
@@ -64,13 +65,13 @@ void put_features(const ArrayFile& file, const RowsOutput& output, const DenseTi
 }
 
 template <class Scalar>
-void put_features(const ArrayFile& file, const RowsOutput& output, const SparseRows<Scalar>& rows,
+void put_features(ArrayOutput& file, const RowsOutput& output, const SparseRows<Scalar>& rows,
                   Index first_value) {
   constexpr Index kPieceRows = 65536;
   std::vector<Scalar> values;
   std::vector<std::int32_t> indices;
   std::vector<std::int64_t> ends;
-  if (output.first == 0) file.write(2, 0, std::vector<std::int64_t>{0});
+  if (output.rows->context.rank() == 0) file.write(2, 0, std::vector<std::int64_t>{0});
   for (Index begin = 0; begin < output.count(); begin += kPieceRows) {
     const Index end = std::min(output.count(), begin + kPieceRows);
     values.clear();
@@ -90,7 +91,7 @@ void put_features(const ArrayFile& file, const RowsOutput& output, const SparseR
   }
 }
 
-void put_labels(const ArrayFile& file, std::size_t array, const RowsOutput& output) {
+void put_labels(ArrayOutput& file, std::size_t array, const RowsOutput& output) {
   std::visit(
       [&](const auto& labels) {
         if (labels.empty()) return;
@@ -117,9 +118,9 @@ OutputArray label_array(const RowsOutput& output) {
   return array;
 }
 
-}  // namespace
-
-void write_rows_hdf5(const RowsOutput& output, const std::string& path) {
+/// Lays the arrays out and has make(comm, path, arrays, attributes) create the file.
+template <class Make>
+void write_rows_arrays(const RowsOutput& output, const std::string& path, Make&& make) {
   const RowBlocks& rows = *output.rows;
   Communicator& comm = rows.context.comm();
   Plan plan;
@@ -137,7 +138,8 @@ void write_rows_hdf5(const RowsOutput& output, const std::string& path) {
       rows.features);
   const Index first_value = comm.exclusive_scan(values);
 
-  ArrayFile file(comm, path, plan.arrays, plan.attributes);
+  const std::unique_ptr<ArrayOutput> made = make(comm, path, plan.arrays, plan.attributes);
+  ArrayOutput& file = *made;
   comm.collectively([&] {
     std::visit([&](const auto& storage) { put_features(file, output, storage, first_value); }, rows.features);
     if (output.has_labels) put_labels(file, label, output);
@@ -148,6 +150,24 @@ void write_rows_hdf5(const RowsOutput& output, const std::string& path) {
     }
   });
   file.commit();
+}
+
+}  // namespace
+
+void write_rows_hdf5(const RowsOutput& output, const std::string& path) {
+  write_rows_arrays(output, path,
+                    [](auto&&... arguments) { return std::make_unique<ArrayFile>(arguments...); });
+}
+
+void write_rows_numpy(const RowsOutput& output, const std::string& path) {
+  output.rows->context.comm().collectively([&] {
+    if (!path.ends_with(".npy")) return;
+    if (output.rows->sparse()) throw bad_input(".npy files hold dense rows, these are sparse: write .npz");
+    if (output.has_labels || output.has_weights)
+      throw bad_input(".npy files hold features alone, no labels and weights: write .npz");
+  });
+  write_rows_arrays(output, path,
+                    [](auto&&... arguments) { return std::make_unique<NpzFile>(arguments...); });
 }
 
 }  // namespace firesteel

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/rows_output.hpp"
@@ -22,48 +24,33 @@ void append_label(std::string& out, const ColumnValues& labels, Index row, char 
       labels);
 }
 
-template <class Scalar>
-void append_dense(std::string& out, const DenseTiles<Scalar>& tiles, Index row, char delimiter) {
-  for (Index column = 0; column < tiles.columns(); ++column) {
-    if (column > 0) out += delimiter;
-    append_number(out, static_cast<double>(tiles.at(row, column)));
-  }
+/// Calls body(value) for every column of a row.
+template <class Scalar, class Body>
+void for_all_values(const DenseTiles<Scalar>& tiles, Index row, Body&& body) {
+  for (Index column = 0; column < tiles.columns(); ++column) body(static_cast<double>(tiles.at(row, column)));
 }
 
-template <class Scalar>
-void append_dense(std::string& out, const SparseRows<Scalar>& rows, Index row, char delimiter) {
+template <class Scalar, class Body>
+void for_all_values(const SparseRows<Scalar>& rows, Index row, Body&& body) {
   const auto indices = rows.row_indices(row);
   const auto values = rows.row_values(row);
   std::size_t next = 0;
-  for (Index column = 0; column < rows.columns(); ++column) {
-    if (column > 0) out += delimiter;
-    if (next < indices.size() && indices[next] == column)
-      append_number(out, static_cast<double>(values[next++]));
-    else
-      out += '0';
-  }
+  for (Index column = 0; column < rows.columns(); ++column)
+    body(next < indices.size() && indices[next] == column ? static_cast<double>(values[next++]) : 0.0);
 }
 
-void append_pair(std::string& out, Index column, double value) {
-  out += ' ';
-  append_number(out, column + 1);
-  out += ':';
-  append_number(out, value);
-}
-
-template <class Scalar>
-void append_sparse(std::string& out, const DenseTiles<Scalar>& tiles, Index row) {
+/// Calls body(column, value) for what is not zero in dense rows, and what is there in sparse ones.
+template <class Scalar, class Body>
+void for_entries(const DenseTiles<Scalar>& tiles, Index row, Body&& body) {
   for (Index column = 0; column < tiles.columns(); ++column)
-    if (const auto value = static_cast<double>(tiles.at(row, column)); value != 0)
-      append_pair(out, column, value);
+    if (const auto value = static_cast<double>(tiles.at(row, column)); value != 0) body(column, value);
 }
 
-template <class Scalar>
-void append_sparse(std::string& out, const SparseRows<Scalar>& rows, Index row) {
+template <class Scalar, class Body>
+void for_entries(const SparseRows<Scalar>& rows, Index row, Body&& body) {
   const auto indices = rows.row_indices(row);
   const auto values = rows.row_values(row);
-  for (std::size_t i = 0; i < indices.size(); ++i)
-    append_pair(out, indices[i], static_cast<double>(values[i]));
+  for (std::size_t i = 0; i < indices.size(); ++i) body(Index{indices[i]}, static_cast<double>(values[i]));
 }
 
 }  // namespace
@@ -87,7 +74,15 @@ void write_rows_csv(const RowsOutput& output, const std::string& path, char deli
   write_text(rows.context, path, header, output.count(), [&](Index first, Index end, std::string& out) {
     for (Index i = first; i < end; ++i) {
       const Index row = output.used[size(i)];
-      std::visit([&](const auto& storage) { append_dense(out, storage, row, delimiter); }, rows.features);
+      bool next = false;
+      std::visit(
+          [&](const auto& storage) {
+            for_all_values(storage, row, [&](double value) {
+              if (std::exchange(next, true)) out += delimiter;
+              append_number(out, value);
+            });
+          },
+          rows.features);
       if (output.has_labels) {
         out += delimiter;
         append_label(out, rows.labels, row, delimiter);
@@ -115,9 +110,97 @@ void write_rows_libsvm(const RowsOutput& output, const std::string& path) {
         append_label(out, rows.labels, row, ' ');
       else
         out += '0';
-      std::visit([&](const auto& storage) { append_sparse(out, storage, row); }, rows.features);
+      std::visit(
+          [&](const auto& storage) {
+            for_entries(storage, row, [&](Index column, double value) {
+              out += ' ';
+              append_number(out, column + 1);
+              out += ':';
+              append_number(out, value);
+            });
+          },
+          rows.features);
       out += '\n';
     }
+  });
+}
+
+void write_rows_json(const RowsOutput& output, const std::string& path) {
+  const RowBlocks& rows = *output.rows;
+  std::vector<std::string> keys;  // ready to be written
+  rows.context.comm().collectively([&] {
+    auto names = feature_names(rows);
+    if (output.has_labels) names.emplace_back("label");
+    if (output.has_weights) names.emplace_back("weight");
+    std::set<std::string> known;
+    for (const auto& name : names) {
+      if (!known.insert(name).second)
+        throw bad_input("the output would have two columns named '" + name + "': leave one out by --exclude");
+      keys.push_back((keys.empty() ? "{" : ",") + nlohmann::json(name).dump() + ":");
+    }
+  });
+  write_text(rows.context, path, "", output.count(), [&](Index first, Index end, std::string& out) {
+    for (Index i = first; i < end; ++i) {
+      const Index row = output.used[size(i)];
+      std::size_t next = 0;
+      std::visit(
+          [&](const auto& storage) {
+            for_all_values(storage, row, [&](double value) {
+              out += keys[next++];
+              append_number(out, value);
+            });
+          },
+          rows.features);
+      if (output.has_labels) {
+        out += keys[next++];
+        std::visit(
+            [&](const auto& labels) {
+              if constexpr (std::is_same_v<std::decay_t<decltype(labels)>, std::vector<std::string>>)
+                out += nlohmann::json(labels[size(row)])
+                           .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+              else
+                append_number(out, labels[size(row)]);
+            },
+            rows.labels);
+      }
+      if (output.has_weights) {
+        out += keys[next++];
+        append_number(out, output.weight(row));
+      }
+      out += "}\n";
+    }
+  });
+}
+
+void write_rows_matrix_market(const RowsOutput& output, const std::string& path) {
+  const RowBlocks& rows = *output.rows;
+  Communicator& comm = rows.context.comm();
+  const auto entries = comm.collectively([&] {
+    if (output.has_labels || output.has_weights)
+      throw bad_input("Matrix Market files hold no labels and weights: write .npz, .h5 or .libsvm");
+    Index count = 0;
+    for (const Index row : output.used)
+      std::visit([&](const auto& storage) { for_entries(storage, row, [&](Index, double) { ++count; }); },
+                 rows.features);
+    return count;
+  });
+  const std::string header = "%%MatrixMarket matrix coordinate real general\n" +
+                             std::to_string(output.total) + " " + std::to_string(rows.columns()) + " " +
+                             std::to_string(comm.sum(entries)) + "\n";
+  write_text(rows.context, path, header, output.count(), [&](Index first, Index end, std::string& out) {
+    for (Index i = first; i < end; ++i)
+      std::visit(
+          [&](const auto& storage) {
+            for_entries(storage, output.used[size(i)], [&](Index column, double value) {
+              append_number(out, output.first + i + 1);
+              out += ' ';
+              append_number(out, column + 1);
+              out += ' ';
+              append_number(out, value);
+              out += '\n';
+            });
+          },
+          rows.features);
   });
 }
 

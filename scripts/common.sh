@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
   libeigen3-dev libboost-program-options-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
-  libfast-float-dev python3 valgrind)
+  libfast-float-dev zlib1g-dev libbz2-dev liblzma-dev libzstd-dev zstd xz-utils bzip2 python3 python3-venv valgrind)
 
 clang_packages=(clang-14 libclang-rt-14-dev libomp-14-dev llvm-14) # what the presets tsan and fuzz need beside
 
@@ -38,10 +38,25 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
 }
 
+# install_arrow: the pyarrow wheel, whose Apache Arrow C++ reads Parquet, Arrow and ORC files, where neither the system nor
+# FIRESTEEL_PYTHON has one. Firesteel does without it, so that a failure is only told.
+install_arrow() {
+  [ ! -x build/pyarrow/bin/python ] || return 0
+  [ "${FIRESTEEL_ARROW-}" != OFF ] || return 0
+  if pkg-config --exists parquet 2>/dev/null || "${FIRESTEEL_PYTHON:-python3}" -c 'import pyarrow' 2>/dev/null; then return; fi
+  say "Installing: pyarrow (Parquet, Arrow and ORC files), in build/pyarrow"
+  mkdir -p build
+  if ! { python3 -m venv build/pyarrow && build/pyarrow/bin/pip install -q 'pyarrow>=26,<27'; } </dev/null >build/pyarrow.log 2>&1; then
+    rm -rf build/pyarrow
+    say "pyarrow could not be installed (build/pyarrow.log): built without Parquet, Arrow and ORC"
+  fi
+}
+
 # configure PRESET: only where it was not done, or the presets have changed since.
 configure() {
   local directory="build/$1"
-  if [ -f "$directory/build.ninja" ] && [ ! CMakePresets.json -nt "$directory/build.ninja" ]; then return; fi
+  if [ -f "$directory/build.ninja" ] && [ ! CMakePresets.json -nt "$directory/build.ninja" ] &&
+    [ ! build/pyarrow -nt "$directory/build.ninja" ]; then return; fi
   local log="build/configure-$1.log"
   mkdir -p build
   if command -v ccache >/dev/null; then

@@ -49,6 +49,38 @@ TEST_F(Convert, csv_to_hdf5_and_back_is_the_same_text) {
   EXPECT_TRUE(slurp(scratch / "b.h5") == slurp(scratch / "d.h5"));
 }
 
+TEST_F(Convert, csv_to_npz_and_json_lines_and_back_is_the_same_text) {
+  std::string text = "a,\"b,c\",label,weight\n";
+  for (int row = 0; row < 300; ++row)
+    text += std::to_string(row - 5) + ",0." + std::to_string(row % 9 + 1) +
+            (row % 2 == 0 ? ",no" : ",\"y, \"\"s\"") + ",0.25\n";
+  scratch.put("a.csv", text);
+  for (const char* name : {"b.npz", "b.jsonl"}) {
+    rows("a.csv", name, {.weight = "weight"});
+    rows(name, "c.csv", {.weight = "weight"});
+    EXPECT_EQ(slurp(scratch / "c.csv"), text) << name;
+    const std::string bytes = slurp(scratch / name);
+    rows("c.csv", name, {.weight = "weight"});
+    EXPECT_TRUE(slurp(scratch / name) == bytes) << name;
+  }
+}
+
+TEST_F(Convert, libsvm_to_npz_and_matrix_market_stays_sparse) {
+  std::string text;
+  for (int row = 0; row < 300; ++row)
+    text += "0 " + std::to_string(row % 7 + 1) + ":0.5 " + std::to_string(row % 7 + 3) + ":-2\n";
+  scratch.put("a.svm", text);
+  rows("a.svm", "b.npz");
+  rows("b.npz", "c.svm");
+  EXPECT_EQ(slurp(scratch / "c.svm"), text);
+  ReadOptions without;
+  without.inputs = {scratch / "a.svm"};
+  without.label_use = ReadOptions::Label::ignored;
+  write_rows(read_rows(context, without).rows, scratch / "d.mtx");
+  rows("d.mtx", "e.svm");
+  EXPECT_EQ(slurp(scratch / "e.svm"), text);
+}
+
 TEST_F(Convert, libsvm_to_hdf5_and_back_is_the_same_text) {
   std::string text;
   for (int row = 0; row < 300; ++row) {

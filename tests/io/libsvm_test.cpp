@@ -239,7 +239,7 @@ TEST_F(Libsvm, format_is_told_by_the_first_bytes) {
   ReadOptions given;
   given.format = "libsvm";
   EXPECT_EQ(detect_format("x.csv", given), "libsvm");
-  given.format = "parquet";
+  given.format = "excel";
   EXPECT_THROW(detect_format("x.csv", given), Error);
 }
 

@@ -13,7 +13,7 @@ using TextFilesTest = testing::TextTest;
 
 TEST_F(TextFilesTest, a_file_that_shrinks_while_it_is_read_is_an_error_that_says_so) {
   const auto path = write("a.csv", std::string(1000, 'x'));
-  const auto files = open_text_files(context.comm(), {path});
+  const auto files = open_text_files(context, {path});
   write("a.csv", std::string(600, 'x'));
   TextReader reader(files);
   EXPECT_EQ(reader.read(0, 0, 600).size(), 600U);
@@ -28,7 +28,7 @@ TEST_F(TextFilesTest, a_file_that_shrinks_while_it_is_read_is_an_error_that_says
 }
 
 TEST_F(TextFilesTest, a_piece_ends_in_a_line_break_and_padding) {
-  const auto files = open_text_files(context.comm(), {write("a.csv", "abc")});
+  const auto files = open_text_files(context, {write("a.csv", "abc")});
   TextReader reader(files);
   const auto text = reader.read(0, 1, 3);
   EXPECT_EQ(std::string(text.begin(), text.end()), "bc");

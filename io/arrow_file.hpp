@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "firesteel/core/function_ref.hpp"
+#include "firesteel/io/table.hpp"
+
+namespace firesteel {
+
+/// One column that is read: its number among the file's, what the table takes it for, how it is wanted.
+struct ArrowColumn {
+  Index column = 0;
+  TableKind kind = TableKind::real;
+  TableWant want = TableWant::doubles;
+};
+
+/// An open Parquet, Arrow IPC or ORC file. Implemented by a module that is loaded when the first such file is
+/// opened, so that a process that reads none does not carry Apache Arrow. Local; throws what Arrow says as
+/// std::runtime_error, bad_alloc.
+class ArrowFile {
+ public:
+  virtual ~ArrowFile() = default;
+  virtual std::vector<TableColumn> columns() = 0;
+  /// Rows of each row group, record batch or stripe.
+  virtual std::vector<Index> part_rows() = 0;
+  /// Calls take(rows, values in the order of `wanted`) for the batches of a part, in order.
+  using Take = FunctionRef<void(Index rows, std::vector<TableValues>& values)>;
+  virtual void read(Index part, const std::vector<ArrowColumn>& wanted, Take take) = 0;
+};
+
+/// Writes one such file, a batch of rows after another. Local; throws as ArrowFile.
+class ArrowWriter {
+ public:
+  virtual ~ArrowWriter() = default;
+  virtual void write(const std::vector<TableValues>& values) = 0;
+  /// Writes what ends the file.
+  virtual void finish() = 0;
+};
+
+/// What the module offers. `version` must be kArrowModuleVersion: module and program are built together.
+inline constexpr int kArrowModuleVersion = 1;
+struct ArrowModule {
+  int version = 0;
+  std::unique_ptr<ArrowFile> (*open)(const std::string& path, const std::string& format) = nullptr;
+  std::unique_ptr<ArrowWriter> (*create)(const std::string& path, const std::string& format,
+                                         const std::vector<TableColumn>& columns) = nullptr;
+};
+
+/// Loads the module, once. Throws 69 with the remedy where this build has none or it cannot be loaded.
+const ArrowModule& arrow_module(const std::string& format);
+
+}  // namespace firesteel

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "firesteel/core/columns.hpp"
+#include "firesteel/core/context.hpp"
+#include "firesteel/core/function_ref.hpp"
+#include "firesteel/io/table.hpp"
+
+namespace firesteel {
+
+/// parquet, arrow or orc by the extension of a path; empty: none of them.
+std::string arrow_format_of(const std::string& path);
+
+/// This rank's rows [first, end) as columns.
+using ValuesOfRows = FunctionRef<std::vector<ColumnValues>(Index first, Index end)>;
+
+/// Writes the ranks' rows, in rank order, as one file by the extension of `path`: batches of as many rows as
+/// 32 MiB hold, cut by the number of columns alone, travel to rank 0, which writes each as a row group,
+/// record batch or stripe. The same bytes for any ranks; whole or not at all. Collective; throws 69 where
+/// this build writes no such files, 73, 74.
+void write_arrow(const Context& context, const std::string& path, const std::vector<TableColumn>& columns,
+                 Index local_rows, ValuesOfRows values_of);
+
+}  // namespace firesteel
