@@ -2,8 +2,10 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "firesteel/algorithms/learner.hpp"
+#include "firesteel/core/function_ref.hpp"
 
 namespace firesteel {
 
@@ -28,5 +30,14 @@ namespace firesteel {
 Metrics classification_metrics(const RowBlocks& data, std::span<const Index> true_class,
                                std::span<const double> probabilities, std::span<const Index> predicted_class,
                                Index classes);
+
+/// Writes the probabilities of a block's rows, row-major, and their predicted classes. Called by any thread.
+using BlockPredictor =
+    FunctionRef<void(Index block, std::span<double> probabilities, std::vector<Index>& predicted)>;
+
+/// The same, predicting block by block while the rows are looked at: of all rows only scores are kept, and
+/// those of two classes alone. `true_class` is consumed.
+Metrics classification_metrics(const RowBlocks& data, std::vector<Index> true_class, Index classes,
+                               BlockPredictor predict);
 
 }  // namespace firesteel

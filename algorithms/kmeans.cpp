@@ -61,6 +61,14 @@ std::vector<double> given_centres(const Matrix& init, bool cosine) {
   return centres;
 }
 
+/// For labels, distances and weights. Collective.
+MemoryReservation reserve_rows(const RowBlocks& data, Index row_bytes) {
+  return data.context.comm().collectively([&] {
+    return MemoryReservation(data.context.memory(), data.local_rows() * row_bytes,
+                             "labels and distances of " + std::to_string(data.local_rows()) + " rows");
+  });
+}
+
 /// How far a centre moved: Euclidean distance, or 1 − cos.
 double movement(std::span<const double> before, std::span<const double> after, bool cosine) {
   double largest = 0;
@@ -181,7 +189,9 @@ KMeansModel KMeans::fit(const RowBlocks& data) const {
   check_rows(data);
   const bool cosine = is_cosine(distance_measure);
   const Index wanted = init.empty() ? k.value_or(kDefaultClusters) : init.rows;
+  // Label, and while centres are sought weight, distance and nearest candidate.
   data.context.comm().collectively([&] { check_memory(data, wanted); });
+  const auto reserved = reserve_rows(data, row_bytes());
   const auto points = detail::KMeansPoints::make(data, cosine);
   data.context.comm().collectively([&] {
     if (wanted > points->rows_weighted())
@@ -241,6 +251,7 @@ ColumnTable KMeansModel::predict(const RowBlocks& data) const {
   const FloatEnvironment environment;
   data.context.comm().collectively([&] { check_columns(features(), data, "the model has"); });
   const bool cosine = is_cosine(distance_measure);
+  const auto reserved = reserve_rows(data, 4 + 8 + 8 + 8);
   const auto points = detail::KMeansPoints::make(data, cosine);
   const auto assignment = detail::assign_rows(*points, cluster_centers.values);
   return data.context.comm().collectively([&] {
@@ -258,6 +269,7 @@ Metrics KMeansModel::evaluate(const RowBlocks& data) const {
   const FloatEnvironment environment;
   data.context.comm().collectively([&] { check_columns(features(), data, "the model has"); });
   const bool cosine = is_cosine(distance_measure);
+  const auto reserved = reserve_rows(data, 4 + 8);
   const auto points = detail::KMeansPoints::make(data, cosine);
   const auto assignment = detail::assign_rows(*points, cluster_centers.values);
   const double cost = in_user_units(detail::assignment_cost(*points, assignment), *points, cosine);

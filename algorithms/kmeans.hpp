@@ -62,6 +62,8 @@ struct KMeans {
   /// bad_input for k above the rows, a width of init other than the data's, no row of positive weight, or
   /// rows that check_rows refuses.
   KMeansModel fit(const RowBlocks& data) const;
+  /// Label, and while centres are sought weight, distance and nearest candidate.
+  Index row_bytes() const { return 4 + 8 + 8 + 4; }
 };
 
 }  // namespace firesteel

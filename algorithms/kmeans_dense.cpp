@@ -66,23 +66,23 @@ class DensePoints final : public KMeansPoints {
       : KMeansPoints(rows), tiles_(&tiles) {
     norms_.resize(at(tiles.tiles()));
     if (!cosine) return;
-    normalised_ = tiles;
+    normalised_ =
+        DenseTiles<Scalar>(context(), tiles.local_rows(), tiles.columns(), rows.partition.block_rows());
+    firesteel::for_each_block(rows, [&](Index block, int) { normalise(block); });
     tiles_ = &normalised_;
-    parallel_for(context().threads(), tiles.tiles(), [&](Index t, int) { normalise(t); });
   }
 
   std::unique_ptr<CentreSearch> search(std::span<const double> centres) const override {
     return std::make_unique<DenseSearch<Scalar>>(*this, centres, scale(), exponent());
   }
-  void copy_row(Index row, std::span<double> values) const override {
-    const Scalar* tile = tiles_->tile(row / kTileRows) + row % kTileRows;
-    for (std::size_t j = 0; j < values.size(); ++j) values[j] = static_cast<double>(tile[j * kTileRows]);
-  }
+  void copy_row(Index row, std::span<double> values) const override { tiles_->copy_row(row, values); }
   void move(Index tile, std::span<const Index> places,
             std::span<const TwoLimbTerms::Move> moves) const override;
   void products(Index tile, const double* vectors, Index count, double* out) const override {
     tile_products(values(tile), columns(), terms().shift().data(), vectors, count, out);
   }
+
+  BlockStore* store() const override { return tiles_->store(); }
 
   const Scalar* values(Index tile) const { return tiles_->tile(tile); }
   /// Largest ‖x‖ and ‖x − shift‖ of the tile's rows, in units.
@@ -93,7 +93,7 @@ class DensePoints final : public KMeansPoints {
   TermRange measure_terms() override;
 
  private:
-  void normalise(Index tile);
+  void normalise(Index block);
 
   const DenseTiles<Scalar>* tiles_;
   DenseTiles<Scalar> normalised_;
@@ -101,15 +101,19 @@ class DensePoints final : public KMeansPoints {
 };
 
 template <class Scalar>
-void DensePoints<Scalar>::normalise(Index tile) {
+void DensePoints<Scalar>::normalise(Index block) {
   std::vector<double> row(at(columns()));
   std::array<double, kTileRows> buffer{};
-  const double* weight = weights(tile, buffer);
-  for (Index r = tile * kTileRows; r < std::min((tile + 1) * kTileRows, local_rows()); ++r) {
+  const Index first = first_tile(block) * kTileRows;
+  const Index end = std::min(end_tile(block) * kTileRows, local_rows());
+  normalised_.begin_rows(first, end);
+  for (Index r = first; r < end; ++r) {
     copy_row(r, row);
-    const double inverse = inverse_length(row, weight[r % kTileRows], first_row() + r);
+    const double inverse =
+        inverse_length(row, weights(r / kTileRows, buffer)[r % kTileRows], first_row() + r);
     for (Index j = 0; j < columns(); ++j) normalised_.at(r, j) = static_cast<Scalar>(row[at(j)] * inverse);
   }
+  normalised_.end_rows(first, end);
 }
 
 template <class Scalar>
@@ -141,23 +145,26 @@ KMeansPoints::ColumnRange DensePoints<Scalar>::measure_columns() const {
   range.highest.assign(width, -kInfinity);
   std::mutex mutex;
   CanonicalSum sum(context().comm(), rows().partition, columns() + 1, context().threads());
-  const auto total = sum([&](Index block, std::span<double> out) {
-    AlignedVector<double> sums(width * kLanes, 0.0);
-    AlignedVector<double> lowest(width * kLanes, kInfinity);
-    AlignedVector<double> highest(width * kLanes, -kInfinity);
-    double count = 0;
-    for (Index t = first_tile(block); t < end_tile(block); ++t) {
-      std::array<double, kTileRows> buffer{};
-      const double* weight = weights(t, buffer);
-      add_tile_range(values(t), columns(), weight, sums.data(), lowest.data(), highest.data());
-      count += static_cast<double>(std::count_if(weight, weight + kTileRows, [](double w) { return w > 0; }));
-    }
-    for (std::size_t j = 0; j < width; ++j) out[j] = fold_lanes(sums.data() + j * kLanes);
-    out[width] = count;
-    const std::lock_guard lock(mutex);
-    fold_into(range.lowest, lowest, [](double a, double b) { return std::min(a, b); });
-    fold_into(range.highest, highest, [](double a, double b) { return std::max(a, b); });
-  });
+  const auto total = sum(
+      [&](Index block, std::span<double> out) {
+        AlignedVector<double> sums(width * kLanes, 0.0);
+        AlignedVector<double> lowest(width * kLanes, kInfinity);
+        AlignedVector<double> highest(width * kLanes, -kInfinity);
+        double count = 0;
+        for (Index t = first_tile(block); t < end_tile(block); ++t) {
+          std::array<double, kTileRows> buffer{};
+          const double* weight = weights(t, buffer);
+          add_tile_range(values(t), columns(), weight, sums.data(), lowest.data(), highest.data());
+          count +=
+              static_cast<double>(std::count_if(weight, weight + kTileRows, [](double w) { return w > 0; }));
+        }
+        for (std::size_t j = 0; j < width; ++j) out[j] = fold_lanes(sums.data() + j * kLanes);
+        out[width] = count;
+        const std::lock_guard lock(mutex);
+        fold_into(range.lowest, lowest, [](double a, double b) { return std::min(a, b); });
+        fold_into(range.highest, highest, [](double a, double b) { return std::max(a, b); });
+      },
+      store());
   context().comm().allreduce_min(std::span<double>(range.lowest));
   context().comm().allreduce_max(std::span<double>(range.highest));
   for (std::size_t j = 0; j < width; ++j)
@@ -173,32 +180,34 @@ KMeansPoints::TermRange DensePoints<Scalar>::measure_terms() {
   range.smallest.assign(width + 1, kInfinity);
   std::mutex mutex;
   CanonicalSum sum(context().comm(), rows().partition, 1, context().threads());
-  const auto total = sum([&](Index block, std::span<double> out) {
-    // One more column, for the weights.
-    AlignedVector<double> largest((width + 1) * kLanes, 0.0);
-    AlignedVector<double> smallest((width + 1) * kLanes, kInfinity);
-    alignas(64) std::array<double, kTileRows> row_norms;
-    alignas(64) std::array<double, kTileRows> centred_norms;
-    out[0] = 0;
-    for (Index t = first_tile(block); t < end_tile(block); ++t) {
-      std::array<double, kTileRows> buffer{};
-      const double* weight = weights(t, buffer);
-      add_tile_magnitudes(values(t), terms(), weight, scale(), largest.data(), smallest.data(),
-                          row_norms.data(), centred_norms.data());
-      norms_[at(t)] = {std::sqrt(*std::max_element(row_norms.begin(), row_norms.end())),
-                       std::sqrt(*std::max_element(centred_norms.begin(), centred_norms.end()))};
-      for (std::size_t r = 0; r < kTileRows; ++r) {
-        if (weight[r] == 0) continue;
-        out[0] += weight[r] * centred_norms[r];
-        const double term = weight[r] * terms().weight_scale();
-        largest[width * kLanes] = std::max(largest[width * kLanes], term);
-        smallest[width * kLanes] = std::min(smallest[width * kLanes], term);
-      }
-    }
-    const std::lock_guard lock(mutex);
-    fold_into(range.largest, largest, [](double a, double b) { return std::max(a, b); });
-    fold_into(range.smallest, smallest, [](double a, double b) { return std::min(a, b); });
-  });
+  const auto total = sum(
+      [&](Index block, std::span<double> out) {
+        // One more column, for the weights.
+        AlignedVector<double> largest((width + 1) * kLanes, 0.0);
+        AlignedVector<double> smallest((width + 1) * kLanes, kInfinity);
+        alignas(64) std::array<double, kTileRows> row_norms;
+        alignas(64) std::array<double, kTileRows> centred_norms;
+        out[0] = 0;
+        for (Index t = first_tile(block); t < end_tile(block); ++t) {
+          std::array<double, kTileRows> buffer{};
+          const double* weight = weights(t, buffer);
+          add_tile_magnitudes(values(t), terms(), weight, scale(), largest.data(), smallest.data(),
+                              row_norms.data(), centred_norms.data());
+          norms_[at(t)] = {std::sqrt(*std::max_element(row_norms.begin(), row_norms.end())),
+                           std::sqrt(*std::max_element(centred_norms.begin(), centred_norms.end()))};
+          for (std::size_t r = 0; r < kTileRows; ++r) {
+            if (weight[r] == 0) continue;
+            out[0] += weight[r] * centred_norms[r];
+            const double term = weight[r] * terms().weight_scale();
+            largest[width * kLanes] = std::max(largest[width * kLanes], term);
+            smallest[width * kLanes] = std::min(smallest[width * kLanes], term);
+          }
+        }
+        const std::lock_guard lock(mutex);
+        fold_into(range.largest, largest, [](double a, double b) { return std::max(a, b); });
+        fold_into(range.smallest, smallest, [](double a, double b) { return std::min(a, b); });
+      },
+      store());
   range.energy = total[0];
   return range;
 }

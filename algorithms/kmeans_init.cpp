@@ -73,6 +73,8 @@ class Candidates {
   void append(const std::vector<double>& values);
   /// Brings the distances up to date with the candidates. Collective.
   void measure();
+  /// The rows of a tile against the candidates of `search`, numbered from `first` on.
+  void measure_tile(const CentreSearch& search, Index t, std::int32_t first);
   double potential() const;
 
   const KMeansPoints& points_;
@@ -111,20 +113,25 @@ void Candidates::measure() {
   const Context& context = points_.context();
   context.comm().collectively([&] {
     const auto search = points_.search(added);
-    parallel_for(context.threads(), points_.tiles(), [&](Index t, int) {
-      std::array<std::int32_t, kTileRows> labels;
-      std::array<double, kTileRows> distances;
-      search->nearest(t, 1, labels.data());
-      search->distances(t, labels.data(), distances.data());
-      const Index rows = std::min(kTileRows, points_.local_rows() - t * kTileRows);
-      for (Index r = 0; r < rows; ++r) {
-        const auto i = at(t * kTileRows + r);
-        if (distances[at(r)] >= distances_[i]) continue;
-        distances_[i] = distances[at(r)];
-        nearest_[i] = first + labels[at(r)];
-      }
+    points_.for_each_block([&](Index block, int) {
+      for (Index t = points_.first_tile(block); t < points_.end_tile(block); ++t)
+        measure_tile(*search, t, first);
     });
   });
+}
+
+void Candidates::measure_tile(const CentreSearch& search, Index t, std::int32_t first) {
+  std::array<std::int32_t, kTileRows> labels;
+  std::array<double, kTileRows> distances;
+  search.nearest(t, 1, labels.data());
+  search.distances(t, labels.data(), distances.data());
+  const Index rows = std::min(kTileRows, points_.local_rows() - t * kTileRows);
+  for (Index r = 0; r < rows; ++r) {
+    const auto i = at(t * kTileRows + r);
+    if (distances[at(r)] >= distances_[i]) continue;
+    distances_[i] = distances[at(r)];
+    nearest_[i] = first + labels[at(r)];
+  }
 }
 
 bool Candidates::add_smallest_keys(Index wanted) {

@@ -51,17 +51,19 @@ ClusterMoments measure_clusters(const KMeansPoints& points, const Assignment& as
   const Index width = columns + 2;
   CanonicalSum sum(points.context().comm(), points.rows().partition, count * width,
                    points.context().threads());
-  const auto total = sum([&](Index block, std::span<double> out) {
-    std::fill(out.begin(), out.end(), 0.0);
-    std::vector<double> row(at(columns));
-    for_each_row(points, block, [&](Index r, double weight) {
-      centred_row(points, r, row);
-      double* cluster = out.data() + assignment.labels[at(r)] * width;
-      for (std::size_t j = 0; j < row.size(); ++j) cluster[j] += weight * row[j];
-      cluster[columns] += weight * square(row);
-      cluster[columns + 1] += weight;
-    });
-  });
+  const auto total = sum(
+      [&](Index block, std::span<double> out) {
+        std::fill(out.begin(), out.end(), 0.0);
+        std::vector<double> row(at(columns));
+        for_each_row(points, block, [&](Index r, double weight) {
+          centred_row(points, r, row);
+          double* cluster = out.data() + assignment.labels[at(r)] * width;
+          for (std::size_t j = 0; j < row.size(); ++j) cluster[j] += weight * row[j];
+          cluster[columns] += weight * square(row);
+          cluster[columns + 1] += weight;
+        });
+      },
+      points.store());
   ClusterMoments moments;
   for (Index c = 0; c < count; ++c) {
     const double* cluster = total.data() + c * width;
@@ -111,10 +113,12 @@ Assignment assign_rows(const KMeansPoints& points, std::span<const double> centr
     assignment.labels.resize(padded);
     assignment.distances.resize(padded);
     const auto search = points.search(centres);
-    parallel_for(context.threads(), points.tiles(), [&](Index t, int) {
-      search->nearest(t, 1, assignment.labels.data() + t * kTileRows);
-      search->distances(t, assignment.labels.data() + t * kTileRows,
-                        assignment.distances.data() + t * kTileRows);
+    points.for_each_block([&](Index block, int) {
+      for (Index t = points.first_tile(block); t < points.end_tile(block); ++t) {
+        search->nearest(t, 1, assignment.labels.data() + t * kTileRows);
+        search->distances(t, assignment.labels.data() + t * kTileRows,
+                          assignment.distances.data() + t * kTileRows);
+      }
     });
     assignment.labels.resize(at(points.local_rows()));
     assignment.distances.resize(at(points.local_rows()));
@@ -133,20 +137,22 @@ AssignmentTotals total_assignment(const KMeansPoints& points, std::span<const do
   });
   context.comm().allreduce_sum(totals.sizes);
   CanonicalSum sum(context.comm(), points.rows().partition, 1, context.threads());
-  totals.cost = sum([&](Index block, std::span<double> out) {
-    std::array<std::int32_t, kTileRows> label{};
-    std::array<double, kTileRows> distances{};
-    std::array<double, kTileRows> buffer{};
-    out[0] = 0;
-    for (Index t = points.first_tile(block), end = points.end_tile(block); t < end; ++t) {
-      const Index rows = std::min(kTileRows, points.local_rows() - t * kTileRows);
-      std::copy_n(labels.begin() + t * kTileRows, rows, label.begin());
-      search->distances(t, label.data(), distances.data());
-      const double* weight = points.weights(t, buffer);
-      for (std::size_t r = 0; r < at(rows); ++r)
-        if (weight[r] > 0) out[0] += weight[r] * distances[r];
-    }
-  })[0];
+  totals.cost = sum(
+      [&](Index block, std::span<double> out) {
+        std::array<std::int32_t, kTileRows> label{};
+        std::array<double, kTileRows> distances{};
+        std::array<double, kTileRows> buffer{};
+        out[0] = 0;
+        for (Index t = points.first_tile(block), end = points.end_tile(block); t < end; ++t) {
+          const Index rows = std::min(kTileRows, points.local_rows() - t * kTileRows);
+          std::copy_n(labels.begin() + t * kTileRows, rows, label.begin());
+          search->distances(t, label.data(), distances.data());
+          const double* weight = points.weights(t, buffer);
+          for (std::size_t r = 0; r < at(rows); ++r)
+            if (weight[r] > 0) out[0] += weight[r] * distances[r];
+        }
+      },
+      points.store())[0];
   return totals;
 }
 
@@ -168,22 +174,24 @@ double silhouette(const KMeansPoints& points, const Assignment& assignment, Inde
   std::vector<double> vectors = clusters.means;
   for (double& value : vectors) value /= points.unit();
   CanonicalSum sum(points.context().comm(), points.rows().partition, 2, points.context().threads());
-  const auto total = sum([&](Index block, std::span<double> out) {
-    out[0] = out[1] = 0;
-    std::vector<double> row(at(points.columns()));
-    std::vector<double> products(at(count * kTileRows));
-    Index tile = -1;
-    for_each_row(points, block, [&](Index r, double weight) {
-      if (r / kTileRows != tile) {
-        tile = r / kTileRows;
-        points.products(tile, vectors.data(), count, products.data());
-      }
-      centred_row(points, r, row);
-      out[0] += weight * row_silhouette(clusters, products.data() + r % kTileRows, square(row),
-                                        at(assignment.labels[at(r)]), weight);
-      out[1] += weight;
-    });
-  });
+  const auto total = sum(
+      [&](Index block, std::span<double> out) {
+        out[0] = out[1] = 0;
+        std::vector<double> row(at(points.columns()));
+        std::vector<double> products(at(count * kTileRows));
+        Index tile = -1;
+        for_each_row(points, block, [&](Index r, double weight) {
+          if (r / kTileRows != tile) {
+            tile = r / kTileRows;
+            points.products(tile, vectors.data(), count, products.data());
+          }
+          centred_row(points, r, row);
+          out[0] += weight * row_silhouette(clusters, products.data() + r % kTileRows, square(row),
+                                            at(assignment.labels[at(r)]), weight);
+          out[1] += weight;
+        });
+      },
+      points.store());
   return total[0] / total[1];
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/linalg/simd.hpp"
 
@@ -38,6 +39,17 @@ Index KMeansPoints::first_tile(Index block) const {
 }
 Index KMeansPoints::end_tile(Index block) const {
   return (rows_.partition.row_of_block(block + 1) - first_row() + kTileRows - 1) / kTileRows;
+}
+
+void KMeansPoints::for_each_block(FunctionRef<void(Index block, int thread)> body) const {
+  const auto& partition = rows_.partition;
+  const int rank = context().rank();
+  const Index first = partition.first_block(rank);
+  BlockPass pass(store());
+  parallel_for(context().threads(), partition.end_block(rank) - first, [&](Index i, int thread) {
+    const BlockPass::Hold hold(pass, i);
+    body(first + i, thread);
+  });
 }
 
 std::unique_ptr<KMeansPoints> KMeansPoints::make(const RowBlocks& rows, bool cosine) {

@@ -45,6 +45,10 @@ class KMeansPoints {
   const double* weights(Index tile, std::span<double, kTileRows> buffer) const {
     return rows_.tile_weights(tile, buffer);
   }
+  /// Where blocks lie that are not in memory; null where all are.
+  virtual BlockStore* store() const { return nullptr; }
+  /// Calls body(block, thread) for every block of this rank, by several threads, its values in memory.
+  void for_each_block(FunctionRef<void(Index block, int thread)> body) const;
   bool weighted() const { return !rows_.weights.empty(); }
 
   /// Scales of the fixed-point sums; their shift is near the mean of each column (0 where sparse).
@@ -59,7 +63,7 @@ class KMeansPoints {
 
   /// centres: k x columns, row-major.
   virtual std::unique_ptr<CentreSearch> search(std::span<const double> centres) const = 0;
-  /// The values of a local row.
+  /// The values of a local row, wherever it lies.
   virtual void copy_row(Index row, std::span<double> values) const = 0;
   /// TwoLimbTerms::move of rows of a tile: places in the tile and what to do with each.
   virtual void move(Index tile, std::span<const Index> places,

@@ -63,17 +63,15 @@ void ClusterSums::move_rows(Index tile, std::uint32_t changed, const std::int32_
 
 void ClusterSums::assign(std::span<const double> centres) {
   const Context& context = points_.context();
-  const auto& partition = points_.rows().partition;
   std::vector<std::int64_t> change;
   context.comm().collectively([&] {
     change.assign(totals_.size(), 0);
     const auto search = points_.search(centres);
     for (auto& moved : moved_) moved.clear();
-    const Index first = partition.first_block(context.rank());
-    parallel_for(context.threads(), partition.end_block(context.rank()) - first, [&](Index item, int thread) {
+    points_.for_each_block([&](Index block, int thread) {
       auto& moved = moved_[at(thread)];
       if (moved.empty()) moved.resize(totals_.size(), 0);
-      assign_block(*search, first + item, moved.data());
+      assign_block(*search, block, moved.data());
     });
     for (const auto& moved : moved_)
       for (std::size_t i = 0; i < moved.size(); ++i) change[i] += moved[i];
@@ -89,20 +87,23 @@ void ClusterSums::sum_wide_columns() {
   const TwoLimbTerms& terms = points_.terms();
   CanonicalSum tree(points_.context().comm(), points_.rows().partition, clusters_ * width,
                     points_.context().threads());
-  const auto total = tree([&](Index block, std::span<double> out) {
-    std::fill(out.begin(), out.end(), 0.0);
-    std::vector<double> row(at(points_.columns()) + 1, 1.0);
-    std::array<double, kTileRows> buffer{};
-    for (Index t = points_.first_tile(block); t < points_.end_tile(block); ++t) {
-      const double* weight = points_.weights(t, buffer);
-      for (Index r = 0; r < kTileRows; ++r) {
-        if (weight[r] == 0) continue;
-        points_.copy_row(t * kTileRows + r, std::span(row).first(at(points_.columns())));
-        double* sums = out.data() + labels_[at(t * kTileRows + r)] * width;
-        for (Index i = 0; i < width; ++i) sums[i] += terms.term(wide[at(i)], row[at(wide[at(i)])], weight[r]);
-      }
-    }
-  });
+  const auto total = tree(
+      [&](Index block, std::span<double> out) {
+        std::fill(out.begin(), out.end(), 0.0);
+        std::vector<double> row(at(points_.columns()) + 1, 1.0);
+        std::array<double, kTileRows> buffer{};
+        for (Index t = points_.first_tile(block); t < points_.end_tile(block); ++t) {
+          const double* weight = points_.weights(t, buffer);
+          for (Index r = 0; r < kTileRows; ++r) {
+            if (weight[r] == 0) continue;
+            points_.copy_row(t * kTileRows + r, std::span(row).first(at(points_.columns())));
+            double* sums = out.data() + labels_[at(t * kTileRows + r)] * width;
+            for (Index i = 0; i < width; ++i)
+              sums[i] += terms.term(wide[at(i)], row[at(wide[at(i)])], weight[r]);
+          }
+        }
+      },
+      points_.store());
   std::copy(total.begin(), total.end(), wide_totals_.begin());
 }
 

@@ -53,6 +53,9 @@ class AnyLearner {
   virtual ~AnyLearner() = default;
   virtual void describe(ParameterVisitor& visitor) = 0;
   virtual std::unique_ptr<AnyModel> fit(const LearnerData& data) const = 0;
+  /// Bytes that a fit and the metrics after it keep of each row, beside its features; 0 where that is not
+  /// known beforehand.
+  virtual Index row_bytes() const = 0;
 };
 
 /// One line of the registry.
@@ -160,6 +163,12 @@ class LearnerAdapter final : public AnyLearner {
   std::unique_ptr<AnyModel> fit(const LearnerData& data) const override {
     return std::make_unique<ModelAdapter<Learner>>(
         name_, learner_.fit(data_of<typename Learner::Data>(data, name_)));
+  }
+  Index row_bytes() const override {
+    if constexpr (requires { learner_.row_bytes(); })
+      return learner_.row_bytes();
+    else
+      return 0;
   }
 
  private:

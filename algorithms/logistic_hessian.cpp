@@ -91,14 +91,16 @@ void LogisticObjective::gram_of_block(TileRange range, std::span<double> gram) {
 void LogisticObjective::hessian_of_pair(Index a, Index b, std::span<double> matrix) {
   const Index d = data_.columns();
   const Index width = d + (options_.fit_intercept ? 1 : 0);
-  const auto gram = (*hessian_sum_)([&](Index block, std::span<double> out) {
-    const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
-    roots_of_pair(a, b, range);
-    if (single_)
-      single_gram_of_block(range, out);
-    else
-      gram_of_block(range, out);
-  });
+  const auto gram = (*hessian_sum_)(
+      [&](Index block, std::span<double> out) {
+        const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
+        roots_of_pair(a, b, range);
+        if (single_)
+          single_gram_of_block(range, out);
+        else
+          gram_of_block(range, out);
+      },
+      data_.store());
   const double factor = (a == b ? 1.0 : -1.0) / moments_.weight_sum;
   const auto place = [&](Index output, Index j) {
     return size_of(j < d ? output * d + j : coefficients() + output);

@@ -75,35 +75,52 @@ void LogisticRegressionModel::check_scoring() const {
                 {}, true);
 }
 
-std::vector<double> LogisticRegressionModel::probabilities(const RowBlocks& data) const {
+void LogisticRegressionModel::check_columns(const RowBlocks& data) const {
   if (data.columns() > features() || (data.columns() < features() && !data.sparse()))
     throw Error(ErrorCode::bad_input,
                 "the model has " + std::to_string(features()) + " features, the data have " +
                     std::to_string(data.columns()),
                 {}, true);
+}
+
+void LogisticRegressionModel::probabilities_of_block(const RowBlocks& data, Index block,
+                                                     std::span<const double> own,
+                                                     std::span<double> probabilities) const {
+  const Index outputs = coefficients.rows;
+  const Index count = classes.count();
+  const TileRange range = tiles_of_block(data.partition, data.context.rank(), block);
+  static thread_local AlignedVector<double> scratch;
+  scratch.resize(size_of((range.end - range.first) * outputs * kTileRows));
+  double* const z = scratch.data() - range.first * outputs * kTileRows;
+  std::visit(
+      [&](const auto& x) {
+        block_margins(x, LinearOutputs{outputs, own, intercept}, range, z);
+      },
+      data.features);
+  const Index end = range.first * kTileRows + static_cast<Index>(probabilities.size()) / count;
+  double* p = probabilities.data();
+  for (Index row = range.first * kTileRows; row < end; ++row, p += count) {
+    const double* margin = z + row / kTileRows * outputs * kTileRows + row % kTileRows;
+    if (outputs == 1) {
+      p[0] = math::sigmoid(-*margin);
+      p[1] = math::sigmoid(*margin);
+    } else {
+      softmax(margin, count, p);
+    }
+  }
+}
+
+std::vector<double> LogisticRegressionModel::probabilities(const RowBlocks& data) const {
+  check_columns(data);
   return data.context.comm().collectively([&] {
-    const Index outputs = coefficients.rows;
-    const Index count = classes.count();
     const auto own = first_columns(coefficients, data.columns());
-    const LinearOutputs model{outputs, own, intercept};
-    const Index rows = data.local_rows();
-    AlignedVector<double> z(size_of((rows + kTileRows - 1) / kTileRows * kTileRows * outputs));
-    std::vector<double> p(size_of(rows * count));
-    const int rank = data.context.rank();
-    const Index first_block = data.partition.first_block(rank);
-    parallel_for(data.context.threads(), data.partition.end_block(rank) - first_block, [&](Index item, int) {
-      const TileRange range = tiles_of_block(data.partition, rank, first_block + item);
-      std::visit([&](const auto& x) { block_margins(x, model, range, z.data()); }, data.features);
-      for (Index row = range.first * kTileRows; row < std::min(rows, range.end * kTileRows); ++row) {
-        const double* margin = z.data() + row / kTileRows * outputs * kTileRows + row % kTileRows;
-        double* own_p = p.data() + row * count;
-        if (outputs == 1) {
-          own_p[0] = math::sigmoid(-*margin);
-          own_p[1] = math::sigmoid(*margin);
-        } else {
-          softmax(margin, count, own_p);
-        }
-      }
+    const auto& partition = data.partition;
+    std::vector<double> p(size_of(data.local_rows() * classes.count()));
+    const Index first_row = partition.first_row(data.context.rank());
+    for_each_block(data, [&](Index block, int) {
+      const Index first = (partition.row_of_block(block) - first_row) * classes.count();
+      const Index end = (partition.row_of_block(block + 1) - first_row) * classes.count();
+      probabilities_of_block(data, block, own, std::span(p).subspan(size_of(first), size_of(end - first)));
     });
     return p;
   });
@@ -138,6 +155,10 @@ std::vector<Index> LogisticRegressionModel::decide(std::span<const double> proba
 ColumnTable LogisticRegressionModel::predict(const RowBlocks& data) const {
   const FloatEnvironment environment;
   check_scoring();
+  const auto reserved = data.context.comm().collectively([&] {
+    return MemoryReservation(data.context.memory(), data.local_rows() * (16 * classes.count() + 16),
+                             "predictions of " + std::to_string(data.local_rows()) + " rows");
+  });
   const auto p = probabilities(data);
   return data.context.comm().collectively([&] {
     ColumnTable table;
@@ -155,10 +176,21 @@ ColumnTable LogisticRegressionModel::predict(const RowBlocks& data) const {
 Metrics LogisticRegressionModel::evaluate(const RowBlocks& data) const {
   const FloatEnvironment environment;
   check_scoring();
-  const auto true_classes = classes.of_rows(data);
-  const auto p = probabilities(data);
-  const auto decided = data.context.comm().collectively([&] { return decide(p); });
-  return classification_metrics(data, true_classes, p, decided, classes.count());
+  check_columns(data);
+  // Class and score, and what ranks rows by score: twice, where they travel.
+  const Index row_bytes = 16 + 32 * (data.context.size() > 1 ? 2 : 1);
+  const auto reserved = data.context.comm().collectively([&] {
+    return MemoryReservation(data.context.memory(), data.local_rows() * row_bytes,
+                             "scores of " + std::to_string(data.local_rows()) + " rows");
+  });
+  auto true_classes = classes.of_rows(data);
+  const auto own =
+      data.context.comm().collectively([&] { return first_columns(coefficients, data.columns()); });
+  return classification_metrics(data, std::move(true_classes), classes.count(),
+                                [&](Index block, std::span<double> p, std::vector<Index>& decided) {
+                                  probabilities_of_block(data, block, own, p);
+                                  decided = decide(p);
+                                });
 }
 
 }  // namespace firesteel

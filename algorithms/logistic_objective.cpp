@@ -66,18 +66,21 @@ double LogisticObjective::evaluate(std::span<const double> x, std::span<double> 
 
 template <class Model>
 void LogisticObjective::sum_by_tree(const Model& model) {
-  const auto total = sum_([&](Index block, std::span<double> out) {
-    static thread_local AlignedVector<double> scratch;
-    const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
-    std::visit(
-        [&](const auto& features) {
-          constexpr bool kFloats =
-              std::is_same_v<typename std::decay_t<decltype(features)>::value_type, float>;
-          if constexpr (kFloats || !std::is_same_v<Model, SingleOutputs>)
-            block_loss_and_gradient(features, targets_, model, range, trial_margins_.data(), out, scratch);
-        },
-        data_.features);
-  });
+  const auto total = sum_(
+      [&](Index block, std::span<double> out) {
+        static thread_local AlignedVector<double> scratch;
+        const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
+        std::visit(
+            [&](const auto& features) {
+              constexpr bool kFloats =
+                  std::is_same_v<typename std::decay_t<decltype(features)>::value_type, float>;
+              if constexpr (kFloats || !std::is_same_v<Model, SingleOutputs>)
+                block_loss_and_gradient(features, targets_, model, range, trial_margins_.data(), out,
+                                        scratch);
+            },
+            data_.features);
+      },
+      data_.store());
   std::copy(total.begin(), total.end(), statistic_.begin());
 }
 

@@ -44,6 +44,13 @@ struct Problem {
   ColumnMoments moments;              ///< of all columns, or of the own slice of wide ones
   std::vector<double> class_weights;  ///< Σ w of each class
   Index outputs = 1;
+  std::vector<MemoryReservation> reserved;  ///< for what is kept of each row
+
+  void reserve(const RowBlocks& data, Index values_of_row) {
+    reserved.emplace_back(data.context.memory(),
+                          data.local_rows() * values_of_row * static_cast<Index>(sizeof(double)),
+                          "targets, weights and margins of " + std::to_string(data.local_rows()) + " rows");
+  }
 
   /// Parameters of this rank that are coefficients; what follows them are intercepts.
   std::size_t local_coefficients() const { return moments.deviation.size() * size_of(outputs); }
@@ -148,6 +155,7 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
       learner.family == "multinomial" || problem.classes.count() > 2 ? problem.classes.count() : 1;
   data.context.comm().collectively([&] {
     check_memory(data, problem.outputs);
+    problem.reserve(data, 2 + 2 * problem.outputs);  // target, weight, margins twice
     problem.targets.weight = padded_weights(data);
     problem.targets.target.assign(problem.targets.weight.size(), 0.0);
     for (std::size_t row = 0; row < classes.size(); ++row)
@@ -157,6 +165,8 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   problem.class_weights = sum_class_weights(data, problem.targets, classes, problem.classes.count());
   const Index parameters = problem.outputs * (data.columns() + (learner.fit_intercept ? 1 : 0));
   problem.solver = choose_solver(learner, data.partition.rows(), parameters);
+  if (has_hessian(problem.solver))
+    data.context.comm().collectively([&] { problem.reserve(data, 1 + problem.outputs); });
   if (!has_hessian(problem.solver) && has_wide_columns(data, 1 + problem.outputs * (1 + data.columns()))) {
     problem.wide.emplace(data, problem.targets.weight, problem.outputs, learner.fit_intercept);
     problem.moments = problem.wide->moments(problem.targets.weight);

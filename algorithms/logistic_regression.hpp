@@ -48,6 +48,9 @@ struct LogisticRegression {
   /// Collective. Throws bad_parameter, and bad_input: rows that check_rows refuses, no labels, one class
   /// only, more than two classes for family binomial, a column too large or too small to be scaled.
   Model fit(const RowBlocks& data) const;
+  /// Of two classes: label, target, weight, margins twice, and what a Hessian needs; or label, class, score
+  /// and the row's place in the ranking that the metrics are taken from.
+  Index row_bytes() const { return 8 + (2 + 2 + 2) * 8; }
 };
 
 /// A fitted classifier. Replicated.
@@ -75,7 +78,11 @@ struct LogisticRegressionModel {
  private:
   /// Row-major, local rows x classes.
   std::vector<double> probabilities(const RowBlocks& data) const;
+  /// Of one block's rows, in memory; `own`: the coefficients of the data's columns. Local.
+  void probabilities_of_block(const RowBlocks& data, Index block, std::span<const double> own,
+                              std::span<double> probabilities) const;
   std::vector<Index> decide(std::span<const double> probabilities) const;
+  void check_columns(const RowBlocks& data) const;
   void check_scoring() const;
 };
 

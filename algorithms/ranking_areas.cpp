@@ -49,6 +49,7 @@ std::vector<ScoredRow> sort_over_ranks(Communicator& comm, std::vector<ScoredRow
     }
     return to_rank;
   });
+  if (comm.size() == 1) return rows;
   rows = comm.alltoallv(std::span<const ScoredRow>(rows), std::span<const Index>(counts));
   comm.collectively([&] { std::sort(rows.begin(), rows.end(), ranked_before); });
   return rows;
@@ -80,7 +81,11 @@ class SortedBlocks {
     const auto count = static_cast<Index>(sorted.size());
     partition_ =
         BlockPartition::even(comm_.sum(count), choose_block_rows(4, sizeof(double), false), comm_.size());
-    rows_ = move_rows(comm_, std::span<const ScoredRow>(sorted), 1, comm_.exclusive_scan(count), partition_);
+    if (comm_.size() == 1)
+      rows_ = std::move(sorted);
+    else
+      rows_ =
+          move_rows(comm_, std::span<const ScoredRow>(sorted), 1, comm_.exclusive_scan(count), partition_);
     // The score that follows this rank's last row.
     const auto firsts = comm_.allgatherv(std::span<const ScoredRow>(rows_).first(rows_.empty() ? 0 : 1));
     for (const auto& first : firsts)

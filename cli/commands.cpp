@@ -41,6 +41,15 @@ const std::vector<Option>& input_options() {
   return options;
 }
 
+/// Of the commands that fit or apply a model.
+const std::vector<Option>& storage_options() {
+  static const std::vector<Option> options{
+      {"memory", Kind::value, "BYTES", "most memory of a rank: 300M, 2G (K M G T), at least 128M; or 60%",
+       "80%"},
+      {"scratch", Kind::value, "DIR", "directory of local disk for rows that do not fit", "$TMPDIR or /tmp"}};
+  return options;
+}
+
 const std::vector<Option>& output_options() {
   static const std::vector<Option> options{
       {"json", Kind::boolean, "", "stdout carries exactly one JSON object", "false"},
@@ -98,7 +107,10 @@ const std::vector<Command>& commands() {
       {Verb::learners, "learners", "[LEARNER] [--json]",
        "the learners; one learner's parameters, with defaults", "[LEARNER]", "firesteel learners kmeans"},
       {Verb::doctor, "doctor", "[--checkpoint DIR] [options]", "checks this machine and names remedies", "",
-       "firesteel doctor --checkpoint saved"}};
+       "firesteel doctor --checkpoint saved"},
+      {Verb::plan, "plan", "LEARNER --input PATH... [options of train]",
+       "what `train` would take: rows, memory, what goes to scratch, time a pass", "LEARNER",
+       "firesteel plan kmeans --input points.h5 --k 100 --memory 2G"}};
   return table;
 }
 
@@ -136,7 +148,9 @@ std::vector<Option> command_options(Verb verb) {
   if (verb == Verb::doctor)
     append(options, {{"checkpoint", Kind::value, "DIR", "a directory that will hold checkpoints", "none"},
                      input_option("threads")});
-  if (verb == Verb::train)
+  const bool trains = verb == Verb::train || verb == Verb::plan;
+  if (trains || verb == Verb::score || verb == Verb::evaluate) append(options, storage_options());
+  if (trains)
     append(
         options,
         {{"output", Kind::value, "MODEL", "the model file to write (.h5)", ""},

@@ -10,7 +10,7 @@
 
 namespace firesteel::cli {
 
-enum class Verb { train, score, evaluate, inspect, convert, learners, doctor };
+enum class Verb { train, score, evaluate, inspect, convert, learners, doctor, plan };
 
 /// One command: its grammar and what --help says of it.
 struct Command {

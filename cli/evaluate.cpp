@@ -46,6 +46,7 @@ void run_evaluate(const Run& run) {
   require_readable(context, job.model);
   const auto sources = resolve_inputs(context.comm(), job.read.inputs);
   refuse_unused(run, sources);
+  check_scratch(run);
   enter_phase(run, "reading");
   const LoadedModel loaded = load_model(run);
   refuse_unused(run, loaded.entry->task, sources);

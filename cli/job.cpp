@@ -103,8 +103,9 @@ std::vector<Option> allowed_options(const Job& job) {
   const auto append = [&](const std::vector<Option>& more) {
     options.insert(options.end(), more.begin(), more.end());
   };
-  if (job.command->verb == Verb::train && job.entry != nullptr) append(learner_options(*job.entry));
-  if (job.command->verb == Verb::train && job.entry == nullptr)
+  const bool trains = job.command->verb == Verb::train || job.command->verb == Verb::plan;
+  if (trains && job.entry != nullptr) append(learner_options(*job.entry));
+  if (trains && job.entry == nullptr)
     for (const auto& learner : learners()) append(learner_options(learner));
   if (job.command->verb == Verb::score || job.command->verb == Verb::evaluate) append(scoring_options());
   return options;
@@ -119,7 +120,8 @@ void check_allowed(const Job& job, const Arguments& arguments) {
   for (const auto& [name, values] : arguments.options()) {
     if (declares(allowed, name)) continue;
     std::string here = quoted(job.command->name);
-    if (job.command->verb == Verb::train && job.entry != nullptr) here += " " + std::string(job.entry->name);
+    const bool trains = job.command->verb == Verb::train || job.command->verb == Verb::plan;
+    if (trains && job.entry != nullptr) here += " " + std::string(job.entry->name);
     throw bad_parameter("--" + name + " is not an option of " + here + ": it is " + where_known(name) +
                         suggestion(name, candidates, "--"));
   }
@@ -228,10 +230,35 @@ double wait_of(const Arguments& arguments, std::string_view name, double fallbac
   return *seconds;
 }
 
+/// --memory: bytes of a rank, or a share of what there is.
+void set_storage(Job& job, const Arguments& arguments) {
+  job.storage.scratch = arguments.text("scratch");
+  if (arguments.given("scratch") && job.storage.scratch.empty())
+    throw bad_parameter("--scratch: expected a directory, got ''");
+  if (!arguments.given("memory")) return;
+  const std::string value = arguments.text("memory");
+  if (value.ends_with('%')) {
+    const auto share = parse_number(value.substr(0, value.size() - 1));
+    if (!share || !(*share > 0 && *share <= 100))
+      throw bad_parameter("--memory: expected a share above 0% and up to 100%, got " + quoted(value));
+    job.storage.share = *share / 100;
+    return;
+  }
+  const auto bytes = parse_bytes(value);
+  if (!bytes)
+    throw bad_parameter(
+        "--memory: expected bytes of a rank such as 300M or 2G, or a share such as 60%, got " +
+        quoted(value));
+  if (*bytes < kSmallestMemory)
+    throw bad_parameter("--memory: expected at least 128M, which a rank with its libraries needs, got " +
+                        quoted(value));
+  job.storage.memory = *bytes;
+}
+
 void set_output(Job& job, const Arguments& arguments) {
   require(arguments, *job.command, "output");
   job.output = arguments.text("output");
-  if (job.command->verb == Verb::train && job.output == "-")
+  if ((job.command->verb == Verb::train || job.command->verb == Verb::plan) && job.output == "-")
     throw bad_parameter("--output: a model is a file, it cannot be written to stdout ('-')");
   if (job.command->verb == Verb::score) check_extension(job.output, {".csv", ".tsv", ".h5", ".hdf5", "-"});
   if (job.command->verb == Verb::convert)
@@ -258,18 +285,21 @@ void set_values(Job& job, const Arguments& arguments) {
   job.ratings_named = arguments.given("user") || arguments.given("item") || arguments.given("rating");
   job.peer_timeout_s = wait_of(arguments, "peer-timeout", job.peer_timeout_s);
   job.stall_s = wait_of(arguments, "stall-seconds", job.stall_s);
+  set_storage(job, arguments);
   job.read = read_options(arguments);
-  if (verb == Verb::train) set_learner(job, arguments);
-  if (verb == Verb::train) set_checkpoint(job, arguments);
+  if (verb == Verb::train || verb == Verb::plan) {
+    set_learner(job, arguments);
+    set_checkpoint(job, arguments);
+  }
   job.heartbeat = arguments.text("heartbeat");
   job.shrink = one_of(arguments, "on-failure", {"end", "shrink"}, "end") == "shrink";
   if (verb == Verb::score || verb == Verb::evaluate) set_scoring(job, arguments);
   if (verb == Verb::score) set_top(job, arguments);
   if (job.top == 0) require(arguments, *job.command, "input");
-  if (verb != Verb::evaluate) set_output(job, arguments);
+  if (verb != Verb::evaluate && (verb != Verb::plan || arguments.given("output"))) set_output(job, arguments);
   if (!job.heartbeat.empty() && job.heartbeat == job.output)
     throw bad_parameter("--heartbeat and --output name the same file, " + quoted(job.output));
-  if (verb == Verb::train) refuse_unused(job, job.entry->task);
+  if (verb == Verb::train || verb == Verb::plan) refuse_unused(job, job.entry->task);
   if (verb == Verb::convert) refuse_unused(job, task_of_convert(job));
 }
 

@@ -44,6 +44,7 @@ struct Job {
   std::string heartbeat;        ///< train: a file; empty: none
   bool shrink = false;          ///< train: when a rank dies the others go on without it
   bool result_printed = false;  ///< train: by this process; nothing is left to do then
+  StorageOptions storage;
 };
 
 /// Checks the words after `firesteel`. Throws bad_parameter naming the option, what was expected and the

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/cli/mpi_job.hpp"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,9 +38,20 @@ void run_verb(const Run& run) {
       return run_convert(run);
     case Verb::doctor:
       return run_doctor(run);
+    case Verb::plan:
+      return run_plan(run);
     case Verb::learners:
       return;  // answered without MPI
   }
+}
+
+/// What is freed leaves the process at once, so that a bound on its memory can be kept: malloc would move its
+/// thresholds up to what it has seen, and give every thread an arena of its own.
+void give_memory_back() {
+  constexpr int kLargeBytes = 128 << 10;
+  mallopt(M_MMAP_THRESHOLD, kLargeBytes);
+  mallopt(M_TRIM_THRESHOLD, kLargeBytes);
+  mallopt(M_ARENA_MAX, 1);
 }
 
 /// How ranks notice that they have lost one, or wait for one.
@@ -130,7 +142,8 @@ class MpiJob {
         .checkpoint = job_.checkpoint,
         .watchdog = watchdog_options(job_, survivors_.has_value()),
         .rank_loss = survivors_ ? Communicator::RankLoss::interrupts : Communicator::RankLoss::ends_the_job,
-        .copies = copies_};
+        .copies = copies_,
+        .storage = job_.storage};
     if (survivors_)
       context_.emplace(survivors_->comm(), options);
     else
@@ -243,6 +256,7 @@ int end_alone(const Error& error) {
 
 int run_with_mpi(Job& job, const std::vector<std::string>& words, const std::exception_ptr& word_failure) {
   prepare_mpi_environment();
+  if (job.storage.bounded()) give_memory_back();
   if (!job.checkpoint.directory.empty() && !launcher().mpirun) interrupts_ask_to_stop();
   static std::shared_ptr<Watchdog> watchdog;  // made before MPI is, so it also watches over the end of MPI
   return MpiJob(job, words, word_failure, watchdog).run();

@@ -116,6 +116,7 @@ void run_score(const Run& run) {
   sources.insert(sources.end(), inputs.begin(), inputs.end());
   refuse_to_overwrite(context, job.output, sources);
   probe_output(context, job.output);
+  check_scratch(run);
 
   enter_phase(run, "reading");
   LoadedModel loaded = load_model(run);

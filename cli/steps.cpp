@@ -12,6 +12,7 @@
 
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/core/atomic_file.hpp"
+#include "firesteel/core/scratch_file.hpp"
 #include "firesteel/io/model_file.hpp"
 
 namespace firesteel::cli {
@@ -75,6 +76,58 @@ Input read_input(const Run& run, Task task) {
   }
   auto input = read_rows(run.context, run.job.read);
   return {std::move(input.rows), std::move(input.kept)};
+}
+
+void prepare_label(Job& job) {
+  // A clustering alone looks at no target: neither a label nor, for recommendations, a rating.
+  job.read.label_use =
+      job.entry->task == Task::clustering ? ReadOptions::Label::ignored : ReadOptions::Label::required;
+  job.read.class_labels = job.entry->task == Task::classification;
+}
+
+void check_scratch(const Run& run) {
+  run.context.comm().collectively([&] {
+    if (!run.job.storage.scratch.empty()) ScratchFile(run.context.scratch(), 0);
+  });
+}
+
+StorageReport storage_report(const Run& run, const LearnerData& data) {
+  const auto* rows = std::get_if<RowBlocks>(&data);
+  const BlockStore* const store = rows == nullptr ? nullptr : rows->store();
+  StorageReport report{.memory_bytes = run.context.memory()->limit()};
+  const bool ring = store != nullptr && std::string_view(store->reader_name()) == "io_uring";
+  if (run.context.comm().any(store != nullptr)) report.reader = "threads";
+  if (run.context.comm().any(ring)) report.reader = "io_uring";
+  Index in_flight = 0;
+  for (const StoreTraffic& traffic :
+       run.context.comm().allgather(store == nullptr ? StoreTraffic{} : store->traffic())) {
+    report.spilled_bytes += traffic.spilled_bytes;
+    report.bytes_read += traffic.bytes_read;
+    report.bytes_written += traffic.bytes_written;
+    report.passes = std::max(report.passes, traffic.passes);
+    report.stalls += traffic.stalls;
+    report.stall_s = std::max(report.stall_s, traffic.stall_s);
+    in_flight += traffic.in_flight_at_stalls;
+  }
+  if (report.stalls > 0)
+    report.requests_in_flight = static_cast<double>(in_flight) / static_cast<double>(report.stalls);
+  return report;
+}
+
+void announce_storage(const Run& run, const LearnerData& data) {
+  const auto* rows = std::get_if<RowBlocks>(&data);
+  Index bytes = 0;
+  Index spilled = 0;
+  if (rows != nullptr && rows->store() != nullptr) {
+    bytes = rows->store()->bytes();
+    spilled = rows->store()->spilled_bytes();
+  }
+  bytes = run.context.comm().sum(bytes);
+  spilled = run.context.comm().sum(spilled);
+  if (spilled > 0)
+    run.monitor.say("memory " + bytes_text(run.context.memory()->limit()) +
+                    " a rank: " + bytes_text(spilled) + " of " + bytes_text(bytes) +
+                    " of rows lie in scratch, " + run.context.scratch() + ", and are read once a pass");
 }
 
 Index rows_used(const LearnerData& data) {

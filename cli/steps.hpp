@@ -48,6 +48,28 @@ struct Input {
 };
 Input read_input(const Run& run, Task task);
 
+/// How labels are read for a fit of the job's learner. Local.
+void prepare_label(Job& job);
+
+/// Throws cannot_create (73) where a scratch directory was named and takes no file. Collective.
+void check_scratch(const Run& run);
+
+/// What lay in scratch, over all ranks: sums, and the most that a rank waited. Collective.
+struct StorageReport {
+  Index memory_bytes = 0;  ///< bound of a rank
+  Index spilled_bytes = 0;
+  Index passes = 0;  ///< of the rank with most
+  Index bytes_read = 0;
+  Index bytes_written = 0;
+  double stall_s = 0;             ///< of the rank that waited longest, all its threads
+  Index stalls = 0;               ///< all ranks: blocks that had to be waited for
+  double requests_in_flight = 0;  ///< mean over passes, of the rank with fewest
+  std::string reader = "none";
+};
+StorageReport storage_report(const Run& run, const LearnerData& data);
+/// One line before a fit where rows lie in scratch. Collective.
+void announce_storage(const Run& run, const LearnerData& data);
+
 /// Rows used, over all ranks.
 Index rows_used(const LearnerData& data);
 

@@ -57,6 +57,7 @@ struct TrainResult {
   Metrics metrics;
   std::string sha256;
   Index rows = 0;
+  StorageReport storage;
   double read_s = 0;
   double fit_s = 0;
   double write_s = 0;
@@ -84,6 +85,15 @@ std::string result_json(const Run& run, const TrainResult& result) {
   object["sha256"] = result.sha256;
   object["peak_memory_bytes"] = Json::array();
   for (const auto& memory : result.memory) object["peak_memory_bytes"].push_back(memory.peak);
+  object["storage"] = {{"memory_bytes", result.storage.memory_bytes},
+                       {"spilled_bytes", result.storage.spilled_bytes},
+                       {"passes", result.storage.passes},
+                       {"bytes_read", result.storage.bytes_read},
+                       {"bytes_written", result.storage.bytes_written},
+                       {"stalls", result.storage.stalls},
+                       {"stall_seconds", result.storage.stall_s},
+                       {"requests_in_flight", result.storage.requests_in_flight},
+                       {"reader", result.storage.reader}};
   return json_text(object);
 }
 
@@ -99,11 +109,13 @@ std::string result_text(const Run& run, const TrainResult& result) {
   return text + "model " + run.job.output + ", sha256 " + result.sha256 + "\n";
 }
 
-void prepare_label(Job& job) {
-  // A clustering alone looks at no target: neither a label nor, for recommendations, a rating.
-  job.read.label_use =
-      job.entry->task == Task::clustering ? ReadOptions::Label::ignored : ReadOptions::Label::required;
-  job.read.class_labels = job.entry->task == Task::classification;
+void note_storage(const Run& run, const StorageReport& storage) {
+  if (storage.bytes_read == 0) return;
+  run.monitor.note("scratch: " + std::to_string(storage.passes) + " passes read " +
+                   std::to_string(storage.bytes_read) + " bytes (" + std::to_string(storage.spilled_bytes) +
+                   " a pass) by " + storage.reader + "; " + std::to_string(storage.stalls) +
+                   " blocks were waited for, " + short_number(storage.stall_s) + " s in all, with " +
+                   short_number(storage.requests_in_flight) + " requests under way in the mean");
 }
 
 /// A model called as data are is most likely a slip, but any name will do.
@@ -157,6 +169,7 @@ void run_train(const Run& run) {
   });
   if (!job.checkpoint.directory.empty()) open_checkpoint_directory(context, job.checkpoint.directory);
 
+  check_scratch(run);
   warn_of_output_name(run);
   start_heartbeat(run, sources);
   enter_train_phase(run, "reading");
@@ -166,6 +179,7 @@ void run_train(const Run& run) {
   read_matrix_parameters(run);
   const Input input = read_input(run, job.entry->task);
   result.read_s = read_watch.seconds();
+  announce_storage(run, input.data);
 
   if (run.monitor.heartbeat() != nullptr) run.monitor.heartbeat()->rows(rows_used(input.data));
   enter_train_phase(run, "fitting");
@@ -186,6 +200,8 @@ void run_train(const Run& run) {
   result.write_s = write_watch.seconds();
   result.sha256 = record.sha256();
 
+  result.storage = storage_report(run, input.data);
+  note_storage(run, result.storage);
   result.memory = context.comm().allgather(process_memory());
   run.monitor.memory(result.memory);
   write_stdout(context, job.json ? result_json(run, result) : result_text(run, result), &job.result_printed);

@@ -20,5 +20,6 @@ void run_evaluate(const Run& run);
 void run_inspect(const Run& run);
 void run_convert(const Run& run);
 void run_doctor(const Run& run);
+void run_plan(const Run& run);
 
 }  // namespace firesteel::cli

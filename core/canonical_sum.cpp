@@ -2,6 +2,9 @@
 #include "firesteel/core/canonical_sum.hpp"
 
 #include <algorithm>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "firesteel/core/parallel.hpp"
 
@@ -16,6 +19,86 @@ constexpr double kPoison = 1.0;
 void add(double* __restrict left, const double* __restrict right, std::size_t length) {
   for (std::size_t i = 0; i < length; ++i) left[i] += right[i];
 }
+
+/// Sums of blocks that become known in any order, combined as walk_subtree combines them: a node is added up
+/// by the thread that completes its second half. At most about log₂(blocks) + threads vectors are alive.
+class PartialSums {
+ public:
+  using Done = FunctionRef<void(std::size_t subtree, const double* total)>;
+
+  PartialSums(std::span<const CanonicalTree::Subtree> subtrees, std::size_t stride, Done done)
+      : subtrees_(subtrees), stride_(stride), done_(done) {}
+
+  /// A vector to write a block's statistic to.
+  AlignedVector<double> vector() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        auto own = std::move(free_.back());
+        free_.pop_back();
+        return own;
+      }
+    }
+    return AlignedVector<double>(stride_);
+  }
+
+  void add(Index block, AlignedVector<double> own, std::size_t length) {
+    const std::size_t subtree = subtree_of(block);
+    Node node{subtree, 0, block - subtrees_[subtree].first_block};
+    const Index blocks = subtrees_[subtree].end_block - subtrees_[subtree].first_block;
+    while (!(node.index == 0 && Index{1} << node.level >= blocks)) {
+      const Node left{subtree, node.level, node.index & ~Index{1}};
+      if ((left.index + 1) << node.level < blocks) {  // else there is no right half
+        AlignedVector<double> other = take_other(node, own);
+        if (other.empty()) return;
+        if (node.index != left.index) std::swap(own, other);
+        ::firesteel::add(own.data(), other.data(), length);
+        const std::lock_guard lock(mutex_);
+        free_.push_back(std::move(other));
+      }
+      node = {subtree, node.level + 1, node.index / 2};
+    }
+    done_(subtree, own.data());
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(own));
+  }
+
+ private:
+  struct Node {
+    std::size_t subtree;
+    int level;
+    Index index;
+    // NOLINTNEXTLINE(modernize-use-nullptr): a false report of clang-tidy 14 on defaulted comparisons
+    friend auto operator<=>(const Node&, const Node&) = default;
+  };
+
+  std::size_t subtree_of(Index block) const {
+    const auto after = std::upper_bound(
+        subtrees_.begin(), subtrees_.end(), block,
+        [](Index b, const CanonicalTree::Subtree& subtree) { return b < subtree.first_block; });
+    return static_cast<std::size_t>(after - subtrees_.begin()) - 1;
+  }
+
+  /// The sum of the node's sibling, if it is there; otherwise `own` waits for it.
+  AlignedVector<double> take_other(const Node& node, AlignedVector<double>& own) {
+    const std::lock_guard lock(mutex_);
+    const auto found = waiting_.find({node.subtree, node.level, node.index ^ 1});
+    if (found == waiting_.end()) {
+      waiting_.emplace(node, std::move(own));
+      return {};
+    }
+    auto other = std::move(found->second);
+    waiting_.erase(found);
+    return other;
+  }
+
+  std::span<const CanonicalTree::Subtree> subtrees_;
+  std::size_t stride_;
+  Done done_;
+  std::mutex mutex_;
+  std::map<Node, AlignedVector<double>> waiting_;
+  std::vector<AlignedVector<double>> free_;
+};
 
 }  // namespace
 
@@ -56,12 +139,33 @@ void CanonicalSum::sum_subtree(std::size_t i, BlockStatistic statistic, AlignedV
   std::copy_n(scratch.data(), length_, slot(i));
 }
 
-void CanonicalSum::sum_own_blocks(BlockStatistic statistic) {
+void CanonicalSum::sum_as_read(BlockStatistic statistic, BlockStore& store) {
+  if (tree_.subtrees.empty()) return;
+  const Index first = tree_.subtrees.front().first_block;
+  const auto keep = [&](std::size_t subtree, const double* total) {
+    std::copy_n(total, length_, slot(subtree));
+  };
+  PartialSums partials(tree_.subtrees, stride_, keep);
+  BlockPass pass(&store);
+  parallel_for(threads_, tree_.subtrees.back().end_block - first, [&](Index i, int) {
+    auto own = partials.vector();
+    {
+      const BlockPass::Hold hold(pass, i);
+      statistic(first + i, {own.data(), length_});
+    }
+    partials.add(first + i, std::move(own), length_);
+  });
+}
+
+void CanonicalSum::sum_own_blocks(BlockStatistic statistic, BlockStore* store) {
   failure_ = nullptr;
   try {
-    parallel_for(threads_, static_cast<Index>(tree_.subtrees.size()), [&](Index task, int thread) {
-      sum_subtree(static_cast<std::size_t>(task), statistic, scratch_[static_cast<std::size_t>(thread)]);
-    });
+    if (store != nullptr)
+      sum_as_read(statistic, *store);
+    else
+      parallel_for(threads_, static_cast<Index>(tree_.subtrees.size()), [&](Index task, int thread) {
+        sum_subtree(static_cast<std::size_t>(task), statistic, scratch_[static_cast<std::size_t>(thread)]);
+      });
   } catch (...) {
     failure_ = std::current_exception();
   }
@@ -110,12 +214,12 @@ void CanonicalSum::broadcast_total() {
   if (total_[0] != kSound) comm_.agree(failure_);
 }
 
-std::span<const double> CanonicalSum::operator()(
-    FunctionRef<void(Index, std::span<double>)> block_statistic) {
+std::span<const double> CanonicalSum::operator()(FunctionRef<void(Index, std::span<double>)> block_statistic,
+                                                 BlockStore* store) {
   if (partition_.blocks() == 0) {
     std::fill(total_.begin(), total_.end(), 0.0);
   } else {
-    sum_own_blocks(block_statistic);
+    sum_own_blocks(block_statistic, store);
     combine();
     broadcast_total();
   }

@@ -7,6 +7,7 @@
 
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/block_partition.hpp"
+#include "firesteel/core/block_store.hpp"
 #include "firesteel/core/canonical_tree.hpp"
 #include "firesteel/core/communicator.hpp"
 #include "firesteel/core/function_ref.hpp"
@@ -35,14 +36,18 @@ class CanonicalSum {
   /// Collective. block_statistic(block, out) is called once for each own block, by any thread, and must write
   /// all of `out` (length doubles, not cleared) as a function of the block's rows alone. Returns the total,
   /// the same bytes on every rank; it stays valid until the next call.
-  std::span<const double> operator()(FunctionRef<void(Index block, std::span<double> out)> block_statistic);
+  /// With a store of the blocks' rows (RowBlocks::store()) each block is in memory while block_statistic
+  /// looks at it: blocks are taken one after the other, as they are read, and combined in the same tree.
+  std::span<const double> operator()(FunctionRef<void(Index block, std::span<double> out)> block_statistic,
+                                     BlockStore* store = nullptr);
 
  private:
   using BlockStatistic = FunctionRef<void(Index block, std::span<double> out)>;
 
   double* slot(std::size_t i) { return slots_.data() + i * stride_; }
   void sum_subtree(std::size_t i, BlockStatistic statistic, AlignedVector<double>& scratch);
-  void sum_own_blocks(BlockStatistic statistic);
+  void sum_own_blocks(BlockStatistic statistic, BlockStore* store);
+  void sum_as_read(BlockStatistic statistic, BlockStore& store);
   void combine();
   void send_partial(const double* partial, int destination);
   bool receive_partial(int source);

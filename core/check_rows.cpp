@@ -140,9 +140,13 @@ void check_rows(const RowBlocks& data) {
   check_agreement(data);
   data.context.comm().collectively([&] {
     check_shapes(data);
-    parallel_for(data.context.threads(), padded(data.local_rows()) / kTileRows, [&](Index t, int) {
-      check_weights(data, t);
-      std::visit([&](const auto& storage) { check_tile(data, storage, t); }, data.features);
+    const Index first_row = data.partition.first_row(data.context.rank());
+    for_each_block(data, [&](Index block, int) {
+      const Index end = padded(data.partition.row_of_block(block + 1) - first_row) / kTileRows;
+      for (Index t = (data.partition.row_of_block(block) - first_row) / kTileRows; t < end; ++t) {
+        check_weights(data, t);
+        std::visit([&](const auto& storage) { check_tile(data, storage, t); }, data.features);
+      }
     });
   });
 }

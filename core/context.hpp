@@ -7,6 +7,7 @@
 #include <string>
 
 #include "firesteel/core/communicator.hpp"
+#include "firesteel/core/memory_pool.hpp"
 #include "firesteel/core/monitor.hpp"
 #include "firesteel/core/placement.hpp"
 #include "firesteel/core/watchdog.hpp"
@@ -31,6 +32,7 @@ struct ContextOptions {
   WatchdogOptions watchdog;  ///< off unless asked for
   Communicator::RankLoss rank_loss = Communicator::RankLoss::ends_the_job;
   std::shared_ptr<StateCopies> copies;  ///< of the fit's state, kept while it goes on; null: none are
+  StorageOptions storage;
 };
 
 /// The place a job runs in: the ranks (a Communicator), each rank's threads, and who hears about progress.
@@ -52,6 +54,10 @@ class Context {
   const Placement& placement() const;
   Monitor& monitor() const;
   const CheckpointOptions& checkpoint() const;
+  /// This rank's account of memory; never null.
+  const std::shared_ptr<MemoryPool>& memory() const;
+  /// The directory for data that do not fit.
+  const std::string& scratch() const;
   /// Never null; inactive unless asked for. May be kept longer than the context, so that it also watches over
   /// the end of MPI.
   const std::shared_ptr<Watchdog>& watchdog() const;

@@ -13,6 +13,7 @@
 #include "firesteel/core/block_partition.hpp"
 #include "firesteel/core/canonical_reduce.hpp"
 #include "firesteel/core/context.hpp"
+#include "firesteel/core/dataset/accumulator.hpp"
 #include "firesteel/core/dataset/block_source.hpp"
 #include "firesteel/core/dataset/cache.hpp"
 #include "firesteel/core/dataset/keys.hpp"
@@ -121,15 +122,19 @@ class Dataset {
   /// (position, element). Collective: where the number of elements is not that of source rows it runs the
   /// chain once to count.
   auto zip_with_index() const;
-  /// Keeps the elements in this rank's memory as the next action computes them; later actions start here.
-  /// Memory: the elements, freed with the last copy of the dataset.
-  auto cache() const {
-    using Cached = CachePipeline<Pipeline>;
-    const auto own = partition_->end_block(context_.rank()) - first_block();
-    return chain(Cached{pipeline_,
-                        std::make_shared<std::vector<typename Cached::Entry>>(static_cast<std::size_t>(own)),
-                        first_block()});
+  /// Keeps the elements, as the next action computes them, where the level says; later actions start here.
+  /// Memory is taken from the context's pool. What goes to scratch is serialised, block by block, so that its
+  /// elements must have a Serializer. Freed with the last copy of the dataset. Throws 73, 74.
+  auto persist(StorageLevel level) const {
+    static_assert(Serializable<T>, "persist() needs a Serializer for the elements; cache() does not");
+    return kept(level);
   }
+  /// Keeps the elements in this rank's memory: persist(StorageLevel::memory), for any type.
+  auto cache() const { return kept(StorageLevel::memory); }
+  /// Forgets what persist() or cache() has kept, in all copies of the dataset: from now on it is computed.
+  /// Local, outside of actions.
+  void unpersist() const requires requires(const Pipeline& p) { p.cache->drop(); }
+  { pipeline_.cache->drop(); }
 
   // Wide operations: elements move between ranks. Collective. They run the chain when they are called, and
   // their result is a dataset in the ranks' memory whose rows are numbered afresh, in the order that is
@@ -263,6 +268,12 @@ class Dataset {
   template <class Next>
   Dataset<typename Next::value_type, Next> chain(Next next) const {
     return {context_, partition_, std::move(next)};
+  }
+  auto kept(StorageLevel level) const {
+    const auto own = partition_->end_block(context_.rank()) - first_block();
+    return chain(PersistPipeline<Pipeline>{
+        pipeline_, std::make_shared<detail::BlockCache<T>>(level, context_.memory(), context_.scratch(), own),
+        first_block()});
   }
   Index first_block() const { return partition_->first_block(context_.rank()); }
   static constexpr Index kWindowsATime = 1024;

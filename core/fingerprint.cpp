@@ -62,12 +62,9 @@ std::string fingerprint_text(Index rows, const std::string& shape, std::uint64_t
 std::string data_fingerprint(const RowBlocks& data) {
   Communicator& comm = data.context.comm();
   const BlockPartition& partition = data.partition;
-  const Index first_block = partition.first_block(comm.rank());
-  const Index blocks = partition.end_block(comm.rank()) - first_block;
   std::atomic<std::uint64_t> sum{0};  // order-free: each block's hash begins with its number
   comm.collectively([&] {
-    parallel_for(data.context.threads(), blocks, [&](Index i, int) {
-      const Index block = first_block + i;
+    for_each_block(data, [&](Index block, int) {
       const Index first = partition.row_of_block(block) - partition.first_row(comm.rank());
       const Index count = partition.row_of_block(block + 1) - partition.row_of_block(block);
       auto hash = std::visit(

@@ -134,6 +134,75 @@ ColumnValues labels_of_kind(const ColumnValues& labels, Index kind) {
 
 }  // namespace
 
+template <class Scalar>
+DenseTiles<Scalar>::DenseTiles(const Context& context, Index local_rows, Index columns, Index block_rows)
+    : rows_(local_rows), columns_(columns) {
+  const Index tiles = (local_rows + kTileRows - 1) / kTileRows;
+  const Index tile_bytes = kTileRows * columns * static_cast<Index>(sizeof(Scalar));
+  const auto& pool = context.memory();
+  if (tiles * tile_bytes <= pool->available()) {
+    reserved_ = std::make_shared<MemoryReservation>(pool, tiles * tile_bytes, "rows");
+    values_.resize(static_cast<std::size_t>(tiles * kTileRows * columns));
+    return;
+  }
+  block_shift_ = std::countr_zero(static_cast<std::uint64_t>(block_rows / kTileRows));
+  const Index blocks = (local_rows + block_rows - 1) / block_rows;
+  store_ = std::make_shared<BlockStore>(pool, context.scratch(), blocks, tile_bytes << block_shift_,
+                                        context.threads());
+  rows_left_ = std::make_shared<std::vector<std::atomic<Index>>>(static_cast<std::size_t>(blocks));
+  for (Index block = 0; block < blocks; ++block)
+    (*rows_left_)[static_cast<std::size_t>(block)] = std::min(block_rows, local_rows - block * block_rows);
+}
+
+template <class Scalar>
+void DenseTiles<Scalar>::copy_row(Index row, std::span<double> values) const {
+  const Index lane = row % kTileRows;
+  const Index t = row / kTileRows;
+  if (!store_ || store_->address(t >> block_shift_) != nullptr) {
+    const Scalar* const own = tile(t) + lane;
+    for (std::size_t j = 0; j < values.size(); ++j) values[j] = static_cast<double>(own[j * kTileRows]);
+    return;
+  }
+  const auto tile_values = kTileRows * columns_;
+  std::vector<Scalar> own(static_cast<std::size_t>(tile_values));
+  const auto bytes = tile_values * static_cast<Index>(sizeof(Scalar));
+  store_->copy(t >> block_shift_, (t & ((Index{1} << block_shift_) - 1)) * bytes,
+               reinterpret_cast<std::byte*>(own.data()), bytes);
+  for (std::size_t j = 0; j < values.size(); ++j)
+    values[j] = static_cast<double>(own[j * kTileRows + static_cast<std::size_t>(lane)]);
+}
+
+template <class Scalar>
+void DenseTiles<Scalar>::begin_rows(Index first, Index end) {
+  if (!store_ || first >= end) return;
+  const Index block_rows = kTileRows << block_shift_;
+  for (Index block = first / block_rows; block * block_rows < end; ++block) store_->open(block);
+}
+
+template <class Scalar>
+void DenseTiles<Scalar>::end_rows(Index first, Index end) {
+  if (!store_ || first >= end) return;
+  const Index block_rows = kTileRows << block_shift_;
+  for (Index block = first / block_rows; block * block_rows < end; ++block) {
+    const Index written = std::min(end, (block + 1) * block_rows) - std::max(first, block * block_rows);
+    if ((*rows_left_)[static_cast<std::size_t>(block)].fetch_sub(written) == written) store_->close(block);
+  }
+}
+
+template class DenseTiles<float>;
+template class DenseTiles<double>;
+
+BlockStore* RowBlocks::store() const {
+  return std::visit(
+      [](const auto& storage) -> BlockStore* {
+        if constexpr (requires { storage.store(); })
+          return storage.store();
+        else
+          return nullptr;
+      },
+      features);
+}
+
 std::string FeatureSchema::column(Index j) const {
   return names.empty() ? "column " + std::to_string(j)
                        : "column '" + names[static_cast<std::size_t>(j)] + "'";

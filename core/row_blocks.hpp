@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <bit>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <variant>
@@ -9,13 +12,20 @@
 
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/block_partition.hpp"
+#include "firesteel/core/block_store.hpp"
 #include "firesteel/core/columns.hpp"
 #include "firesteel/core/context.hpp"
+#include "firesteel/core/parallel.hpp"
 
 namespace firesteel {
 
 /// Dense rows of this rank in tiles: 32 rows, stored column by column, so that value (row r, column j) of
-/// tile t is tile(t)[j · 32 + r]. The last tile is padded with zeros. 64-byte aligned.
+/// tile t is tile(t)[j · 32 + r]. The last tile is padded with zeros. 64-byte aligned; the tiles of a block
+/// follow one another.
+///
+/// All in memory, or, where they have a BlockStore, block by block: then tiles can be looked at only while
+/// their block is open for filling (begin_rows … end_rows) or held by a pass (for_each_block, CanonicalSum
+/// over the rows).
 template <class Scalar>
 class DenseTiles {
  public:
@@ -26,21 +36,41 @@ class DenseTiles {
       : rows_(local_rows),
         columns_(columns),
         values_(static_cast<std::size_t>((local_rows + kTileRows - 1) / kTileRows * kTileRows * columns)) {}
+  /// As many in memory as `context` has room for. `block_rows` a power of two. Local; throws 73, 71.
+  DenseTiles(const Context& context, Index local_rows, Index columns, Index block_rows);
 
   Index local_rows() const { return rows_; }
   Index columns() const { return columns_; }
   Index tiles() const { return (rows_ + kTileRows - 1) / kTileRows; }
-  Scalar* tile(Index t) { return values_.data() + t * kTileRows * columns_; }
-  const Scalar* tile(Index t) const { return values_.data() + t * kTileRows * columns_; }
+  Scalar* tile(Index t) { return const_cast<Scalar*>(std::as_const(*this).tile(t)); }
+  const Scalar* tile(Index t) const {
+    if (!store_) return values_.data() + t * kTileRows * columns_;
+    return reinterpret_cast<const Scalar*>(store_->address(t >> block_shift_)) +
+           (t & ((Index{1} << block_shift_) - 1)) * kTileRows * columns_;
+  }
   Scalar& at(Index row, Index column) { return tile(row / kTileRows)[column * kTileRows + row % kTileRows]; }
   Scalar at(Index row, Index column) const {
     return tile(row / kTileRows)[column * kTileRows + row % kTileRows];
   }
+  /// The values of a row, wherever it lies: for a few rows here and there. By any thread.
+  void copy_row(Index row, std::span<double> values) const;
+
+  /// Rows [first, end) will be written, or have been, each once; between the two calls their tiles are in
+  /// memory. By any thread. Throw 71, 74.
+  void begin_rows(Index first, Index end);
+  void end_rows(Index first, Index end);
+
+  /// Where blocks lie that are not in memory; null where all are.
+  BlockStore* store() const { return store_.get(); }
 
  private:
   Index rows_ = 0;
   Index columns_ = 0;
   AlignedVector<Scalar> values_;
+  int block_shift_ = 0;  ///< tiles a block, as a power of two
+  std::shared_ptr<MemoryReservation> reserved_;
+  std::shared_ptr<BlockStore> store_;
+  std::shared_ptr<std::vector<std::atomic<Index>>> rows_left_;  ///< of a block: rows still to be written
 };
 
 /// Sparse rows of this rank (CSR): the non-zeros of local row r are [row_begin[r], row_begin[r + 1]), indices
@@ -98,6 +128,7 @@ struct RowBlocks {
   AlignedVector<double> weights;
   std::vector<std::uint8_t> dropped;  ///< one a local row, 1 = left out; empty: none on any rank or none here
   Index rows_used = 0;                ///< global rows without the dropped ones
+  std::shared_ptr<MemoryReservation> reserved;  ///< for labels and weights
 
   Index columns() const {
     return std::visit([](const auto& storage) { return storage.columns(); }, features);
@@ -108,7 +139,22 @@ struct RowBlocks {
   /// Weights of the 32 rows of local tile t: 1, the given ones, 0 past the last row. `buffer` is used where
   /// needed.
   const double* tile_weights(Index t, std::span<double, kTileRows> buffer) const;
+  /// Where blocks of features lie that are not in memory; null where all are.
+  BlockStore* store() const;
 };
+
+/// Calls body(block, thread) for every block of this rank, by several threads, with its features in memory:
+/// blocks in scratch are read ahead, each once. An exception ends the walk as in parallel_for. Local.
+template <class Body>
+void for_each_block(const RowBlocks& data, Body&& body) {
+  const int rank = data.context.rank();
+  const Index first = data.partition.first_block(rank);
+  BlockPass pass(data.store());
+  parallel_for(data.context.threads(), data.partition.end_block(rank) - first, [&](Index i, int thread) {
+    const BlockPass::Hold hold(pass, i);
+    body(first + i, thread);
+  });
+}
 
 /// Packs a row-major matrix (this rank's rows) into tiles; labels and weights may be empty. The ranks' rows,
 /// in rank order, are the global rows: they are moved between ranks so that every rank ends with whole

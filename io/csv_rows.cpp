@@ -18,6 +18,9 @@ namespace {
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 
+/// Blocks that a thread fills at a time: those of an extent of about 1 MiB of text, two bytes a number.
+constexpr Index kFillingBytes = Index{4} << 20;
+
 enum class Missing { error, drop, mean };
 
 Missing missing_of(const std::string& word) {
@@ -41,8 +44,9 @@ struct ParsedRows {
   std::vector<std::vector<std::string>> kept;
   std::atomic<bool> met_text_label{false};
 
-  ParsedRows(const ColumnPlan& plan, bool text_labels, bool may_drop, Index rows)
-      : tiles(rows, static_cast<Index>(plan.features.size())),
+  ParsedRows(const Context& context, const ColumnPlan& plan, bool text_labels, bool may_drop, Index rows,
+             Index block_rows)
+      : tiles(context, rows, static_cast<Index>(plan.features.size()), block_rows),
         label_numbers(plan.label && !text_labels ? size(rows) : 0),
         label_texts(plan.label && text_labels ? size(rows) : 0),
         weights(plan.weight ? size((rows + kTileRows - 1) / kTileRows * kTileRows) : 0),
@@ -79,6 +83,14 @@ class RecordIntoTiles {
     mixed(plan.label);
     mixed(plan.weight);
     for (const Index column : plan.keep) mixed(column);
+  }
+
+  /// Zeros for the rows [first, end) that are left out.
+  void clear_dropped(Index first, Index end) const {
+    if (out_.dropped.empty()) return;
+    for (Index row = first; row < end; ++row)
+      if (out_.dropped[size(row)] != 0)
+        for (Index j = 0; j < out_.tiles.columns(); ++j) out_.tiles.at(row, j) = 0;
   }
 
   /// Parses one record; returns the byte past it.
@@ -234,14 +246,21 @@ std::unique_ptr<ParsedRows<Scalar>> parse_pass(const Context& context, const Rea
   const Missing missing = missing_of(options.missing);
   const Index first_row = partition.first_row(context.rank());
   const Index end_row = partition.first_row(context.rank() + 1);
-  auto parsed = std::make_unique<ParsedRows<Scalar>>(plan, labels == Labels::texts, missing == Missing::drop,
-                                                     end_row - first_row);
+  const MemoryReservation filling(context.memory(), context.threads() * kFillingBytes, "blocks being filled");
+  auto parsed =
+      std::make_unique<ParsedRows<Scalar>>(context, plan, labels == Labels::texts, missing == Missing::drop,
+                                           end_row - first_row, partition.block_rows());
   const RecordIntoTiles<Scalar> parse(table, plan, missing, labels, *parsed);
   ReadProgress progress(context, true, bytes_of_rows(table.index, first_row, end_row));
   parse_records(
       context, table.files, table.index, first_row, end_row, progress,
       [&](int, const TextExtent& extent, const char* text, const char* p, const char* text_end, Index row) {
         return parse({&extent, text, p, text_end, row - first_row});
+      },
+      [&](Index first, Index end) { parsed->tiles.begin_rows(first - first_row, end - first_row); },
+      [&](Index first, Index end) {
+        parse.clear_dropped(first - first_row, end - first_row);
+        parsed->tiles.end_rows(first - first_row, end - first_row);
       });
   return parsed;
 }
@@ -274,6 +293,12 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Cs
   const auto columns = static_cast<Index>(plan.features.size());
   rows.partition =
       BlockPartition::even(table.index.rows, choose_block_rows(columns, sizeof(Scalar), false), comm.size());
+  const Index label_bytes =
+      plan.label ? (table.is_text[size(*plan.label)] || expects_texts(options) ? 32 : 8) : 0;
+  comm.collectively([&] {
+    rows.reserved = std::make_shared<MemoryReservation>(
+        context.memory(), rows.local_rows() * (label_bytes + (plan.weight ? 8 : 0)), "labels and weights");
+  });
   // One text makes all labels texts, wherever it stands: that is known after a pass, which is then taken
   // again.
   Labels labels = plan.label && (table.is_text[size(*plan.label)] || expects_texts(options))
@@ -286,6 +311,7 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Cs
   auto parsed = pass();
   if (comm.any(parsed->met_text_label)) {
     labels = Labels::texts;
+    parsed.reset();
     parsed = pass();
   }
   rows.features = std::move(parsed->tiles);
@@ -316,6 +342,15 @@ RowInput read_rows_csv(const Context& context, const ReadOptions& options, const
   warn_of_plan(context, plan);
   return options.single_precision ? parse_rows<float>(context, options, table, plan)
                                   : parse_rows<double>(context, options, table, plan);
+}
+
+RowsShape measure_rows_csv(const Context& context, const ReadOptions& options, const InputFiles& files) {
+  const CsvTable table = open_csv(context, files, options);
+  const ColumnPlan plan =
+      context.comm().collectively([&] { return plan_columns(table.columns, table.is_text, options); });
+  return {.rows = table.index.rows,
+          .columns = static_cast<Index>(plan.features.size()),
+          .has_labels = plan.label.has_value()};
 }
 
 }  // namespace firesteel

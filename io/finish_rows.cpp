@@ -15,10 +15,9 @@ namespace {
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 
+/// Readers of dense rows leave zeros there.
 template <class Scalar>
-void clear_row(DenseTiles<Scalar>& tiles, Index row) {
-  for (Index column = 0; column < tiles.columns(); ++column) tiles.at(row, column) = 0;
-}
+void clear_row(DenseTiles<Scalar>&, Index) {}
 template <class Scalar>
 void clear_row(SparseRows<Scalar>& rows, Index row) {
   std::fill(rows.values.begin() + rows.row_begin[size(row)],
@@ -63,13 +62,19 @@ void block_totals(const DenseTiles<Scalar>& tiles, std::span<const double> weigh
 }
 
 template <class Scalar>
-void replace_missing(DenseTiles<Scalar>& tiles, const std::vector<double>& means, int threads) {
-  parallel_for(threads, tiles.tiles(), [&](Index t, int) {
-    Scalar* tile = tiles.tile(t);
-    for (Index column = 0; column < tiles.columns(); ++column)
-      for (Index lane = 0; lane < kTileRows; ++lane)
-        if (std::isnan(tile[column * kTileRows + lane]))
-          tile[column * kTileRows + lane] = static_cast<Scalar>(means[size(column)]);
+void replace_missing(const RowBlocks& rows, DenseTiles<Scalar>& tiles, const std::vector<double>& means) {
+  const BlockPartition& partition = rows.partition;
+  const int rank = rows.context.rank();
+  for_each_block(rows, [&](Index block, int) {
+    const Index end = partition.row_of_block(block + 1) - partition.first_row(rank);
+    for (Index row = partition.row_of_block(block) - partition.first_row(rank); row < end; row += kTileRows) {
+      Scalar* tile = tiles.tile(row / kTileRows);
+      for (Index column = 0; column < tiles.columns(); ++column)
+        for (Index lane = 0; lane < kTileRows; ++lane)
+          if (std::isnan(tile[column * kTileRows + lane]))
+            tile[column * kTileRows + lane] = static_cast<Scalar>(means[size(column)]);
+    }
+    if (tiles.store() != nullptr) tiles.store()->rewrite(block - partition.first_block(rank));
   });
 }
 
@@ -79,10 +84,13 @@ std::vector<double> column_means(const RowBlocks& rows, const DenseTiles<Scalar>
   const Index columns = tiles.columns();
   CanonicalSum sum(rows.context.comm(), rows.partition, 2 * columns, rows.context.threads());
   const Index first_row = rows.partition.first_row(rows.context.rank());
-  const auto totals = sum([&](Index block, std::span<double> out) {
-    const Index begin = rows.partition.row_of_block(block);
-    block_totals(tiles, rows.weights, begin - first_row, rows.partition.row_of_block(block + 1) - begin, out);
-  });
+  const auto totals = sum(
+      [&](Index block, std::span<double> out) {
+        const Index begin = rows.partition.row_of_block(block);
+        block_totals(tiles, rows.weights, begin - first_row, rows.partition.row_of_block(block + 1) - begin,
+                     out);
+      },
+      tiles.store());
   return rows.context.comm().collectively([&] {
     std::vector<double> means(size(columns));
     for (std::size_t column = 0; column < means.size(); ++column) {
@@ -118,7 +126,7 @@ void put_means(RowBlocks& rows, DenseTiles<Scalar>& tiles, const ReadOptions& op
           throw bad_input("the model's training mean " + number_text(mean) + " is beyond single precision");
     });
   }
-  replace_missing(tiles, means, rows.context.threads());
+  rows.context.comm().collectively([&] { replace_missing(rows, tiles, means); });
 }
 template <class Scalar>
 void put_means(RowBlocks&, SparseRows<Scalar>&, const ReadOptions&, const std::string&) {}

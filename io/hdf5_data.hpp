@@ -16,6 +16,10 @@ namespace firesteel {
 RowInput read_rows_arrays(const Context& context, const ReadOptions& options,
                           const std::vector<std::string>& paths, OpenArrays open);
 
+/// measure_rows for files of arrays.
+RowsShape measure_rows_arrays(const Context& context, const ReadOptions& options,
+                              const std::vector<std::string>& paths, OpenArrays open);
+
 /// read_ratings for files of arrays: 1-D ones for user, item and rating. Collective; throws as
 /// read_rows_arrays.
 RatingInput read_ratings_arrays(const Context& context, const ReadOptions& options,

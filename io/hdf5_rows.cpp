@@ -32,24 +32,30 @@ class RowsReader {
   std::vector<std::uint8_t> dropped;  ///< filled where --missing drop leaves rows out
 
   template <class Scalar>
-  DenseTiles<Scalar> read_dense() {
+  DenseTiles<Scalar> read_dense(const Context& context, Index block_rows) {
     const auto [low, high] = std::minmax_element(layout_.features.begin(), layout_.features.end());
     const Index first_column = *low;
     const Index width = *high - *low + 1;
     std::vector<Index> offsets;
     for (const Index column : layout_.features) offsets.push_back(column - first_column);
     const Index step = std::max<Index>(1, kSlabBytes / (width * static_cast<Index>(sizeof(double))));
-    DenseTiles<Scalar> tiles(end_ - begin_, static_cast<Index>(offsets.size()));
+    const MemoryReservation filling(context.memory(), 2 * kSlabBytes, "rows being read");
+    DenseTiles<Scalar> tiles(context, end_ - begin_, static_cast<Index>(offsets.size()), block_rows);
     std::vector<double> slab;
     files_.for_rows(begin_, end_, [&](const Source& source, Index first, Index rows, Index place) {
       for (Index done = 0; done < rows; done += step) {
         const Index count = std::min(step, rows - done);
         slab.resize(size(count * width));
         source.read(options_.dataset, first + done, count, first_column, width, slab.data());
-        for (Index row = 0; row < count; ++row)
+        tiles.begin_rows(place + done, place + done + count);
+        for (Index row = 0; row < count; ++row) {
           for (std::size_t j = 0; j < offsets.size(); ++j)
             tiles.at(place + done + row, static_cast<Index>(j)) = static_cast<Scalar>(checked(
                 source, slab[size(row * width + offsets[j])], first + done + row, j, place + done + row));
+          if (!dropped.empty() && dropped[size(place + done + row)] != 0)
+            for (Index j = 0; j < tiles.columns(); ++j) tiles.at(place + done + row, j) = 0;
+        }
+        tiles.end_rows(place + done, place + done + count);
       }
     });
     return tiles;
@@ -323,11 +329,11 @@ RowInput rows_by_column(const Context& context, const SourceFiles& files, const 
   return rows_of_entries(context, of_entries, matrix, std::move(entries), false);
 }
 
-FeatureStorage read_features(RowsReader& reader, bool sparse, bool single) {
+FeatureStorage read_features(RowsReader& reader, const RowBlocks& rows, bool sparse, bool single) {
   if (sparse && single) return reader.read_sparse<float>();
   if (sparse) return reader.read_sparse<double>();
-  if (single) return reader.read_dense<float>();
-  return reader.read_dense<double>();
+  if (single) return reader.read_dense<float>(rows.context, rows.partition.block_rows());
+  return reader.read_dense<double>(rows.context, rows.partition.block_rows());
 }
 
 }  // namespace
@@ -352,12 +358,16 @@ RowInput read_rows_arrays(const Context& context, const ReadOptions& options,
   } else {
     comm.collectively([&] {
       RowsReader reader(files, layout, options, begin, end);
-      rows.features = read_features(reader, layout.sparse, options.single_precision);
+      rows.features = read_features(reader, rows, layout.sparse, options.single_precision);
       rows.dropped = std::move(reader.dropped);
       rows.schema.names = layout.names;
     });
   }
   comm.collectively([&] {
+    const Index label_bytes = layout.has_label ? (layout.label_kind == ColumnKind::text ? 32 : 8) : 0;
+    rows.reserved = std::make_shared<MemoryReservation>(
+        context.memory(), (end - begin) * (label_bytes + (options.weight.empty() ? 0 : 8)),
+        "labels and weights");
     rows.has_labels = layout.has_label;
     if (layout.has_label) rows.labels = read_labels(files, layout, options, begin, end);
     if (!options.weight.empty()) rows.weights = read_weights(files, options, begin, end);
@@ -369,6 +379,18 @@ RowInput read_rows_arrays(const Context& context, const ReadOptions& options,
     if (const auto bad = find_bad_label(rows, options)) refuse_label(files, options, begin + bad->row, *bad);
   });
   return input;
+}
+
+RowsShape measure_rows_arrays(const Context& context, const ReadOptions& options,
+                              const std::vector<std::string>& paths, OpenArrays open) {
+  const Quiet quiet;
+  SourceFiles files(paths, open);
+  const RowsLayout layout = context.comm().collectively([&] { return plan_rows(files, options); });
+  return {.rows = files.rows(),
+          .columns = static_cast<Index>(layout.features.size()),
+          .sparse = layout.sparse,
+          .values = layout.sparse ? -1 : 0,
+          .has_labels = layout.has_label};
 }
 
 }  // namespace firesteel

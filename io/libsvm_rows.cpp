@@ -369,4 +369,15 @@ RowInput read_rows_libsvm(const Context& context, const ReadOptions& options,
                                   : parse_rows<double>(context, options, text, columns);
 }
 
+RowsShape measure_rows_libsvm(const Context& context, const ReadOptions& options,
+                              const std::vector<std::string>& files) {
+  const LibsvmText text = open_libsvm(context, options, files);
+  const LibsvmColumns columns =
+      context.comm().collectively([&] { return plan_columns(context.comm(), text, options); });
+  RowsShape shape{
+      .rows = text.index.rows, .columns = columns.features, .sparse = true, .has_labels = text.has_labels};
+  for (const Index entries : text.index.extent_entries) shape.values += entries;
+  return shape;
+}
+
 }  // namespace firesteel

@@ -57,6 +57,19 @@ RowInput read_rows(const Context& context, const ReadOptions& options) {
   });
 }
 
+RowsShape measure_rows(const Context& context, const ReadOptions& options) {
+  return read_inputs(context, options, [&](const InputFiles& files, const std::string& format) {
+    if (format == "libsvm") return measure_rows_libsvm(context, options, files.paths);
+    if (format == "hdf5") return measure_rows_arrays(context, options, files.paths, open_hdf5);
+    if (is_table(format)) return measure_rows_table(context, options, *open_table(context, files, format));
+    if (format == "numpy") return measure_rows_arrays(context, options, files.paths, open_numpy);
+    if (format == "mtx")
+      throw Error(ErrorCode::bad_parameter,
+                  "rows of Matrix Market files are not counted ahead: convert them to .npz or .h5", {}, true);
+    return measure_rows_csv(context, options, files);
+  });
+}
+
 RatingInput read_ratings(const Context& context, const ReadOptions& options) {
   RatingInput input = read_inputs(context, options, [&](const InputFiles& files, const std::string& format) {
     context.comm().collectively([&] {

@@ -60,6 +60,18 @@ struct RatingInput {
 /// keep file order and are numbered over all files. Collective; throws 65 with file:line:column, 66, 74.
 RowInput read_rows(const Context& context, const ReadOptions& options);
 
+/// What read_rows would read.
+struct RowsShape {
+  Index rows = 0;
+  Index columns = 0;  ///< features
+  bool sparse = false;
+  Index values = 0;  ///< of sparse rows: at most so many non-zeros
+  bool has_labels = false;
+};
+/// Counts rows and columns without reading values: the first sweep of text, the headers of HDF5. Collective;
+/// throws as read_rows.
+RowsShape measure_rows(const Context& context, const ReadOptions& options);
+
 /// Reads user, item, rating columns. A missing rating column leaves has_ratings false. Collective; throws as
 /// read_rows.
 RatingInput read_ratings(const Context& context, const ReadOptions& options);

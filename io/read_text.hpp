@@ -18,5 +18,8 @@ RowInput read_rows_matrix_market(const Context& context, const ReadOptions& opti
 RatingInput read_ratings_matrix_market(const Context& context, const ReadOptions& options,
                                        const std::vector<std::string>& paths);
 RatingInput read_ratings_csv(const Context& context, const ReadOptions& options, const InputFiles& files);
+RowsShape measure_rows_csv(const Context& context, const ReadOptions& options, const InputFiles& files);
+RowsShape measure_rows_libsvm(const Context& context, const ReadOptions& options,
+                              const std::vector<std::string>& files);
 
 }  // namespace firesteel

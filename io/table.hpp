@@ -90,6 +90,8 @@ std::unique_ptr<Table> open_json_table(const Context& context, const InputFiles&
 
 /// read_rows and read_ratings for tables. Each rank reads the parts that hold its rows. Collective.
 RowInput read_rows_table(const Context& context, const ReadOptions& options, const Table& table);
+/// What read_rows_table would read. Collective; throws as it does of columns.
+RowsShape measure_rows_table(const Context& context, const ReadOptions& options, const Table& table);
 RatingInput read_ratings_table(const Context& context, const ReadOptions& options, const Table& table);
 
 }  // namespace firesteel

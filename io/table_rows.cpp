@@ -233,4 +233,14 @@ RowInput read_rows_table(const Context& context, const ReadOptions& options, con
                                   : read_rows<double>(context, options, table, view, plan);
 }
 
+RowsShape measure_rows_table(const Context& context, const ReadOptions& options, const Table& table) {
+  return context.comm().collectively([&]() -> RowsShape {
+    const TableView view(table);
+    const ColumnPlan plan = plan_columns(view.columns, view.is_text, options);
+    return {.rows = table.rows(),
+            .columns = static_cast<Index>(plan.features.size()),
+            .has_labels = plan.label.has_value()};
+  });
+}
+
 }  // namespace firesteel

@@ -75,6 +75,11 @@ Index bytes_of_rows(const TextIndex& index, Index first_row, Index end_row);
 /// record. Local; throws what parse throws, and 74 where the files changed meanwhile.
 using RecordParser = FunctionRef<const char*(int thread, const TextExtent& extent, const char* text,
                                              const char* p, const char* text_end, Index row)>;
+/// Called before and after a run of rows is parsed, by the thread that does, so that room is made for them
+/// and taken away.
+using RowsHook = FunctionRef<void(Index first_row, Index end_row)>;
+void parse_records(const Context& context, const TextFiles& files, const TextIndex& index, Index first_row,
+                   Index end_row, ReadProgress& progress, RecordParser parse, RowsHook begin, RowsHook end);
 void parse_records(const Context& context, const TextFiles& files, const TextIndex& index, Index first_row,
                    Index end_row, ReadProgress& progress, RecordParser parse);
 

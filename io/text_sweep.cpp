@@ -30,6 +30,12 @@ Index bytes_of_rows(const TextIndex& index, Index first_row, Index end_row) {
 
 void parse_records(const Context& context, const TextFiles& files, const TextIndex& index, Index first_row,
                    Index end_row, ReadProgress& progress, RecordParser parse) {
+  const auto nothing = [](Index, Index) {};
+  parse_records(context, files, index, first_row, end_row, progress, parse, nothing, nothing);
+}
+
+void parse_records(const Context& context, const TextFiles& files, const TextIndex& index, Index first_row,
+                   Index end_row, ReadProgress& progress, RecordParser parse, RowsHook begin, RowsHook end) {
   const auto [first_extent, end_extent] = extents_of_rows(index, first_row, end_row);
   std::vector<TextReader> readers;
   for (int thread = 0; thread < context.threads(); ++thread) readers.emplace_back(files);
@@ -46,11 +52,15 @@ void parse_records(const Context& context, const TextFiles& files, const TextInd
     const char* const text_end = text.data() + text.size();
     Index row = std::max(first_row, extent.first_row);
     const char* p = skip_records(text.data(), text_end, row - extent.first_row, index.dialect);
-    for (const Index stop = std::min(end_row, extent.first_row + extent.rows); row < stop; ++row) {
+    const Index start = row;
+    const Index stop = std::min(end_row, extent.first_row + extent.rows);
+    begin(start, stop);
+    for (; row < stop; ++row) {
       p = next_record(p, text_end, index.dialect);
       if (p >= text_end) throw changed(files, extent);
       p = parse(thread, extent, text.data(), p, text_end, row);
     }
+    end(start, stop);
     progress.add(extent.end - extent.begin, thread);
   });
 }

@@ -121,6 +121,7 @@ void write_rows_arrow(const RowsOutput& output, const std::string& path) {
         [&](const auto& storage) {
           for (Index column = 0; column < storage.columns(); ++column)
             values.emplace_back(std::vector<double>(size(end - begin)));
+          std::vector<double> dense(size(storage.columns()));
           for (Index i = begin; i < end; ++i) {
             const Index row = output.used[size(i)];
             if constexpr (requires { storage.row_begin; }) {
@@ -130,9 +131,9 @@ void write_rows_arrow(const RowsOutput& output, const std::string& path) {
                 std::get<0>(values[static_cast<std::size_t>(indices[j])])[size(i - begin)] =
                     static_cast<double>(entries[j]);
             } else {
-              for (Index column = 0; column < storage.columns(); ++column)
-                std::get<0>(values[size(column)])[size(i - begin)] =
-                    static_cast<double>(storage.at(row, column));
+              storage.copy_row(row, dense);
+              for (std::size_t column = 0; column < dense.size(); ++column)
+                std::get<0>(values[column])[size(i - begin)] = dense[column];
             }
           }
         },

@@ -27,7 +27,10 @@ void append_label(std::string& out, const ColumnValues& labels, Index row, char 
 /// Calls body(value) for every column of a row.
 template <class Scalar, class Body>
 void for_all_values(const DenseTiles<Scalar>& tiles, Index row, Body&& body) {
-  for (Index column = 0; column < tiles.columns(); ++column) body(static_cast<double>(tiles.at(row, column)));
+  thread_local std::vector<double> values;
+  values.resize(size(tiles.columns()));
+  tiles.copy_row(row, values);
+  for (const double value : values) body(value);
 }
 
 template <class Scalar, class Body>
@@ -42,8 +45,11 @@ void for_all_values(const SparseRows<Scalar>& rows, Index row, Body&& body) {
 /// Calls body(column, value) for what is not zero in dense rows, and what is there in sparse ones.
 template <class Scalar, class Body>
 void for_entries(const DenseTiles<Scalar>& tiles, Index row, Body&& body) {
-  for (Index column = 0; column < tiles.columns(); ++column)
-    if (const auto value = static_cast<double>(tiles.at(row, column)); value != 0) body(column, value);
+  Index column = 0;
+  for_all_values(tiles, row, [&](double value) {
+    if (value != 0) body(column, value);
+    ++column;
+  });
 }
 
 template <class Scalar, class Body>

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <mutex>
+#include <utility>
 
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/parallel.hpp"
@@ -37,19 +39,22 @@ Sums dense_sums(const RowBlocks& data, const DenseTiles<Scalar>& features, std::
   Communicator& comm = data.context.comm();
   const int rank = comm.rank();
   CanonicalSum sum(comm, data.partition, 2 * features.columns(), data.context.threads());
-  const Index first_block = data.partition.first_block(rank);
-  std::vector<double> largest;
-  comm.collectively([&] { largest.assign(size_of(data.partition.end_block(rank) - first_block) * d, 0.0); });
-  const auto total = sum([&](Index block, std::span<double> out) {
-    static thread_local AlignedVector<double> scratch;
-    block_moments(features, weights, shift, scale, tiles_of_block(data.partition, rank, block), out,
-                  std::span(largest).subspan(size_of(block - first_block) * d, d), scratch);
-  });
+  std::vector<double> largest(d, 0.0);
+  std::mutex mutex;
+  const auto total = sum(
+      [&](Index block, std::span<double> out) {
+        static thread_local AlignedVector<double> scratch;
+        static thread_local std::vector<double> own;
+        own.assign(d, 0.0);
+        block_moments(features, weights, shift, scale, tiles_of_block(data.partition, rank, block), out, own,
+                      scratch);
+        const std::lock_guard lock(mutex);
+        for (std::size_t j = 0; j < d; ++j) largest[j] = std::max(largest[j], own[j]);
+      },
+      features.store());
   Sums sums{{total.begin(), total.begin() + features.columns()},
             {total.begin() + features.columns(), total.end()},
-            std::vector<double>(d, 0.0)};
-  for (std::size_t i = 0; i < largest.size(); ++i)
-    sums.largest[i % d] = std::max(sums.largest[i % d], largest[i]);
+            std::move(largest)};
   comm.allreduce_max(std::span(sums.largest));
   return sums;
 }
@@ -70,9 +75,9 @@ std::vector<double> first_used_row(const RowBlocks& data, const DenseTiles<Scala
   comm.allreduce_min(std::span(&first, 1));
   std::vector<double> values(size_of(features.columns()), 0.0);
   if (first == std::numeric_limits<std::int64_t>::max()) return values;
-  if (first == own)
-    for (Index j = 0; j < features.columns(); ++j)
-      values[size_of(j)] = static_cast<double>(features.at(first - first_row, j));
+  comm.collectively([&] {
+    if (first == own) features.copy_row(first - first_row, values);
+  });
   comm.broadcast(std::span(values), data.partition.owner(first / data.partition.block_rows()));
   return values;
 }

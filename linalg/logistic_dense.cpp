@@ -58,11 +58,12 @@ void margins_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, c
                     const double* b, std::size_t first, std::size_t end, double* z) {
   for (std::size_t t = first; t < end; ++t)
     for (std::size_t k = 0; k < outputs; ++k)
-      tile_margins(x + t * kTile * columns, columns, w + k * columns, b[k], z + (t * outputs + k) * kTile);
+      tile_margins(x + (t - first) * kTile * columns, columns, w + k * columns, b[k],
+                   z + (t * outputs + k) * kTile);
 }
 
-/// scratch: 8 lanes of loss, then of each residual, then of each gradient entry; then one tile of residuals
-/// and of losses.
+/// x: the first of the tiles. scratch: 8 lanes of loss, then of each residual, then of each gradient entry;
+/// then one tile of residuals and of losses.
 template <class Scalar>
 void gradient_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
                      const double* b, Rows rows, double* z, double* scratch, double* statistic) {
@@ -71,7 +72,7 @@ void gradient_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, 
   double* residual = scratch + 8 * sums;
   double* loss = residual + outputs * kTile;
   for (std::size_t t = rows.first; t < rows.end; ++t) {
-    const Scalar* tile = x + t * kTile * columns;
+    const Scalar* tile = x + (t - rows.first) * kTile * columns;
     double* margins = z + t * outputs * kTile;
     for (std::size_t k = 0; k < outputs; ++k)
       tile_margins(tile, columns, w + k * columns, b[k], margins + k * kTile);
@@ -130,7 +131,7 @@ template <class Scalar>
 void block_margins(const DenseTiles<Scalar>& features, const LinearOutputs& model, TileRange range,
                    double* z) {
   select_simd();
-  const Scalar* x = features.tile(0);
+  const Scalar* x = features.tile(range.first);
   margins_of(x)(x, count(features.columns()), count(model.outputs), model.coefficients.data(),
                 model.offsets.data(), count(range.first), count(range.end), z);
 }
@@ -142,7 +143,7 @@ void block_loss_and_gradient(const DenseTiles<Scalar>& features, const LogisticT
   select_simd();
   const std::size_t outputs = count(model.outputs);
   scratch.resize(8 * statistic.size() + (outputs + 1) * count(kTileRows));
-  const Scalar* x = features.tile(0);
+  const Scalar* x = features.tile(range.first);
   gradient_of(x)(x, count(features.columns()), outputs, model.coefficients.data(), model.offsets.data(),
                  targets.target.data(), targets.weight.data(), count(range.first), count(range.end), z,
                  scratch.data(), statistic.data());

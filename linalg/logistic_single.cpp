@@ -248,8 +248,8 @@ HWY_INLINE void round_residuals(const double* residuals, std::size_t count, doub
     hn::Store(hn::DemoteTo(half, hn::Mul(hn::Load(d, residuals + i), factor)), half, rounded + i);
 }
 
-/// scratch: 8 lanes of loss, then of each residual, then of each gradient entry; then one tile of residuals
-/// of one output, of losses, and of residuals as floats.
+/// x: the first of the tiles. scratch: 8 lanes of loss, then of each residual, then of each gradient entry;
+/// then one tile of residuals of one output, of losses, and of residuals as floats.
 void single_gradient_kernel(const float* x, const SingleMap& map, const double* target, const double* weight,
                             std::size_t first, std::size_t end, double* z, double* scratch,
                             double* statistic) {
@@ -260,7 +260,7 @@ void single_gradient_kernel(const float* x, const SingleMap& map, const double* 
   double* loss = residual + kTile;
   auto* rounded = reinterpret_cast<float*>(loss + kTile);
   for (std::size_t t = first; t < end; ++t) {
-    const float* tile = x + t * kTile * map.columns;
+    const float* tile = x + (t - first) * kTile * map.columns;
     double* margins = z + t * outputs * kTile;
     tile_margins(tile, map, weight + t * kTile, margins);
     if (outputs == 1) {
@@ -306,8 +306,8 @@ void block_loss_and_gradient(const DenseTiles<float>& features, const LogisticTa
                       model.coefficients.data(), model.offsets.data(),
                       model.centre.data(),       model.residual_scale};
   HWY_DYNAMIC_DISPATCH(single_gradient_kernel)
-  (features.tile(0), map, targets.target.data(), targets.weight.data(), count(range.first), count(range.end),
-   z, scratch.data(), statistic.data());
+  (features.tile(range.first), map, targets.target.data(), targets.weight.data(), count(range.first),
+   count(range.end), z, scratch.data(), statistic.data());
 }
 
 namespace {

@@ -21,13 +21,13 @@ HWY_INLINE Vector load_double(Tag d, const float* p) {
   return hn::PromoteTo(d, hn::Load(hn::Rebind<float, Tag>(), p));
 }
 
-/// lanes: for each column eight of Σ wδ, of Σ wδ² and of max |δ|.
+/// x: the first of the tiles. lanes: for each column eight of Σ wδ, of Σ wδ² and of max |δ|.
 template <class Scalar>
 HWY_INLINE void moments_of(const Scalar* x, std::size_t columns, const double* weights, const double* shift,
                            const double* scale, std::size_t first, std::size_t end, double* lanes) {
   const Tag d;
   for (std::size_t t = first; t < end; ++t) {
-    const Scalar* tile = x + t * kTile * columns;
+    const Scalar* tile = x + (t - first) * kTile * columns;
     const double* w = weights + t * kTile;
     for (std::size_t j = 0; j < columns; ++j) {
       const auto a = hn::Set(d, shift[j]);
@@ -137,7 +137,7 @@ void block_moments(const DenseTiles<Scalar>& features, std::span<const double> w
   select_simd();
   const std::size_t columns = count_of(features.columns());
   scratch.assign(24 * columns, 0.0);
-  const Scalar* x = features.tile(0);
+  const Scalar* x = features.tile(range.first);
   moments_for(x)(x, columns, weights.data(), shift.data(), scale.data(), count_of(range.first),
                  count_of(range.end), scratch.data());
   for (std::size_t j = 0; j < columns; ++j) {

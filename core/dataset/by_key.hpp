@@ -3,21 +3,11 @@
 
 #include "firesteel/core/dataset.hpp"
 #include "firesteel/core/dataset/keyed_partials.hpp"
+#include "firesteel/core/dataset/rounds.hpp"
 
 namespace firesteel {
 
 namespace detail {
-
-/// Runs of about equal length of this rank's blocks, a few a thread.
-inline std::vector<Index> cut_blocks(const BlockPartition& partition, int rank, int threads) {
-  constexpr Index kRunsPerThread = 4;
-  const Index first = partition.first_block(rank);
-  const Index own = partition.end_block(rank) - first;
-  const Index runs = threads == 1 ? 1 : std::clamp<Index>(own, 1, kRunsPerThread * threads);
-  std::vector<Index> begin;
-  for (Index i = 0; i <= runs; ++i) begin.push_back(first + own * i / runs);
-  return begin;
-}
 
 /// Sorted by key and block, at most O(log blocks) partials a key: those of this rank's blocks. add(partials,
 /// block, pair) puts an element into a KeyedPartials. Local.
@@ -115,13 +105,6 @@ auto sorted_pairs(const Data& data) {
   return pairs;
 }
 
-struct FirstOf {
-  template <class Pair>
-  const auto& operator()(const Pair& pair) const {
-    return pair.first;
-  }
-};
-
 }  // namespace detail
 
 template <class T, class Pipeline>
@@ -171,19 +154,22 @@ template <class T, class Pipeline>
 auto Dataset<T, Pipeline>::group_by_key() const {
   using K = typename T::first_type;
   using V = typename T::second_type;
-  auto pairs = detail::sorted_pairs(*this);
-  const auto splitters = detail::splitters_of<K>(context_, pairs, detail::FirstOf());
-  pairs = detail::bring_keys_together(context_, std::move(pairs), splitters, detail::FirstOf(), Ascending());
-  auto groups = context_.comm().collectively([&] {
-    std::vector<std::pair<K, std::vector<V>>> found;
+  using Group = std::pair<K, std::vector<V>>;
+  const auto group = [](std::vector<T> pairs) {
+    std::vector<Group> found;
     for (auto& pair : pairs) {
       if (found.empty() || !detail::same_key(found.back().first, pair.first))
         found.emplace_back(std::move(pair.first), std::vector<V>());
       found.back().second.push_back(std::move(pair.second));
     }
-    pairs = {};
     return found;
-  });
+  };
+  if (detail::is_bounded(context_))
+    return detail::by_rounds<K, Group>(*this, detail::FirstOf(), Ascending(), true, group);
+  auto pairs = detail::sorted_pairs(*this);
+  const auto splitters = detail::splitters_of<K>(context_, pairs, detail::FirstOf());
+  pairs = detail::bring_keys_together(context_, std::move(pairs), splitters, detail::FirstOf(), Ascending());
+  auto groups = context_.comm().collectively([&] { return group(std::move(pairs)); });
   return from_local(context_, std::move(groups));
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "firesteel/core/block_partition.hpp"
 #include "firesteel/core/communicator.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/serializer.hpp"
@@ -73,6 +74,24 @@ Runs<T> exchange_runs(Communicator& comm, std::vector<T> values, std::span<const
   }
 }
 
+struct FirstOf {
+  template <class Pair>
+  const auto& operator()(const Pair& pair) const {
+    return pair.first;
+  }
+};
+
+/// Runs of about equal length of this rank's blocks, a few a thread.
+inline std::vector<Index> cut_blocks(const BlockPartition& partition, int rank, int threads) {
+  constexpr Index kRunsPerThread = 4;
+  const Index first = partition.first_block(rank);
+  const Index own = partition.end_block(rank) - first;
+  const Index runs = threads == 1 ? 1 : std::clamp<Index>(own, 1, kRunsPerThread * threads);
+  std::vector<Index> begin;
+  for (Index i = 0; i <= runs; ++i) begin.push_back(first + own * i / runs);
+  return begin;
+}
+
 /// Merges neighbouring sorted runs [begin[i], begin[i + 1]) of `values` until one is left; of equal elements
 /// those of the earlier run come first. Local.
 template <class T, class Less>
@@ -126,10 +145,11 @@ void add_samples(std::vector<KeySample<K>>& samples, int rank, int ranks, Index 
 }
 
 /// The first element of each rank but the first, chosen so that shares are about even; the same on every
-/// rank. Fewer where there are fewer samples. Collective.
+/// rank. Fewer where there are fewer samples. `shares`: not one a rank, but so many. Collective.
 template <Serializable K, class Less>
 std::vector<KeySample<K>> choose_splitters(Communicator& comm, const std::vector<KeySample<K>>& samples,
-                                           const Less& less) {
+                                           const Less& less, Index shares = 0) {
+  if (shares == 0) shares = comm.size();
   using Travelling = std::tuple<K, Index, Index, Index>;
   ByteWriter out;
   comm.collectively([&] {
@@ -152,8 +172,8 @@ std::vector<KeySample<K>> choose_splitters(Communicator& comm, const std::vector
     Index before = 0;
     for (const auto& sample : all) {
       const auto next = static_cast<Index>(splitters.size()) + 1;
-      if (next >= comm.size()) break;
-      if (before >= total / comm.size() * next) splitters.push_back(sample);
+      if (next >= shares) break;
+      if (before >= total / shares * next) splitters.push_back(sample);
       before += sample.weight;
     }
     return splitters;

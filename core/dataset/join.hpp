@@ -57,17 +57,46 @@ auto match_keys(const LeftData& left_data, const RightData& right_data) {
   return matched;
 }
 
+/// The rows of a join of more than fits into memory, range of keys by range. Collective.
+template <class Row, class LeftData, class RightData, class Join>
+auto join_by_rounds(const LeftData& left_data, const RightData& right_data, const Join& join) {
+  using Left = typename LeftData::value_type;
+  using Right = typename RightData::value_type;
+  using K = typename Left::first_type;
+  const Context& context = left_data.context();
+  SpooledData<K, LeftData, FirstOf> left(left_data, FirstOf());
+  SpooledData<K, RightData, FirstOf> right(right_data, FirstOf());
+  auto samples = left.samples();
+  samples.insert(samples.end(), right.samples().begin(), right.samples().end());
+  const Index rounds = rounds_for(context, left.bytes() + right.bytes());
+  const Index ranges = rounds * context.size();
+  const auto splitters = choose_splitters(context.comm(), samples, Ascending(), ranges);
+  left.cut(splitters, ranges, Ascending(), true);
+  right.cut(splitters, ranges, Ascending(), true);
+  RoundsResult<Row> result(context);
+  for (Index round = 0; round < rounds; ++round) {
+    Matched<Left, Right> matched;
+    matched.left = left.gather(round, rounds, Ascending());
+    matched.right = right.gather(round, rounds, Ascending());
+    context.comm().collectively([&] { result.append(join(matched)); });
+  }
+  return result.finish();
+}
+
 /// The rows of a join: emit(rows, key, left values, right values) for each key. Collective.
 template <class Row, class LeftData, class RightData, class Emit>
 auto join_rows(const LeftData& left, const RightData& right, const Emit& emit) {
-  auto matched = match_keys(left, right);
-  auto rows = left.context().comm().collectively([&] {
+  const Context& context = left.context();
+  const auto join = [&](auto& matched) {
     std::vector<Row> joined;
     matched.for_each_key([&](const auto& key, auto lefts, auto rights) { emit(joined, key, lefts, rights); });
     matched = {};
     return joined;
-  });
-  return from_local(left.context(), std::move(rows));
+  };
+  if (is_bounded(context)) return join_by_rounds<Row>(left, right, join);
+  auto matched = match_keys(left, right);
+  auto rows = context.comm().collectively([&] { return join(matched); });
+  return from_local(context, std::move(rows));
 }
 
 /// f(value) for each; where there is none and the side may be absent, f(nullopt) once.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/create.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 
 namespace firesteel {

@@ -4,6 +4,7 @@
 #include "firesteel/core/dataset.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
+#include "firesteel/core/dataset/rounds.hpp"
 
 namespace firesteel {
 
@@ -35,6 +36,8 @@ template <class T, class Pipeline>
 template <class Key, class Less>
 auto Dataset<T, Pipeline>::sort_by(const Key& key, const Less& less) const {
   using K = std::remove_cvref_t<std::invoke_result_t<const Key&, const T&>>;
+  if (detail::is_bounded(context_))
+    return detail::by_rounds<K, T>(*this, key, less, false, [](std::vector<T> sorted) { return sorted; });
   Communicator& comm = context_.comm();
   auto values = collect_local();
   const auto before = [&](const T& a, const T& b) { return less(key(a), key(b)); };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "firesteel/core/block_partition.hpp"
+#include "firesteel/core/dataset/cache.hpp"
 #include "firesteel/core/dataset/row_cursor.hpp"
 
 namespace firesteel {
@@ -30,7 +31,7 @@ struct RangePipeline {
   }
 };
 
-/// Row i is element i − first_held of a vector in this rank's memory.
+/// Row i is element i − first_held of a vector in this rank's memory, or lies in one of `blocks`.
 template <class T>
 struct VectorPipeline {
   using value_type = T;
@@ -39,9 +40,13 @@ struct VectorPipeline {
   std::shared_ptr<const std::vector<T>> values;
   Index first_held;
   Index block_rows;
+  /// Instead of `values`, for what does not fit into memory: this rank's blocks, from first_block on.
+  std::shared_ptr<detail::BlockCache<T>> blocks = nullptr;
+  Index first_block = 0;
 
   template <class Sink>
-  void run(Index, Index first_row, RowCursor& cursor, Sink&& sink) const {
+  void run(Index block, Index first_row, RowCursor& cursor, Sink&& sink) const {
+    if (blocks) return blocks->replay(block - first_block, cursor, sink);
     cursor = {};
     const Index end_row = std::min(first_held + static_cast<Index>(values->size()), first_row + block_rows);
     for (Index row = first_row; row < end_row; ++row) {

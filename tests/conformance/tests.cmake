@@ -14,3 +14,8 @@ firesteel_add_test(
   SOURCES conformance/stress_test.cpp conformance/conformance_data.cpp
   LIBRARIES firesteel::algorithms
   RANKS 1 2 3)
+firesteel_add_test(
+  out_of_core
+  SOURCES conformance/out_of_core_test.cpp conformance/conformance_data.cpp
+  LIBRARIES firesteel::algorithms
+  RANKS 1 2 3 4)

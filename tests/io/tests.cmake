@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 firesteel_add_test(compressed SOURCES io/compressed_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
+firesteel_add_test(spilled_rows SOURCES io/spilled_rows_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(convert SOURCES io/convert_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(csv SOURCES io/csv_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(hdf5_data SOURCES io/hdf5_data_test.cpp LIBRARIES firesteel::io firesteel_hdf5 RANKS 1 2 3 4)

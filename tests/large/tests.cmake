@@ -14,3 +14,11 @@ firesteel_add_test(
   LABELS large
   TIMEOUT 900)
 set_tests_properties(large_messages.np2 large_rows.np1 large_rows.np2 PROPERTIES RUN_SERIAL ON)
+add_test(NAME large.bounds COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_LIST_DIR}/test_bounds.py")
+set_tests_properties(
+  large.bounds
+  PROPERTIES RUN_SERIAL ON
+             TIMEOUT 3600
+             LABELS large
+             ENVIRONMENT
+             "FIRESTEEL_PROGRAM=$<TARGET_FILE:firesteel>;FIRESTEEL_MPIRUN=${MPIEXEC_EXECUTABLE};PYTHONDONTWRITEBYTECODE=1")

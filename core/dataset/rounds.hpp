@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "firesteel/core/dataset/cache.hpp"
+#include "firesteel/core/dataset/exchange.hpp"
+#include "firesteel/core/dataset/keys.hpp"
+#include "firesteel/core/dataset/sequence.hpp"
+
+/// Wide operations on more than fits into memory: elements are written to scratch by ranges of keys, several
+/// for each rank, and worked on range by range, each as if it were all. Used where the context has a bound on
+/// its memory; the result is that of one round.
+namespace firesteel::detail {
+
+/// Elements in scratch, one range after another, in order of rows within each. Local.
+template <Serializable T>
+class RangeSpool {
+ public:
+  /// `runs` of blocks, each written by one thread.
+  RangeSpool(const std::string& scratch, Index ranges, Index runs)
+      : file_(scratch), places_(at(ranges), std::vector<std::vector<RecordFile::Place>>(at(runs))) {}
+
+  void append(Index range, Index run, const std::vector<T>& values) {
+    ByteWriter out;
+    out.write(values);
+    const auto place = file_.append(out.buffer());
+    const std::lock_guard lock(mutex_);
+    places_[at(range)][at(run)].push_back(place);
+  }
+  void read(Index range, std::vector<T>& values) const {
+    for (const auto& run : places_[at(range)])
+      for (const auto& place : run) {
+        const PageMemory pages = file_.read(place);
+        ByteReader in({pages.data(), at(place.bytes)});
+        auto part = in.template read<std::vector<T>>();
+        values.insert(values.end(), std::make_move_iterator(part.begin()),
+                      std::make_move_iterator(part.end()));
+      }
+  }
+
+ private:
+  RecordFile file_;
+  std::mutex mutex_;
+  std::vector<std::vector<std::vector<RecordFile::Place>>> places_;  ///< [range][run]
+};
+
+/// A dataset whose elements are kept in scratch where they do not fit, with its size and samples of its keys.
+template <class K, class Data, class KeyOf>
+class SpooledData {
+ public:
+  using T = typename Data::value_type;
+
+  /// Computes the elements once. Collective.
+  SpooledData(const Data& data, KeyOf key_of)
+      : kept_(data.persist(StorageLevel::memory_and_disk)), key_of_(std::move(key_of)) {
+    const Context& context = data.context();
+    context.comm().collectively([&] {
+      const Index own = blocks();
+      std::vector<Index> counts(at(own));
+      std::vector<Index> bytes(at(own));
+      std::vector<std::optional<K>> keys(at(own));
+      parallel_for(context.threads(), own, [&](Index i, int) {
+        Index n = 0;
+        kept_.run_block(first_block() + i, [&](auto&& value) {
+          // One key of a block stands for all of it: any will do, as it only decides shares.
+          if (n == 0 || n == kSampled) keys[at(i)] = key_of_(value);
+          bytes[at(i)] += static_cast<Index>(sizeof(T)) + heap_bytes(value);
+          ++n;
+        });
+        counts[at(i)] = n;
+      });
+      first_.push_back(0);
+      for (Index i = 0; i < own; ++i) {
+        if (keys[at(i)])
+          samples_.push_back({std::move(*keys[at(i)]), context.rank(), first_.back(), counts[at(i)]});
+        first_.push_back(first_.back() + counts[at(i)]);
+        bytes_ += bytes[at(i)];
+      }
+      thin_samples();
+    });
+  }
+
+  Index bytes() const { return bytes_; }
+  const std::vector<KeySample<K>>& samples() const { return samples_; }
+
+  /// Writes the elements by ranges: those before splitters[0], those from it on, … Equal keys stay together,
+  /// or are cut by rank and position. Collective.
+  template <class Less>
+  void cut(const std::vector<KeySample<K>>& splitters, Index ranges, const Less& less, bool together) {
+    const Context& context = kept_.context();
+    context.comm().collectively([&] {
+      const auto begin = cut_blocks(kept_.partition(), context.rank(), context.threads());
+      const auto runs = static_cast<Index>(begin.size()) - 1;
+      spool_ = std::make_unique<RangeSpool<T>>(context.scratch(), ranges, runs);
+      const Index buffer_bytes =
+          std::clamp<Index>(context.memory()->available() / (4 * ranges * context.threads()), 4096, 1 << 20);
+      parallel_for(context.threads(), runs, [&](Index run, int) {
+        std::vector<std::vector<T>> buffers(at(ranges));
+        std::vector<Index> bytes(at(ranges), 0);
+        const auto flush = [&](Index range) {
+          if (!buffers[at(range)].empty()) spool_->append(range, run, buffers[at(range)]);
+          buffers[at(range)].clear();
+          bytes[at(range)] = 0;
+        };
+        for (Index block = begin[at(run)]; block < begin[at(run + 1)]; ++block) {
+          Index position = first_[at(block - first_block())];
+          kept_.run_block(block, [&](auto&& value) {
+            const Index range =
+                range_of(splitters, key_of_(value), context.rank(), position++, less, together);
+            bytes[at(range)] += static_cast<Index>(sizeof(T)) + heap_bytes(value);
+            buffers[at(range)].push_back(std::forward<decltype(value)>(value));
+            if (bytes[at(range)] >= buffer_bytes) flush(range);
+          });
+        }
+        for (Index range = 0; range < ranges; ++range) flush(range);
+      });
+      kept_.unpersist();
+    });
+  }
+
+  /// The elements of all ranks in this rank's range of the round, sorted by key, ties in order of rows. Range
+  /// `round` of each rank's `rounds` is worked on. Collective.
+  template <class Less>
+  std::vector<T> gather(Index round, Index rounds, const Less& less) {
+    const Context& context = kept_.context();
+    std::vector<Index> begin{0};
+    auto values = context.comm().collectively([&] {
+      std::vector<T> own;
+      for (Index rank = 0; rank < context.size(); ++rank) {
+        spool_->read(rank * rounds + round, own);
+        begin.push_back(static_cast<Index>(own.size()));
+      }
+      return own;
+    });
+    auto runs = exchange_runs(context.comm(), std::move(values), begin);
+    context.comm().collectively([&] {
+      sort_stably(context.threads(), runs.values,
+                  [&](const T& a, const T& b) { return less(key_of_(a), key_of_(b)); });
+    });
+    return std::move(runs.values);
+  }
+
+ private:
+  static constexpr Index kSampled = 500;
+  static constexpr std::size_t kMostSamples = 8192;
+
+  Index first_block() const { return kept_.partition().first_block(kept_.context().rank()); }
+  Index blocks() const { return kept_.partition().end_block(kept_.context().rank()) - first_block(); }
+
+  void thin_samples() {
+    while (samples_.size() > kMostSamples) {
+      std::vector<KeySample<K>> half;
+      for (std::size_t i = 0; i < samples_.size(); i += 2) {
+        half.push_back(std::move(samples_[i]));
+        if (i + 1 < samples_.size()) half.back().weight += samples_[i + 1].weight;
+      }
+      samples_ = std::move(half);
+    }
+  }
+
+  template <class Less>
+  static Index range_of(const std::vector<KeySample<K>>& splitters, const K& key, int rank, Index position,
+                        const Less& less, bool together) {
+    // The number of splitters that are not behind the element.
+    const auto behind = [&](const KeySample<K>& splitter) {
+      if (less(key, splitter.key)) return true;
+      if (together || less(splitter.key, key)) return false;
+      return splitter.rank != rank ? splitter.rank > rank : splitter.position > position;
+    };
+    const auto found = std::partition_point(splitters.begin(), splitters.end(),
+                                            [&](const auto& splitter) { return !behind(splitter); });
+    return found - splitters.begin();
+  }
+
+  decltype(std::declval<Data>().persist(StorageLevel::disk)) kept_;
+  KeyOf key_of_;
+  Index bytes_ = 0;
+  std::vector<Index> first_;  ///< of each own block: elements of this rank before it
+  std::vector<KeySample<K>> samples_;
+  std::unique_ptr<RangeSpool<T>> spool_;
+};
+
+/// Rounds in which so many bytes a rank can be worked on: elements are held about four times while they
+/// travel and are sorted. Collective.
+inline Index rounds_for(const Context& context, Index bytes) {
+  constexpr Index kCopies = 4;
+  constexpr Index kMost = 1024;
+  Index rounds = 0;
+  context.comm().collectively([&] {
+    const Index room = std::max<Index>(1, context.memory()->available());
+    rounds = std::clamp<Index>((kCopies * bytes + room - 1) / room, 1, kMost);
+  });
+  context.comm().allreduce_max(std::span(&rounds, 1));
+  return rounds;
+}
+
+/// What rounds leave: rows in order, this rank's one after another, then a dataset of all ranks' rows. Local
+/// until finish().
+template <Serializable Row>
+class RoundsResult {
+ public:
+  explicit RoundsResult(const Context& context) : context_(context), file_(context.scratch()) {}
+
+  void append(const std::vector<Row>& rows) {
+    constexpr std::size_t kChunk = 4096;
+    for (std::size_t begin = 0; begin < rows.size(); begin += kChunk) {
+      const std::vector<Row> chunk(
+          rows.begin() + static_cast<std::ptrdiff_t>(begin),
+          rows.begin() + static_cast<std::ptrdiff_t>(std::min(rows.size(), begin + kChunk)));
+      ByteWriter out;
+      out.write(chunk);
+      places_.push_back(file_.append(out.buffer()));
+      count_ += static_cast<Index>(chunk.size());
+    }
+  }
+
+  /// Rows are numbered over the ranks; a block that begins on one rank is completed there. Collective.
+  Dataset<Row, VectorPipeline<Row>> finish() {
+    Communicator& comm = context_.comm();
+    const Index first = comm.exclusive_scan(count_);
+    const Index total = comm.sum(count_);
+    const auto firsts = comm.allgather(first);
+    const Index block_rows = partition_rows(context_, total)->block_rows();
+    auto partition = comm.collectively([&] {
+      const Index all = (total + block_rows - 1) / block_rows;
+      std::vector<Index> cuts;
+      for (const Index f : firsts) cuts.push_back(std::min(all, (f + block_rows - 1) / block_rows));
+      cuts.push_back(all);
+      return std::make_shared<const BlockPartition>(total, block_rows, std::move(cuts));
+    });
+    const Index head = std::min(count_, partition->first_row(context_.rank()) - first);
+    auto begin = comm.collectively([&] { return rows_before(head); });
+    auto received = send_to_owners(comm, *partition, first, std::move(begin));
+    auto blocks = comm.collectively([&] { return fill(*partition, head, std::move(received)); });
+    VectorPipeline<Row> pipeline{std::make_shared<const std::vector<Row>>(), 0, partition->block_rows(),
+                                 std::move(blocks), partition->first_block(context_.rank())};
+    return {context_, std::move(partition), std::move(pipeline)};
+  }
+
+ private:
+  std::vector<Row> chunk(std::size_t i) const {
+    const PageMemory pages = file_.read(places_[i]);
+    ByteReader in({pages.data(), at(places_[i].bytes)});
+    return in.template read<std::vector<Row>>();
+  }
+
+  std::vector<Row> rows_before(Index count) const {
+    std::vector<Row> rows;
+    for (std::size_t i = 0; i < places_.size() && static_cast<Index>(rows.size()) < count; ++i)
+      for (auto& row : chunk(i))
+        if (static_cast<Index>(rows.size()) < count) rows.push_back(std::move(row));
+    return rows;
+  }
+
+  /// This rank's blocks: its rows from `skip` on, then what others sent.
+  std::shared_ptr<BlockCache<Row>> fill(const BlockPartition& partition, Index skip,
+                                        std::vector<PlacedRun<Row>> received) const {
+    const int rank = context_.rank();
+    auto blocks = std::make_shared<BlockCache<Row>>(StorageLevel::memory_and_disk, context_.memory(),
+                                                    context_.scratch(),
+                                                    partition.end_block(rank) - partition.first_block(rank));
+    Index block = partition.first_block(rank);
+    BlockRows<Row> rows{.first_row = partition.row_of_block(block)};
+    const auto add = [&](Row&& row) {
+      rows.values.push_back(std::move(row));
+      if (rows.first_row + static_cast<Index>(rows.values.size()) < partition.row_of_block(block + 1)) return;
+      blocks->put(block - partition.first_block(rank), std::move(rows));
+      ++block;
+      rows = {.first_row = partition.row_of_block(block)};
+    };
+    for (std::size_t i = 0; i < places_.size(); ++i)
+      for (auto& row : chunk(i))
+        if (skip-- <= 0) add(std::move(row));
+    std::sort(received.begin(), received.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (auto& run : received)
+      for (auto& row : run.values) add(std::move(row));
+    return blocks;
+  }
+
+  Context context_;
+  RecordFile file_;
+  std::vector<RecordFile::Place> places_;
+  Index count_ = 0;
+};
+
+/// True where wide operations keep within a bound. The same on all ranks.
+inline bool is_bounded(const Context& context) { return context.memory()->strict(); }
+
+/// All of an operation on one dataset: finish(elements of a range, sorted by key) gives the rows of the
+/// result. Collective.
+template <class K, class Row, class Data, class KeyOf, class Less, class Finish>
+auto by_rounds(const Data& data, const KeyOf& key_of, const Less& less, bool together, const Finish& finish) {
+  const Context& context = data.context();
+  SpooledData<K, Data, KeyOf> spooled(data, key_of);
+  const Index rounds = rounds_for(context, spooled.bytes());
+  const Index ranges = rounds * context.size();
+  spooled.cut(choose_splitters(context.comm(), spooled.samples(), less, ranges), ranges, less, together);
+  RoundsResult<Row> result(context);
+  for (Index round = 0; round < rounds; ++round) {
+    auto values = spooled.gather(round, rounds, less);
+    context.comm().collectively([&] { result.append(finish(std::move(values))); });
+  }
+  return result.finish();
+}
+
+}  // namespace firesteel::detail

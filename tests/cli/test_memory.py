@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--memory and --scratch: rows that do not fit lie in scratch, models stay the same bytes, what may go wrong has one message."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import time
+import unittest
+
+import support
+from support import CliTest
+
+# Small data spill where the account of memory has room for so many bytes.
+SMALL = {"FIRESTEEL_POOL_BYTES": "40K", "FIRESTEEL_BLOCK_ROWS": "32"}
+
+
+class Memory(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.write("points.csv", support.classification_csv(rows=3000, features=6))
+        os.mkdir(self.path("scratch"))
+
+    def train(self, learner, *more, **kwargs):
+        return self.succeed("train", learner, "--input", "points.csv", "--output", "model.h5", "--json", *more, **kwargs)
+
+    def left(self):
+        return os.listdir(self.path("scratch"))
+
+    def test_models_are_the_same_bytes_out_of_memory(self):
+        for learner, options in (("logistic", []), ("logistic", ["--solver", "lbfgs"]), ("kmeans", ["--k", "5"])):
+            for ranks in (None, 1, 2, 3, 4):
+                for threads in ("1", "3"):
+                    more = [*options, "--threads", threads]
+                    plain = self.train(learner, *more, ranks=ranks, FIRESTEEL_BLOCK_ROWS="32")
+                    model = self.read("model.h5")
+                    self.assertEqual(plain.json["storage"]["spilled_bytes"], 0, plain)
+                    result = self.train(learner, *more, "--scratch", "scratch", ranks=ranks, **SMALL)
+                    self.assertEqual(self.read("model.h5"), model, result)
+                    self.assertEqual(result.json["metrics"], plain.json["metrics"])
+                    self.assertEqual(result.json["objective"], plain.json["objective"])
+                    storage = result.json["storage"]
+                    self.assertGreater(storage["spilled_bytes"], 0, result)
+                    self.assertEqual(storage["bytes_read"], storage["passes"] * storage["spilled_bytes"], result)
+                    self.assertEqual(len(result.lines("memory ")), 1, result)
+                    self.assertEqual(self.left(), [])
+
+    def test_scoring_and_evaluating_spill_too(self):
+        for learner in ("logistic", "kmeans"):
+            self.train(learner)
+            score = ["score", "model.h5", "--input", "points.csv", "--output"]
+            evaluate = ["evaluate", "model.h5", "--input", "points.csv", "--json"]
+            for ranks in (None, 3):
+                self.succeed(*score, "plain.csv", ranks=ranks)
+                self.succeed(*score, "spilled.csv", "--scratch", "scratch", ranks=ranks, **SMALL)
+                self.assertEqual(self.read("spilled.csv"), self.read("plain.csv"))
+                plain = self.succeed(*evaluate, ranks=ranks, FIRESTEEL_BLOCK_ROWS="32").json
+                spilled = self.succeed(*evaluate, ranks=ranks, **SMALL).json
+                if learner == "logistic":  # silhouettes are summed by blocks, whose rows differ from those of score
+                    self.assertEqual(spilled, plain)
+
+    def test_verbose_says_what_passes_cost(self):
+        for reader in ("io_uring", "threads"):
+            result = self.train("kmeans", "--verbose", **SMALL, FIRESTEEL_SCRATCH_READER=reader)
+            self.assertEqual(len(result.lines("scratch: ")), 1, result)
+            storage = result.json["storage"]
+            self.assertEqual(storage["stalls"] > 0, storage["requests_in_flight"] > 0)
+            if reader == "threads":
+                self.assertEqual(result.json["storage"]["reader"], "threads")
+
+    def test_words(self):
+        train = ["train", "kmeans", "--input", "points.csv", "--output", "model.h5"]
+        for value, expected in (("100M", "at least 128M"), ("127M", "at least 128M"), ("2X", "300M or 2G"), ("1.5G", "300M or 2G"),
+                                ("-1", "300M or 2G"), ("0%", "above 0%"), ("101%", "above 0%"), ("x%", "above 0%"),
+                                ("2GB", "300M or 2G")):
+            self.fail_with(64, [*train, "--memory", value], "--memory", expected, value)
+        for value in ("128M", "1G", "512m", "50%", "400000K"):
+            self.succeed(*train, "--memory", value)
+        self.fail_with(64, ["inspect", "model.h5", "--memory", "1G"], "--memory is not an option of 'inspect'")
+
+    def test_a_bound_that_rows_beside_their_features_break_is_said(self):
+        # Two columns of many rows: what a fit keeps of each row does not fit, whatever lies in scratch.
+        with open(self.path("narrow.csv"), "w") as file:
+            file.write("a,label\n" + "".join(f"{i % 97}.5,{i * i % 7 % 2}\n" for i in range(4_000_000)))
+        message = self.fail_with(71, ["train", "logistic", "--input", "narrow.csv", "--output", "model.h5", "--memory", "128M", "--threads", "1"],
+                                 "--memory 134217728", "give at least --memory", ranks=(None,))
+        self.assertIn("4000000 rows", message)
+
+    def test_scratch_that_cannot_be_used(self):
+        train = ["train", "kmeans", "--input", "points.csv", "--output", "model.h5"]
+        self.write("file", "x")
+        for name in ("absent", "file", "/proc"):
+            self.fail_with(73, [*train, "--scratch", name], "scratch directory " + name, "--scratch names another", ranks=(None, 3))
+        # Words come before, data after.
+        self.fail_with(64, [*train, "--scratch", "absent", "--k", "0"], "--k")
+        self.fail_with(66, [*train, "--scratch", "absent", "--input", "nothing.csv"], "nothing.csv")
+
+    @unittest.skipUnless(os.geteuid() == 0 and pathlib.Path("/usr/bin/setpriv").exists(), "needs root, to be another user")
+    def test_scratch_without_permission(self):
+        os.chmod(self.directory, 0o777)
+        os.chmod(self.path("scratch"), 0o500)
+        line = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *support.command(
+            ["train", "kmeans", "--input", "points.csv", "--output", "model.h5", "--scratch", "scratch"])]
+        result = support.run_line(line, cwd=self.directory, HOME="/tmp")
+        self.check_failure(result, 73, "scratch directory scratch: Permission denied")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, to mount a small file system")
+    def test_scratch_that_is_too_small(self):
+        script = 'mount -t tmpfs -o size=64k none scratch && exec "$@"'
+        for ranks in (None, 2):
+            line = ["unshare", "-m", "bash", "-c", script, "bash", *support.command(
+                ["train", "kmeans", "--input", "points.csv", "--output", "model.h5", "--scratch", "scratch"], ranks)]
+            result = support.run_line(line, cwd=self.directory, **SMALL)
+            self.check_failure(result, 73, "scratch directory scratch", "are needed by a rank", "free")
+            self.assertFalse(os.path.exists(self.path("model.h5")))
+
+    def start_long(self, *more):
+        """A fit that goes on until it is stopped, its rows in scratch; returns once it iterates."""
+        source = random.Random(3)
+        lines = ["a,b,c"] + [",".join(f"{source.gauss(0, 1):.6f}" for _ in range(3)) for _ in range(20000)]
+        self.write("many.csv", "\n".join(lines) + "\n")
+        words = ["train", "kmeans", "--input", "many.csv", "--k", "50", "--tol", "0", "--max-iter", "100000", "--threads", "2",
+                 "--scratch", "scratch", "--output", "model.h5", "--heartbeat", "beat.json", *more]
+        process = subprocess.Popen(support.command(words), cwd=self.directory, env=support.environment(**SMALL),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        for _ in range(600):
+            if b'"fitting"' in (self.read("beat.json") if os.path.exists(self.path("beat.json")) else b""):
+                return process
+            time.sleep(0.05)
+        self.fail("the fit did not begin")
+
+    def test_a_killed_job_leaves_nothing_in_scratch(self):
+        process = self.start_long()
+        self.assertEqual(self.left(), [])
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.assertEqual(self.left(), [])
+
+    def test_scratch_that_is_removed_meanwhile_is_not_missed(self):
+        process = self.start_long("--checkpoint", "saved")
+        os.rmdir(self.path("scratch"))
+        time.sleep(0.3)
+        self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGUSR1)
+        self.assertEqual(process.wait(timeout=60), 75)
+
+
+class Plan(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.write("points.csv", support.classification_csv(rows=3000, features=6))
+
+    def test_what_a_fit_would_take(self):
+        for ranks in (None, 1, 3):
+            plan = self.succeed("plan", "logistic", "--input", "points.csv", "--json", ranks=ranks).json
+            self.assertEqual((plan["command"], plan["learner"], plan["rows"], plan["features"], plan["ranks"]),
+                             ("plan", "logistic", 3000, 6, ranks or 1))
+            self.assertGreaterEqual(plan["feature_bytes_per_rank"] * (ranks or 1), 3000 * 6 * 8)
+            self.assertEqual((plan["spilled_bytes_per_rank"], plan["seconds_per_pass"]), (0, None))
+            small = self.succeed("plan", "logistic", "--input", "points.csv", "--json", ranks=ranks, **SMALL).json
+            self.assertGreater(small["spilled_bytes_per_rank"], 0)
+            self.assertGreater(small["seconds_per_pass"], 0)
+
+    def test_takes_the_words_of_train(self):
+        words = ["kmeans", "--input", "points.csv", "--k", "7", "--output", "model.h5", "--memory", "256M", "--precision", "single"]
+        text = self.succeed("plan", *words).out
+        self.assertIn("kmeans: 3000 rows x 7 features", text)
+        self.assertIn("256 MiB a rank", text)
+        self.assertFalse(os.path.exists(self.path("model.h5")))
+        self.fail_with(64, ["plan", "kmeans", "--input", "points.csv", "--k", "0"], "--k")
+        self.fail_with(64, ["plan", "als", "--input", "points.csv"], "ratings are kept in memory")
+        self.fail_with(66, ["plan", "kmeans", "--input", "absent.csv"], "absent.csv")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Wide operations in a context whose memory is bounded give what they give in memory, element by element.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "firesteel/core/dataset.hpp"
+#include "firesteel/core/machine.hpp"
+#include "firesteel/core/philox.hpp"
+
+namespace firesteel {
+namespace {
+
+constexpr Index kRows = 20000;
+
+Context plain() {
+  setenv("FIRESTEEL_BLOCK_ROWS", "64", 1);
+  return Context({.threads = 3});
+}
+
+/// A bound that leaves little more than nothing.
+Context bounded() {
+  constexpr Index kMargin = Index{20} << 20;
+  return Context(
+      {.threads = 3, .storage = {.memory = process_memory().current + kMargin + (Index{100} << 10)}});
+}
+
+std::uint64_t scrambled(Index row) { return philox_bits(5, 1, static_cast<std::uint64_t>(row)); }
+
+auto pairs(const Context& context, Index rows, std::uint64_t keys) {
+  return generate(context, rows, [keys](Index row) {
+    return std::pair<Index, std::string>(static_cast<Index>(scrambled(row) % keys),
+                                         "v" + std::to_string(row));
+  });
+}
+
+/// What operation(context) gives in memory and within a bound.
+template <class Operation>
+void expect_same(const char* name, const Operation& operation) {
+  const Context memory = plain();
+  const Context little = bounded();
+  const auto expected = operation(memory);
+  const auto found = operation(little);
+  EXPECT_EQ(found.count(), expected.count()) << name;
+  EXPECT_EQ(found.collect(), expected.collect()) << name;
+  // The result is a dataset like any other, of blocks by row number.
+  EXPECT_EQ(found.partition().rows(), expected.partition().rows()) << name;
+  EXPECT_EQ(found.zip_with_index().take(7), expected.zip_with_index().take(7)) << name;
+}
+
+TEST(Rounds, there_is_more_than_one) {
+  const Context little = bounded();
+  EXPECT_TRUE(detail::is_bounded(little));
+  EXPECT_GT(detail::rounds_for(little, kRows * 48), 4);
+  EXPECT_FALSE(detail::is_bounded(plain()));
+}
+
+TEST(Rounds, sorts) {
+  expect_same("few keys", [](const Context& context) {
+    return pairs(context, kRows, 50).sort_by([](const auto& p) { return p.first; });
+  });
+  expect_same("all keys equal", [](const Context& context) {
+    return pairs(context, kRows, 1).sort_by([](const auto& p) { return p.first; });
+  });
+  expect_same("texts, descending", [](const Context& context) {
+    return pairs(context, kRows, 1000).values().sort_by([](const std::string& s) { return s; }, Descending());
+  });
+  expect_same("after a filter that leaves little", [](const Context& context) {
+    return pairs(context, kRows, 1000)
+        .filter([](const auto& p) { return p.first == 7; })
+        .sort_by([](const auto& p) { return p.second; });
+  });
+  expect_same("nothing", [](const Context& context) {
+    return pairs(context, 0, 10).sort_by([](const auto& p) { return p.first; });
+  });
+  expect_same("fewer rows than ranks have", [](const Context& context) {
+    return pairs(context, 3, 10).sort_by([](const auto& p) { return p.first; });
+  });
+}
+
+TEST(Rounds, groups_and_joins) {
+  expect_same("group", [](const Context& context) { return pairs(context, kRows, 700).group_by_key(); });
+  const auto left = [](const Context& context) { return pairs(context, kRows / 4, 3000); };
+  const auto right = [](const Context& context) {
+    return generate(context, kRows / 4, [](Index row) {
+      return std::pair<Index, double>(static_cast<Index>(scrambled(row + 77777) % 4000),
+                                      0.5 * static_cast<double>(row));
+    });
+  };
+  expect_same("join", [&](const Context& context) { return left(context).join(right(context)); });
+  expect_same("left", [&](const Context& context) { return left(context).left_join(right(context)); });
+  expect_same("full", [&](const Context& context) { return left(context).full_join(right(context)); });
+  expect_same("cogroup", [&](const Context& context) { return left(context).cogroup(right(context)); });
+  expect_same("subtract",
+              [&](const Context& context) { return left(context).keys().subtract(right(context).keys()); });
+  expect_same("chained", [&](const Context& context) {
+    return left(context).join(right(context)).sort_by([](const auto& row) { return -row.second.second; });
+  });
+}
+
+TEST(Rounds, errors_of_functions_are_those_of_one_round) {
+  for (const bool small : {false, true}) {
+    const Context context = small ? bounded() : plain();
+    try {
+      pairs(context, kRows, 50)
+          .map([](const auto& p) {
+            if (p.second == "v4321") throw std::runtime_error("no");
+            return p;
+          })
+          .sort_by([](const auto& p) { return p.first; });
+      FAIL() << "expected an error";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("row 4321"), std::string::npos) << error.what();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace firesteel
