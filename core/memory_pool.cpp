@@ -19,7 +19,7 @@ namespace {
 
 /// For what is small and not reserved: messages, indices of files, stacks, pages of libraries that are
 /// touched late.
-constexpr Index kMargin = Index{20} << 20;
+constexpr Index kMargin = Index{32} << 20;
 constexpr Index kUnlimited = std::numeric_limits<Index>::max() / 4;
 
 /// What `ulimit -v` leaves to all ranks of a host as if each had its share: it counts for each alone.

@@ -167,7 +167,7 @@ class Plan(CliTest):
     def test_takes_the_words_of_train(self):
         words = ["kmeans", "--input", "points.csv", "--k", "7", "--output", "model.h5", "--memory", "256M", "--precision", "single"]
         text = self.succeed("plan", *words).out
-        self.assertIn("kmeans: 3000 rows x 7 features", text)
+        self.assertIn("kmeans: 3000 rows x 6 features", text)
         self.assertIn("256 MiB a rank", text)
         self.assertFalse(os.path.exists(self.path("model.h5")))
         self.fail_with(64, ["plan", "kmeans", "--input", "points.csv", "--k", "0"], "--k")

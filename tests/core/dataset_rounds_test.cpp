@@ -22,7 +22,7 @@ Context plain() {
 
 /// A bound that leaves little more than nothing.
 Context bounded() {
-  constexpr Index kMargin = Index{20} << 20;
+  constexpr Index kMargin = Index{32} << 20;
   return Context(
       {.threads = 3, .storage = {.memory = process_memory().current + kMargin + (Index{100} << 10)}});
 }
