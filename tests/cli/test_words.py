@@ -100,10 +100,6 @@ class WrongWords(CliTest):
     def test_option_of_another_command(self):
         self.fail_with(64, [*self.TRAIN, "--top", "3"], "--top", "score")
 
-    def test_options_of_later_versions_do_not_exist(self):
-        for option in ("--memory", "--scratch"):
-            self.fail_with(64, [*self.TRAIN, option, "1"], option, ranks=[None])
-
     def test_repeated_option(self):
         self.fail_with(64, [*self.TRAIN, "--tol", "1", "--tol=1"], "--tol", "twice")
         self.fail_with(64, [*self.TRAIN, "--fit-intercept", "--no-fit-intercept"], "--fit-intercept", ranks=[None])
