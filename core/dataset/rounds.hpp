@@ -190,9 +190,10 @@ class SpooledData {
 inline Index rounds_for(const Context& context, Index bytes) {
   constexpr Index kCopies = 4;
   constexpr Index kMost = 1024;
+  constexpr Index kLeastRoom = Index{1} << 20;  // the account's margin gives it; rounds cost collectives
   Index rounds = 0;
   context.comm().collectively([&] {
-    const Index room = std::max<Index>(1, context.memory()->available());
+    const Index room = std::max(kLeastRoom, context.memory()->available());
     rounds = std::clamp<Index>((kCopies * bytes + room - 1) / room, 1, kMost);
   });
   context.comm().allreduce_max(std::span(&rounds, 1));
