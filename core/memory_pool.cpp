@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "firesteel/core/error.hpp"
-#include "firesteel/core/machine.hpp"
 #include "firesteel/core/memory.hpp"
 
 namespace firesteel {

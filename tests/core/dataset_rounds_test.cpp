@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "firesteel/core/dataset.hpp"
-#include "firesteel/core/machine.hpp"
+#include "firesteel/core/memory.hpp"
 #include "firesteel/core/philox.hpp"
 
 namespace firesteel {
