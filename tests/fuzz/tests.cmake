@@ -23,7 +23,7 @@ foreach(target IN LISTS FIRESTEEL_FUZZ_TARGETS)
   endforeach()
 endforeach()
 
-# Ten seconds of new inputs for each target, by libFuzzer. scripts/test builds the targets (preset fuzz); where they are
+# Ten seconds of new inputs for each target, by libFuzzer. scripts/test --full builds the targets (preset fuzz); where they are
 # not built these tests are skipped. They bring their own sanitizers.
 if(NOT FIRESTEEL_SANITIZE)
   foreach(target IN LISTS FIRESTEEL_FUZZ_TARGETS)
