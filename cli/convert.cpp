@@ -32,7 +32,7 @@ void run_convert(const Run& run) {
     write_stdout(context, std::to_string(rows) + " rows in " + job.output + "\n");
     return;
   }
-  Json object;
+  Json object = Json::object();
   object["command"] = "convert";
   object["rows"] = rows;
   object["output"] = job.output;

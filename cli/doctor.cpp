@@ -120,14 +120,14 @@ std::string report_text(const std::vector<Check>& checks) {
 }
 
 std::string report_json(const Context& context, const std::vector<Check>& checks, Health worst) {
-  Json object;
+  Json object = Json::object();
   object["command"] = "doctor";
   object["status"] = health_word(worst);
   object["ranks"] = context.size();
   object["hosts"] = context.placement().nodes;
   object["checks"] = Json::array();
   for (const auto& check : checks) {
-    Json entry;
+    Json entry = Json::object();
     entry["name"] = check.name;
     entry["status"] = health_word(check.health);
     entry["finding"] = check.finding;

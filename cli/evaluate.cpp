@@ -53,7 +53,7 @@ void run_evaluate(const Run& run) {
   const Evaluation evaluation = evaluate_rows(run, loaded);
 
   if (job.json) {
-    Json object;
+    Json object = Json::object();
     object["command"] = "evaluate";
     object["learner"] = loaded.entry->name;
     object["rows"] = evaluation.rows;

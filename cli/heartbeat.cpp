@@ -47,7 +47,7 @@ Json rank_json(const PeerAge& age, bool silent) {
 /// Null where there is none.
 Json stall_json(const std::optional<Stall>& stall) {
   if (!stall) return nullptr;
-  Json object;
+  Json object = Json::object();
   object["seconds"] = stall->seconds;
   object["waiting"] = Json::array();
   for (const auto& age : stall->waiting) object["waiting"].push_back(age.rank);
@@ -160,7 +160,7 @@ std::string Heartbeat::text() const {
   if (seconds && *seconds > 0 && rows_ > 0) rate = static_cast<double>(rows_) / *seconds;
   if (seconds && goes_on && phase_ == "fitting")
     left = *seconds * static_cast<double>(max_iterations_ - iteration_);
-  Json object;
+  Json object = Json::object();
   object["phase"] = phase_;
   object["command"] = subject_.command;
   object["learner"] = subject_.learner;

@@ -100,14 +100,14 @@ Json default_json(const ParameterInfo& parameter) {
 }
 
 Json learner_json(const LearnerEntry& learner) {
-  Json object;
+  Json object = Json::object();
   object["learner"] = learner.name;
   object["task"] = task_name(learner.task);
   object["summary"] = learner.summary;
   object["parameters"] = Json::array();
   const auto fresh = learner.make();
   for (const auto& parameter : parameters_of(*fresh)) {
-    Json entry;
+    Json entry = Json::object();
     entry["name"] = parameter.name;
     entry["option"] = "--" + parameter_option(parameter);
     entry["type"] = type_name(parameter.type);
@@ -194,7 +194,7 @@ std::string learners_text(const LearnerEntry* learner) {
 }
 
 std::string learners_json(const LearnerEntry* learner) {
-  Json object;
+  Json object = Json::object();
   object["command"] = "learners";
   if (learner != nullptr) {
     object.update(learner_json(*learner));

@@ -49,7 +49,7 @@ std::string shape_text(const std::vector<Index>& shape) {
 }
 
 Json record_json(const Record& record, const std::string& path) {
-  Json object;
+  Json object = Json::object();
   object["command"] = "inspect";
   object["model"] = path;
   object["firesteel_format"] = kModelFormat;

@@ -90,7 +90,7 @@ double seconds_of_pass(const Plan& plan) {
 }
 
 std::string plan_json(const Run& run, const Plan& plan) {
-  Json object;
+  Json object = Json::object();
   object["command"] = "plan";
   object["learner"] = run.job.entry->name;
   object["rows"] = plan.shape.rows;

@@ -130,7 +130,7 @@ void run_score(const Run& run) {
   write_table(context, table, job.output);
 
   if (job.json) {
-    Json object;
+    Json object = Json::object();
     object["command"] = "score";
     object["rows"] = rows;
     object["output"] = job.output;

@@ -66,7 +66,7 @@ struct TrainResult {
 
 std::string result_json(const Run& run, const TrainResult& result) {
   const FitSummary& summary = result.model->summary();
-  Json object;
+  Json object = Json::object();
   object["command"] = "train";
   object["learner"] = run.job.entry->name;
   object["rows"] = summary.rows;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "firesteel/core/file_lock.hpp"
 #include "firesteel/core/fit_loop.hpp"
@@ -29,19 +30,23 @@ std::uint64_t mix(std::uint64_t x) {
 }
 
 Json to_json(const CheckpointHeader& header) {
-  Json json{{"learner", header.identity.learner},
-            {"parameters", header.identity.parameters},
-            {"data", header.identity.data},
-            {"iteration", header.iteration}};
-  for (const auto& [name, text] : header.identity.parameter_texts) json["parameter_values"][name] = text;
+  // Made as what they are: null that becomes an object or array is left broken where memory gives out.
+  Json parameter_values = Json::object();
+  for (const auto& [name, text] : header.identity.parameter_texts) parameter_values[name] = text;
+  Json parts = Json::array();
   for (const auto& part : header.parts)
-    json["parts"].push_back({{"name", part.name},
-                             {"partitioned", part.partitioned},
-                             {"value_bytes", part.value_bytes},
-                             {"count", part.count},
-                             {"offset", part.offset},
-                             {"checksum", part.checksum}});
-  return json;
+    parts.push_back(Json{{"name", part.name},
+                         {"partitioned", part.partitioned},
+                         {"value_bytes", part.value_bytes},
+                         {"count", part.count},
+                         {"offset", part.offset},
+                         {"checksum", part.checksum}});
+  return Json{{"learner", header.identity.learner},
+              {"parameters", header.identity.parameters},
+              {"data", header.identity.data},
+              {"iteration", header.iteration},
+              {"parameter_values", std::move(parameter_values)},
+              {"parts", std::move(parts)}};
 }
 
 /// Parts follow one another, so that together they are no larger than the file.

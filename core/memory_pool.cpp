@@ -23,7 +23,7 @@ constexpr Index kUnlimited = std::numeric_limits<Index>::max() / 4;
 
 /// What `ulimit -v` leaves to all ranks of a host as if each had its share: it counts for each alone.
 Index address_room() {
-  const MemoryRoom room = memory_room();
+  const MemoryRoom room = process_memory_room();
   return room.source == "ulimit -v" ? room.available : kUnlimited;
 }
 

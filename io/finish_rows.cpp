@@ -15,9 +15,12 @@ namespace {
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 
-/// Readers of dense rows leave zeros there.
+/// Readers that put rows into scratch leave zeros there.
 template <class Scalar>
-void clear_row(DenseTiles<Scalar>&, Index) {}
+void clear_row(DenseTiles<Scalar>& tiles, Index row) {
+  if (tiles.store() != nullptr) return;
+  for (Index column = 0; column < tiles.columns(); ++column) tiles.at(row, column) = 0;
+}
 template <class Scalar>
 void clear_row(SparseRows<Scalar>& rows, Index row) {
   std::fill(rows.values.begin() + rows.row_begin[size(row)],
