@@ -105,7 +105,13 @@ class AlsFit {
 
  private:
   static FactorObjective objective_of(const Als& als, bool single_precision) {
-    return {als.rank, als.reg_param, als.implicit_prefs, als.alpha, als.nonnegative, single_precision};
+    return {als.rank,
+            als.reg_param,
+            als.implicit_prefs,
+            als.alpha,
+            als.nonnegative,
+            single_precision,
+            als.solver == "cg" ? als.cg_steps : 0};
   }
 
   std::span<const double> gram_of(FactorSolver& solver, const std::vector<double>& factors) const {
@@ -146,9 +152,14 @@ void Als::describe(ParameterVisitor& visitor) {
                   "ratings are strengths of observation (clicks, plays), not scores");
   visitor.real("alpha", alpha, at_least(0), "implicit: confidence is 1 + alpha * |rating|");
   visitor.boolean("nonnegative", nonnegative, "factors >= 0");
+  visitor.choice("solver", solver, {"cholesky", "cg"},
+                 "of the normal equations: exactly, or by conjugate gradients from the last factors");
+  visitor.integer("cg_steps", cg_steps, at_least(1), "cg: steps for each user and item in an iteration");
   visitor.choice("cold_start_strategy", cold_start_strategy, {"nan", "drop"},
                  "prediction for an unknown user or item: NaN, or leave the row out");
   visitor.seed("seed", seed, "of the initial factors, drawn by id");
+  visitor.require(!nonnegative || solver == "cholesky",
+                  "--nonnegative needs --solver cholesky: conjugate gradients do not keep factors >= 0");
 }
 
 AlsModel Als::fit(const Ratings& data) const {

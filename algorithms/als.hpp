@@ -28,6 +28,8 @@ struct Als {
   bool implicit_prefs = false;
   double alpha = 1.0;
   bool nonnegative = false;
+  std::string solver = "cholesky";          ///< of the normal equations: "cholesky" or "cg"
+  Index cg_steps = 3;                       ///< of conjugate gradients, an entity and half-step
   std::string cold_start_strategy = "nan";  ///< "nan" or "drop"
   std::uint64_t seed = 0;
 

@@ -15,6 +15,10 @@ namespace firesteel {
 /// of blocks are what is dealt to ranks.
 inline constexpr Index kEntityBlockRows = kTileRows;
 
+/// Ratings of one entity that are summed in one chain; longer rows are cut by position and their sums joined
+/// by the fixed tree.
+inline constexpr Index kRatingChunk = 4096;
+
 /// Ratings of this rank's rows, by position of user and item among the sorted ids. Partitioned, in row order.
 struct IndexedRatings {
   std::span<const std::int32_t> users;

@@ -52,6 +52,18 @@ ColumnValues select(const ColumnValues& column, const std::vector<std::size_t>& 
       column);
 }
 
+/// Models of builds that had one solver do not name it.
+Record with_solver(const Record& record) {
+  const auto& entries = record.entries();
+  if (std::any_of(entries.begin(), entries.end(),
+                  [](const auto& entry) { return entry.first == "parameters/solver"; }))
+    return record;
+  Record completed = record;
+  completed.set("parameters/solver", std::string("cholesky"));
+  completed.set("parameters/cg_steps", Als{}.cg_steps);
+  return completed;
+}
+
 }  // namespace
 
 void AlsModel::to_record(Record& record) const {
@@ -69,7 +81,7 @@ void AlsModel::to_record(Record& record) const {
 
 AlsModel AlsModel::from_record(const Record& record) {
   AlsModel model;
-  parameters_from_record(model.parameters, record);
+  parameters_from_record(model.parameters, with_solver(record));
   try {
     validate_parameters(model.parameters);
   } catch (const Error& error) {

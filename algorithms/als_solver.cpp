@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/factor_kernels.hpp"
 #include "firesteel/linalg/lane_cholesky.hpp"
 #include "firesteel/linalg/nonnegative_solve.hpp"
+#include "firesteel/linalg/normal_operator.hpp"
 
 namespace firesteel {
 
@@ -77,6 +79,13 @@ void FactorSolver::plan() {
     auto& rows = values.size() > at(kRatingChunk) ? long_rows_ : short_rows_;
     rows.push_back(static_cast<std::int32_t>(e));
   }
+  if (objective_.cg_steps > 0) {
+    conjugate_gradients_.emplace(
+        ConjugateGradients::Problem{objective_.rank, objective_.implicit_prefs, objective_.alpha,
+                                    objective_.cg_steps, objective_.single_precision},
+        side_, penalty_factor_, threads_);
+    return;
+  }
   Index ratings = 0;
   std::size_t begin = 0;
   for (std::size_t end = 0; end < short_rows_.size();) {
@@ -98,8 +107,9 @@ void FactorSolver::add_ratings(const GatheredFactors& gathered, std::span<const 
                                std::span<const double> values, Workspace& work, double* sums) const {
   if (!gathered.single_rows.empty()) return add_single_ratings(gathered, others, values, work, sums);
   NormalEquations& equations = work.equations;
+  const auto next = ratings_behind(others);
   if (!objective_.implicit_prefs) {
-    equations.add(gathered.rows.data(), others, {}, values, sums);
+    equations.add(gathered.rows.data(), others, {}, values, sums, next);
     return;
   }
   // w = c − 1 = α|r|, right-hand side c·p.
@@ -108,7 +118,15 @@ void FactorSolver::add_ratings(const GatheredFactors& gathered, std::span<const 
     work.coefficients[q] = values[q] > 0 ? 1.0 + work.weights[q] : 0.0;
   }
   equations.add(gathered.rows.data(), others, std::span(work.weights).first(values.size()),
-                std::span(work.coefficients).first(values.size()), sums);
+                std::span(work.coefficients).first(values.size()), sums, next);
+}
+
+/// The ratings that stand behind some of the side's, which as a rule are summed next.
+std::span<const std::int32_t> FactorSolver::ratings_behind(std::span<const std::int32_t> others) const {
+  const std::int32_t* const begin = side_.others.data();
+  if (std::less<>()(others.data(), begin) || !std::less<>()(others.data(), begin + side_.others.size()))
+    return {};  // not the side's own
+  return std::span(side_.others).subspan(static_cast<std::size_t>(others.data() - begin) + others.size());
 }
 
 /// sums ← the normal equations of a row of several chunks. Chunk sums are joined kChunksAtATime at a time,
@@ -219,6 +237,10 @@ void FactorSolver::make_nonnegative(Index lane, double ridge, Workspace& work, s
 void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double> gram,
                          std::vector<double>& own) {
   comm_.collectively([&] {
+    if (conjugate_gradients_) {
+      conjugate_gradients_->solve(gathered, gram, own);
+      return;
+    }
     parallel_for(threads_, static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
       Workspace& work = workspaces_[at(thread)];
       for (std::size_t begin = tasks_[at(task)].begin; begin < tasks_[at(task)].end;
@@ -244,16 +266,24 @@ void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double
   });
 }
 
-double FactorSolver::entity_loss(const GatheredFactors& gathered, std::span<const double> gram,
-                                 std::span<const double> x, Index e, LossBuffers& buffers) const {
+/// buffers.of_all ← xᵀ(YᵀY)x of a block's entities: every pair once with c = 1, p = 0. Explicit: zeros.
+void FactorSolver::loss_of_all_pairs(std::span<const double> gram, std::span<const double> x,
+                                     LossBuffers& buffers) const {
+  static_assert(kFormLanes == kEntityBlockRows);
+  if (gram.empty()) return;
+  const Index rank = objective_.rank;
+  const auto count = static_cast<Index>(x.size()) / rank;
+  for (Index l = 0; l < count; ++l)
+    for (Index i = 0; i < rank; ++i) buffers.lanes[at(i * kFormLanes + l)] = x[at(l * rank + i)];
+  quadratic_forms(gram, rank, buffers.lanes.data(), buffers.of_all.data());
+}
+
+/// `loss`, which counts every pair as not rated, with the rated ones put right.
+double FactorSolver::entity_loss(const GatheredFactors& gathered, std::span<const double> x, Index e,
+                                 double loss, LossBuffers& buffers) const {
   const Index rank = objective_.rank;
   const bool single = !gathered.single_rows.empty();
   for (std::size_t i = 0; i < x.size(); ++i) buffers.x[i] = single ? x[i] / gathered.scale : x[i];
-  double loss = 0;
-  // xᵀ(YᵀY)x: every pair once with c = 1, p = 0; the loop below puts the rated ones right.
-  for (Index i = 0, entry = 0; !gram.empty() && i < rank; ++i)
-    for (Index j = 0; j <= i; ++j, ++entry)
-      loss += (i == j ? 1.0 : 2.0) * gram[at(entry)] * x[at(i)] * x[at(j)];
   const auto others = side_.others_of(e);
   const auto values = side_.values_of(e);
   for (std::size_t begin = 0; begin < values.size(); begin += at(kRatingChunk)) {
@@ -302,11 +332,15 @@ double FactorSolver::loss_and_penalty(const GatheredFactors& gathered, std::span
   const Index rank = objective_.rank;
   return loss_sum_([&](Index block, std::span<double> out) {
     LossBuffers buffers{AlignedVector<double>(at(padded_single(rank))),
-                        std::vector<double>(at(kRatingChunk))};
+                        AlignedVector<double>(gram.empty() ? 0 : at(rank * kFormLanes)),
+                        AlignedVector<double>(at(kFormLanes)), std::vector<double>(at(kRatingChunk))};
+    const auto [begin, end] = entities_of(side_, block);
+    loss_of_all_pairs(gram, std::span(own).subspan(at(begin * rank), at((end - begin) * rank)), buffers);
     out[0] = 0;
-    for (auto [e, end] = entities_of(side_, block); e < end; ++e) {
+    for (Index e = begin; e < end; ++e) {
       const auto x = std::span(own).subspan(at(e * rank), at(rank));
-      out[0] += entity_loss(gathered, gram, x, e, buffers) + penalty_factor_[at(e)] * square_norm(x);
+      out[0] += entity_loss(gathered, x, e, buffers.of_all[at(e - begin)], buffers) +
+                penalty_factor_[at(e)] * square_norm(x);
     }
   })[0];
 }

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "firesteel/algorithms/als_blocks.hpp"
+#include "firesteel/algorithms/als_conjugate_gradient.hpp"
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/context.hpp"
@@ -22,11 +24,8 @@ struct FactorObjective {
   double alpha = 1.0;
   bool nonnegative = false;
   bool single_precision = false;
+  Index cg_steps = 0;  ///< of conjugate gradients; 0: by Cholesky
 };
-
-/// Ratings of one entity that are summed in one chain; longer rows are cut by position and their sums joined
-/// by the fixed tree.
-inline constexpr Index kRatingChunk = 4096;
 
 /// Solves for all factor rows of one side, the other side's being fixed:
 ///   explicit  x = argmin Σ_q (r_q − xᵀy_q)² + λ n ‖x‖²,                     n = ratings of the entity
@@ -42,7 +41,8 @@ class FactorSolver {
  public:
   FactorSolver(const Context& context, const FactorObjective& objective, const RatingSide& side);
 
-  /// own ← the minimisers. gram: packed YᵀY over all entities of the other side, implicit only. Collective.
+  /// own ← the minimisers, or nearer to them where conjugate gradients are the solver. gram: packed YᵀY over
+  /// all entities of the other side, implicit only. Collective.
   void solve(const GatheredFactors& gathered, std::span<const double> gram, std::vector<double>& own);
 
   /// Σ over all own-side entities of loss + penalty of the own side, in canonical order; the part of the
@@ -72,7 +72,9 @@ class FactorSolver {
     std::vector<double> dense_rhs;
   };
   struct LossBuffers {
-    AlignedVector<double> x;  ///< padded
+    AlignedVector<double> x;       ///< padded
+    AlignedVector<double> lanes;   ///< rank x kFormLanes, where the objective is implicit
+    AlignedVector<double> of_all;  ///< kFormLanes: xᵀ(YᵀY)x
     std::vector<double> products;
   };
   struct Task {
@@ -83,6 +85,7 @@ class FactorSolver {
   void plan();
   void add_ratings(const GatheredFactors& gathered, std::span<const std::int32_t> others,
                    std::span<const double> values, Workspace& work, double* sums) const;
+  std::span<const std::int32_t> ratings_behind(std::span<const std::int32_t> others) const;
   void add_long_row(const GatheredFactors& gathered, Index e, double* sums);
   void add_single_ratings(const GatheredFactors& gathered, std::span<const std::int32_t> others,
                           std::span<const double> values, Workspace& work, double* sums) const;
@@ -111,8 +114,9 @@ class FactorSolver {
   void solve_singular(Index lane, Workspace& work, std::span<double> x, double& ridge) const;
   void make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const;
   void clear_lanes(Index first, Workspace& work) const;
-  double entity_loss(const GatheredFactors& gathered, std::span<const double> gram, std::span<const double> x,
-                     Index e, LossBuffers& buffers) const;
+  void loss_of_all_pairs(std::span<const double> gram, std::span<const double> x, LossBuffers& buffers) const;
+  double entity_loss(const GatheredFactors& gathered, std::span<const double> x, Index e, double loss,
+                     LossBuffers& buffers) const;
 
   Communicator comm_;
   int threads_;  ///< as many as the work is worth
@@ -126,6 +130,7 @@ class FactorSolver {
   std::vector<Task> tasks_;            ///< runs of short_rows_
   std::vector<Workspace> workspaces_;  ///< one a thread
   std::vector<AlignedVector<double>> chunk_sums_;
+  std::optional<ConjugateGradients> conjugate_gradients_;  ///< where they are the solver
   CanonicalSum loss_sum_;
   CanonicalSum penalty_sum_;
   CanonicalSum gram_sum_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Seconds an iteration of ALS on random ratings: elapsed, and CPU time of one rank, which other jobs disturb
 // less. One JSON row on stdout. Run, alone or under mpirun:
-// als_iterations [ratings] [users] [items] [rank] [threads] [implicit] [single]
+// als_iterations [ratings] [users] [items] [rank] [threads] [implicit] [single] [cg_steps]
 #include <time.h>
 
 #include <algorithm>
@@ -64,7 +64,12 @@ int main(int argc, char** argv) {
   data.single_precision = argument(argc, argv, 7, 0) != 0;
   data.users = std::move(user_of);
   data.items = std::move(item_of);
-  const Als als{.rank = rank, .max_iter = 5, .implicit_prefs = argument(argc, argv, 6, 0) != 0};
+  const Index cg_steps = argument(argc, argv, 8, 0);  // 0: Cholesky
+  const Als als{.rank = rank,
+                .max_iter = 5,
+                .implicit_prefs = argument(argc, argv, 6, 0) != 0,
+                .solver = cg_steps > 0 ? "cg" : "cholesky",
+                .cg_steps = std::max<Index>(cg_steps, 1)};
   als.fit(data);
   if (context.rank() != 0) return 0;
   auto& seconds = stopwatch->seconds;
@@ -72,12 +77,13 @@ int main(int argc, char** argv) {
   std::sort(seconds.begin(), seconds.end());
   std::sort(cpu_seconds.begin(), cpu_seconds.end());
   std::printf(
-      "{\"learner\":\"als\",\"implicit\":%s,\"single\":%s,\"ratings\":%lld,\"users\":%lld,\"items\":%lld,"
+      "{\"learner\":\"als\",\"implicit\":%s,\"single\":%s,\"solver\":\"%s\",\"ratings\":%lld,\"users\":%lld,"
+      "\"items\":%lld,"
       "\"rank\":%lld,"
       "\"ranks\":%d,\"threads\":%d,\"simd\":\"%s\",\"seconds_an_iteration\":{\"best\":%.4f,\"median\":%.4f,"
       "\"cpu\":%.4f}}"
       "\n",
-      als.implicit_prefs ? "true" : "false", data.single_precision ? "true" : "false",
+      als.implicit_prefs ? "true" : "false", data.single_precision ? "true" : "false", als.solver.c_str(),
       static_cast<long long>(rows), static_cast<long long>(users), static_cast<long long>(items),
       static_cast<long long>(rank), context.size(), context.threads(), simd_name().c_str(), seconds.front(),
       seconds[seconds.size() / 2], cpu_seconds.front());

@@ -26,24 +26,19 @@ class NormalEquations {
   Index size() const { return (rank_ + 1) * stride(); }
 
   /// sums += over q of the rows `which[q]` of `factors`. weights empty: all 1. coefficients empty: b stays as
-  /// it is. `sums` (size() doubles) is 64-byte aligned. Cost: about (rank + 1)·(rank + 8) flops a row.
+  /// it is. `sums` (size() doubles) is 64-byte aligned. `next`: rows that the next call is likely to read;
+  /// they are brought nearer. Cost: about (rank + 1)·(rank + 8) flops a row.
   void add(const double* factors, std::span<const std::int32_t> which, std::span<const double> weights,
-           std::span<const double> coefficients, double* sums);
+           std::span<const double> coefficients, double* sums, std::span<const std::int32_t> next = {});
 
  private:
   Index rank_;
-  AlignedVector<double> left_;   ///< kBatch rows: w_q·y_q, then c_q
-  AlignedVector<double> right_;  ///< kBatch rows: y_q
+  AlignedVector<double> weighted_;  ///< a batch of rows w_q·y_q
 };
 
 /// products[q] = factors[which[q]] · x, for rows as above and x of padded_rank(rank) doubles with zeros
 /// behind. Order: 8 lanes over coordinates, folded ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). Local.
 void gathered_products(const double* factors, Index rank, std::span<const std::int32_t> which,
                        const double* x, double* products);
-
-/// Scores of one tile of 32 items (DenseTiles layout, `rank` columns) for up to 4 users, `user_stride`
-/// doubles apart: scores[u·32 + i] = Σ_d user_u[d]·item_i[d], fused, d ascending. Local.
-void score_tile(const double* users, Index user_stride, Index user_count, const double* tile, Index rank,
-                double* scores);
 
 }  // namespace firesteel

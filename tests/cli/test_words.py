@@ -68,7 +68,7 @@ class Answers(CliTest):
             self.assertEqual(logistic[option], value, option)
         als = defaults("als")
         for option, value in {"--rank": 10, "--max-iter": 10, "--reg-param": 0.1, "--implicit-prefs": False,
-                              "--alpha": 1, "--nonnegative": False, "--cold-start-strategy": "nan"}.items():
+                              "--alpha": 1, "--nonnegative": False, "--cold-start-strategy": "nan", "--solver": "cholesky", "--cg-steps": 3}.items():
             self.assertEqual(als[option], value, option)
 
 
@@ -132,7 +132,7 @@ class WrongWords(CliTest):
                               ("--distance-measure", "manhattan")):
             self.fail_with(64, ["train", "kmeans", "--input", "a.csv", "--output", "m.h5", option, value], option,
                            f"'{value}'", ranks=[None])
-        for option, value in (("--rank", "0"), ("--alpha", "-1"), ("--cold-start-strategy", "zero")):
+        for option, value in (("--rank", "0"), ("--alpha", "-1"), ("--cg-steps", "0"), ("--solver", "lu"), ("--cold-start-strategy", "zero")):
             self.fail_with(64, ["train", "als", "--input", "a.csv", "--output", "m.h5", option, value], option,
                            ranks=[None])
 
@@ -140,6 +140,7 @@ class WrongWords(CliTest):
         absent = ["train", "logistic", "--input", "absent.csv", "--output", "m.h5"]  # 64 comes before 66
         self.fail_with(64, [*absent, "--solver", "lbfgs", "--reg-param", "1", "--elastic-net-param", "1"], "--solver lbfgs")
         self.fail_with(64, [*absent, "--thresholds", "0,0.5,0"], "--thresholds", ranks=[None])
+        self.fail_with(64, ["train", "als", *absent[2:], "--solver", "cg", "--nonnegative"], "--nonnegative")
 
     def test_values_of_shared_options(self):
         for option, value in (("--seed", "-1"), ("--seed", "18446744073709551616"), ("--seed", "1.5"), ("--threads", "0"),

@@ -90,25 +90,6 @@ TEST(GatheredProducts, sum_lanes_in_the_written_order) {
   }
 }
 
-TEST(ScoreTile, is_one_fused_chain_a_pair) {
-  const Index rank = 11;
-  AlignedVector<double> tile(at(rank * kTileRows));
-  for (std::size_t i = 0; i < tile.size(); ++i) tile[i] = draw(1, i);
-  std::vector<double> users(at(4 * rank));
-  for (std::size_t i = 0; i < users.size(); ++i) users[i] = draw(2, i);
-  for (const Index count : {1, 3, 4}) {
-    alignas(64) std::array<double, 128> scores{};
-    score_tile(users.data(), rank, count, tile.data(), rank, scores.data());
-    for (Index u = 0; u < count; ++u)
-      for (Index i = 0; i < kTileRows; ++i) {
-        double expected = 0;
-        for (Index j = 0; j < rank; ++j)
-          expected = std::fma(users[at(u * rank + j)], tile[at(j * kTileRows + i)], expected);
-        EXPECT_EQ(scores[at(u * kTileRows + i)], expected);
-      }
-  }
-}
-
 /// Solves one system in the given lane; the other lanes hold `other` times the unit matrix.
 std::vector<double> solve_in_lane(const std::vector<double>& packed, const std::vector<double>& b, Index lane,
                                   double other, double* pivot = nullptr) {
