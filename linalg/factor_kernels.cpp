@@ -26,10 +26,11 @@ inline std::size_t batch_rows(std::size_t stride) {
 
 /// A batch of rows y_q: what the tiles of the sums read.
 struct NormalBatch {
-  const double* left[kMostBatchRows];   // w_q·y_q
-  const double* right[kMostBatchRows];  // y_q
-  const double* ahead[kMostBatchRows];  // rows of a later batch, brought nearer meanwhile
+  const double* left;  // w_q·y_q, left_stride apart; without weights the same as `right`
+  std::size_t left_stride;
+  const double* right;                  // y_q, stride apart
   const double* coefficients;           // c_q; null: b stays as it is
+  const double* ahead[kMostBatchRows];  // rows of a later batch, brought nearer meanwhile
   std::size_t count;
   std::size_t ahead_count;
 };
@@ -70,19 +71,22 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
   for (std::size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < V; ++v) sum[r][v] = hn::Load(d, place(r, v));
+  const double* left = batch.left + row;
+  const double* right = batch.right + column;
   const std::size_t ahead = line * kLineDoubles < sums.stride ? batch.ahead_count : 0;
   for (std::size_t q = 0; q < batch.count; ++q) {
     if (q < ahead) hwy::Prefetch(batch.ahead[q] + line * kLineDoubles);
-    const double* const left = batch.left[q] + row;
     hn::Vec<Tag> y[V];
 #pragma GCC unroll 2
-    for (std::size_t v = 0; v < V; ++v) y[v] = hn::Load(d, batch.right[q] + column + v * width);
+    for (std::size_t v = 0; v < V; ++v) y[v] = hn::Load(d, right + v * width);
 #pragma GCC unroll 9
     for (std::size_t r = 0; r < kRows; ++r) {
       const auto factor = hn::Set(d, r < R ? left[r] : batch.coefficients[q]);
 #pragma GCC unroll 2
       for (std::size_t v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(factor, y[v], sum[r][v]);
     }
+    left += batch.left_stride;
+    right += sums.stride;
   }
 #pragma GCC unroll 9
   for (std::size_t r = 0; r < kRows; ++r)
@@ -122,15 +126,24 @@ void add_batch(const NormalBatch& batch, std::size_t rank, std::size_t stride, d
   add_last_rows<kTileLeft>(batch, sums, rank - row, line);
 }
 
-/// weighted[q] ← w_q·y_q, and left points there.
-void weigh_batch(NormalBatch& batch, const double* weights, std::size_t stride, double* weighted) {
+/// right[q] ← y_q of row which[q], left[q] ← w_q·y_q unless there are no weights.
+void copy_batch(const double* factors, const std::int32_t* which, std::size_t count, const double* weights,
+                std::size_t stride, double* left, std::size_t left_stride, double* right) {
   const Tag d;
-  for (std::size_t q = 0; q < batch.count; ++q) {
+  const std::size_t width = hn::Lanes(d);
+  for (std::size_t q = 0; q < count; ++q) {
+    const double* source = factors + static_cast<std::size_t>(which[q]) * stride;
+    if (weights == nullptr) {
+      for (std::size_t j = 0; j < stride; j += width)
+        hn::Store(hn::Load(d, source + j), d, right + q * stride + j);
+      continue;
+    }
     const auto weight = hn::Set(d, weights[q]);
-    double* const to = weighted + q * stride;
-    for (std::size_t j = 0; j < stride; j += hn::Lanes(d))
-      hn::Store(hn::Mul(weight, hn::Load(d, batch.right[q] + j)), d, to + j);
-    batch.left[q] = to;
+    for (std::size_t j = 0; j < stride; j += width) {
+      const auto y = hn::Load(d, source + j);
+      hn::Store(y, d, right + q * stride + j);
+      hn::Store(hn::Mul(weight, y), d, left + q * left_stride + j);
+    }
   }
 }
 
@@ -159,14 +172,16 @@ namespace firesteel {
 
 namespace {
 HWY_EXPORT(add_batch);
-HWY_EXPORT(weigh_batch);
+HWY_EXPORT(copy_batch);
 HWY_EXPORT(products_kernel);
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 }  // namespace
 
 NormalEquations::NormalEquations(Index rank)
-    : rank_(rank), weighted_(batch_rows(at(padded_rank(rank))) * at(padded_rank(rank))) {
+    : rank_(rank),
+      left_(batch_rows(at(padded_rank(rank))) * (at(padded_rank(rank)) + kLineDoubles)),
+      right_(batch_rows(at(padded_rank(rank))) * at(padded_rank(rank))) {
   select_simd();
 }
 
@@ -175,23 +190,24 @@ void NormalEquations::add(const double* factors, std::span<const std::int32_t> w
                           std::span<const std::int32_t> next) {
   const std::size_t width = at(stride());
   const std::size_t most = batch_rows(width);
-  const auto row = [&](std::int32_t r) { return factors + static_cast<std::size_t>(r) * width; };
+  const bool weighted = !weights.empty();
   NormalBatch batch;
+  batch.left = weighted ? left_.data() : right_.data();
+  batch.left_stride = weighted ? width + kLineDoubles : width;  // not a power of two: sets of the cache
+  batch.right = right_.data();
   for (std::size_t done = 0; done < which.size(); done += batch.count) {
     batch.count = std::min(most, which.size() - done);
     batch.coefficients = coefficients.empty() ? nullptr : coefficients.data() + done;
+    HWY_DYNAMIC_DISPATCH(copy_batch)
+    (factors, which.data() + done, batch.count, weighted ? weights.data() + done : nullptr, width,
+     left_.data(), width + kLineDoubles, right_.data());
+    // What stands `most` rows ahead, beyond the end of `which` too.
     batch.ahead_count = 0;
-    for (std::size_t q = 0; q < batch.count; ++q) {
-      batch.left[q] = batch.right[q] = row(which[done + q]);
-      // What stands `most` rows ahead, beyond the end of `which` too.
-      const std::size_t ahead = done + most + q;
-      if (ahead < which.size())
-        batch.ahead[batch.ahead_count++] = row(which[ahead]);
-      else if (ahead - which.size() < next.size())
-        batch.ahead[batch.ahead_count++] = row(next[ahead - which.size()]);
+    for (std::size_t ahead = done + most; ahead < done + most + batch.count; ++ahead) {
+      if (ahead >= which.size() + next.size()) break;
+      const std::int32_t row = ahead < which.size() ? which[ahead] : next[ahead - which.size()];
+      batch.ahead[batch.ahead_count++] = factors + static_cast<std::size_t>(row) * width;
     }
-    if (!weights.empty())
-      HWY_DYNAMIC_DISPATCH(weigh_batch)(batch, weights.data() + done, width, weighted_.data());
     HWY_DYNAMIC_DISPATCH(add_batch)(batch, at(rank_), width, sums);
   }
 }

@@ -33,7 +33,8 @@ class NormalEquations {
 
  private:
   Index rank_;
-  AlignedVector<double> weighted_;  ///< a batch of rows w_q·y_q
+  AlignedVector<double> left_;   ///< a batch of rows w_q·y_q
+  AlignedVector<double> right_;  ///< a batch of rows y_q
 };
 
 /// products[q] = factors[which[q]] · x, for rows as above and x of padded_rank(rank) doubles with zeros
