@@ -118,9 +118,9 @@ class Memory(CliTest):
     def start_long(self, *more):
         """A fit that goes on until it is stopped, its rows in scratch; returns once it iterates."""
         source = random.Random(3)
-        lines = ["a,b,c"] + [",".join(f"{source.gauss(0, 1):.6f}" for _ in range(3)) for _ in range(20000)]
+        lines = ["a,b,c"] + [",".join(f"{source.gauss(0, 1):.6f}" for _ in range(3)) for _ in range(40000)]
         self.write("many.csv", "\n".join(lines) + "\n")
-        words = ["train", "kmeans", "--input", "many.csv", "--k", "50", "--tol", "0", "--max-iter", "100000", "--threads", "2",
+        words = ["train", "kmeans", "--input", "many.csv", "--k", "1000", "--tol", "0", "--max-iter", "100000", "--threads", "2",
                  "--scratch", "scratch", "--output", "model.h5", "--heartbeat", "beat.json", *more]
         process = subprocess.Popen(support.command(words), cwd=self.directory, env=support.environment(**SMALL),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
