@@ -114,6 +114,7 @@ class Worker {
   Json load_ratings(const Context& context, const Json& request) {
     ReadOptions options;
     options.inputs = {request.at("path").get<std::string>()};
+    options.single_precision = request.value("single", false);
     LearnerData& data = slot(request);
     const Stopwatch watch;
     data = read_ratings(context, options).ratings;

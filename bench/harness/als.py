@@ -34,13 +34,14 @@ class Ratings:
         of_users, of_items = np.bincount(self.user), np.bincount(self.item)
         return total + self.reg_param * float(of_users @ np.sum(users**2, axis=1) + of_items @ np.sum(items**2, axis=1))
 
-    def contestant(self, peer, solver, threads):
+    def contestant(self, peer, solver, threads, single=False):
         ours = peer == "firesteel"
         where = "local[2]" if peer == "spark" else f"{threads} thread{'s' if threads > 1 else ''}"
-        name = f"{peer}{' ' + solver if solver else ''}, {where}"
+        name = f"{peer}{' ' + solver if solver else ''}{', single' if single else ''}, {where}"
         model = self.models[name] = self.bench.models / f"als-{len(self.models)}.{'h5' if ours else 'npz'}"
-        load = {"op": "ratings", "path": str(data.parquet(self.path) if peer == "spark" else self.path), "alpha": 1.0}
-        slot = str(self.path) if peer == "spark" else "ratings"
+        load = {"op": "ratings", "path": str(data.parquet(self.path) if peer == "spark" else self.path), "alpha": 1.0,
+                "single": single}
+        slot = str(self.path) if peer == "spark" else "single" if single else "ratings"
         request = {"op": "fit", "learner": "als", "slot": slot, "threads": threads, "model": str(model), "rank": self.rank,
                    "max_iter": self.iterations, "reg_param": self.reg_param, "implicit": self.implicit, "alpha": 1.0,
                    "solver": solver}
@@ -69,22 +70,25 @@ class Ratings:
 
 def implicit(bench, rows, users, items, rank, iterations):
     ratings = Ratings(bench, rows, users, items, rank, iterations, True)
-    contestants = [ratings.contestant(peer, solver, threads) for threads in (1, 2)
-                   for peer, solver in (("firesteel", "cg"), ("implicit", "cg"), ("firesteel", ""), ("implicit", "cholesky"))]
+    contestants = [ratings.contestant(peer, solver, threads, single) for threads in (1, 2)
+                   for peer, solver, single in (("firesteel", "cg", True), ("implicit", "cg", False), ("firesteel", "cg", False),
+                                                ("firesteel", "", False), ("implicit", "cholesky", False))]
     contestants.append(ratings.contestant("spark", "", 2))
     results = bench.turns(contestants)
     ratings.compare(results)
     lines = []
     for words in ("1 thread", "2 threads"):
-        for ours, solver, target, both in (("firesteel cg", "cg", 4, "both three steps"),
-                                           ("firesteel", "cholesky", 6, "both exact")):
+        for ours, solver, target, both in (("firesteel cg, single", "cg", 4, "both three steps in single precision"),
+                                           ("firesteel cg", "cg", None, "both three steps, ours in double"),
+                                           ("firesteel", "cholesky", 6, "both exact, ours in double")):
             lines.append(ratio(results, f"{ours}, {words}", [f"implicit {solver}, {words}"], target,
                                f"implicit {solver}, an iteration, {both}, {words}", "iteration_seconds"))
-    for ours, target, what in (("firesteel cg", 40, "ours three steps of CG"), ("firesteel", 15, "both exact")):
+    for ours, target, what in (("firesteel cg, single", 40, "ours three steps of CG in single precision"),
+                               ("firesteel", 15, "both exact")):
         lines.append(ratio(results, f"{ours}, 2 threads", ["spark, local[2]"], target,
                            f"spark, an iteration, {what}, 2 threads", "iteration_seconds"))
     return {"title": f"ALS implicit, {rows:,} interactions, {ratings.users:,} x {ratings.items:,}, rank {rank}, "
-                     f"{iterations} iterations (Firesteel in double)", "results": results, "lines": lines}
+                     f"{iterations} iterations (implicit in single precision)", "results": results, "lines": lines}
 
 
 def explicit(bench, rows, users, items, rank, iterations, top):
