@@ -19,6 +19,8 @@ def show(value, unit):
 def verdict(line):
     if line.get("value") is None:
         return f"not measured: {line.get('why', '')[:120]}"
+    if line["target"] is None:
+        return "for comparison"
     if met(line):
         return "met"
     gap = line["value"] / line["target"]
@@ -26,6 +28,8 @@ def verdict(line):
 
 
 def bound(line):
+    if line["target"] is None:
+        return ""
     return ("≤ " if line.get("at_most") else "≥ ") + show(line["target"], line["unit"])
 
 
