@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/core/watchdog.hpp"
 
-#include <poll.h>
-#include <sys/random.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
 #include "firesteel/core/background_thread.hpp"
+#include "firesteel/core/watchdog_meeting.hpp"
 #include "firesteel/core/watchdog_message.hpp"
 
 namespace firesteel {
@@ -21,17 +18,11 @@ namespace {
 using namespace detail;
 using Lock = std::unique_lock<std::mutex>;
 
-constexpr double kConnectLimit_s = 15;    // for a rank to find rank 0
-constexpr double kAnswerLimit_s = 5;      // for an address to answer, for a stranger to say the token
 constexpr double kEndedGrace_s = 1;       // mpirun ends a job by itself where a process dies
 constexpr double kAnnouncedGrace_s = 10;  // for an announced end to reach every rank
 constexpr double kTurn_s = 0.4;           // between ranks that would say the same
 constexpr double kLateTurn_s = 4;         // for those that are not the first of their host
 constexpr int kMaxTurns = 8;
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// A rank as another one sees it.
 struct Peer {
@@ -43,47 +34,6 @@ struct Peer {
   bool ended = false;  ///< it has said goodbye
   double gone_s = 0;   ///< when its connection ended without; 0: it has not
 };
-
-/// Who has connected and not said the token yet.
-struct Stranger {
-  MessageStream stream;
-  double deadline_s = 0;
-};
-
-Seat own_seat() {
-  Seat seat;
-  gethostname(seat.host.data(), seat.host.size() - 1);
-  for (const auto& address : reachable_addresses(kHostAddresses)) seat.reachable.add(address);
-  return seat;
-}
-
-/// One connection a rank, where the limit can be raised so far.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/// Says the token at an address of rank 0 and hears it back.
-std::optional<MessageStream> call_at(const PeerAddress& address, const Token& token, int rank) {
-  auto socket = connect_to(address, kAnswerLimit_s);
-  if (!socket) return std::nullopt;
-  MessageStream stream(std::move(*socket));
-  WatchdogMessage hello{.kind = MessageKind::hello, .rank = rank, .token = token};
-  send_message(stream, hello);
-  const double deadline = now_s() + kAnswerLimit_s;
-  while (stream.open() && now_s() < deadline) {
-    pollfd waiting{stream.descriptor(), POLLIN, 0};
-    poll(&waiting, 1, 100);
-    stream.receive();
-    if (const auto answer = next_message(stream)) {
-      if (answer->kind == MessageKind::welcome && same_token(answer->token, token)) return stream;
-      return std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -105,21 +55,18 @@ class Watchdog::State {
 
   /// Connects all ranks; empty, or why that failed: the same on all. Collective.
   std::string connect_all() {
-    const auto seats = comm_.allgather(comm_.collectively(own_seat));
-    std::string failure = comm_.collectively([&] {
-      for (const auto& seat : seats) hosts_.push_back(text_of(seat.host));
-      return rank() == 0 ? attempt([&] { listen(seats); }) : std::string();
+    auto met = meet_all(comm_);
+    comm_.collectively([&] {
+      hosts_ = std::move(met.hosts);
+      for (auto& peer : met.peers) peers_.push_back({.rank = peer.rank, .stream = std::move(peer.stream)});
     });
-    const Invitation invitation = comm_.broadcast_value(invitation_, 0);
-    if (invitation.at.count > 0) failure = attempt([&] { rank() == 0 ? admit_all() : join(invitation); });
-    listeners_.clear();
-    return first_failure(failure);
+    return met.failure;
   }
 
   /// From now on the ranks give and expect signs of life; empty, or why that cannot be: the same on all.
   /// Collective.
   std::string start_all() {
-    return first_failure(attempt([this] { start(); }));
+    return first_failure(comm_, attempt([this] { start(); }));
   }
 
   std::vector<PeerAge> ages() const {
@@ -146,14 +93,6 @@ class Watchdog::State {
             beat.ticks, beat.iteration, ended};
   }
 
-  /// Of the first rank that has one.
-  std::string first_failure(const std::string& failure) {
-    std::int64_t first = failure.empty() ? comm_.size() : rank();
-    comm_.allreduce_min(std::span(&first, 1));
-    if (first == comm_.size()) return {};
-    return comm_.broadcast_text(failure, static_cast<int>(first));
-  }
-
   void start() {
     moved_s_ = now_s();
     forgive(now_s());
@@ -166,89 +105,6 @@ class Watchdog::State {
   }
 
   const std::string& host_of(int rank) const { return hosts_[static_cast<std::size_t>(rank)]; }
-
-  template <class F>
-  static std::string attempt(F&& body) noexcept {
-    try {
-      body();
-      return {};
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-  }
-
-  // Meeting.
-
-  void listen(const std::vector<Seat>& seats) {
-    std::vector<PeerAddress> own{loopback_address()};
-    if (comm_.node_size() < comm_.size()) {
-      std::vector<PeerAddress> others;
-      for (const auto& seat : seats)
-        if (seat.host != seats.front().host)
-          others.insert(others.end(), seat.reachable.span().begin(), seat.reachable.span().end());
-      const auto reachable = seats.front().reachable.span();
-      own = addresses_towards({reachable.begin(), reachable.end()}, others);
-    }
-    raise_descriptor_limit();
-    for (PeerAddress address : own) {
-      listeners_.push_back(listen_at(address));
-      invitation_.at.add(address);
-    }
-    if (own.empty())
-      throw Error(ErrorCode::unavailable, "rank 0 on " + host_of(0) + " finds no route to the other hosts");
-    if (getrandom(invitation_.token.data(), invitation_.token.size(), 0) < 0)
-      throw Error(ErrorCode::unavailable, std::string("no random numbers: ") + std::strerror(errno));
-  }
-
-  void join(const Invitation& invitation) {
-    const double deadline = now_s() + kConnectLimit_s;
-    std::string tried;
-    for (const auto& address : invitation.at.span()) {
-      tried += (tried.empty() ? "" : ", ") + address.text();
-      if (now_s() > deadline) break;
-      auto stream = call_at(address, invitation.token, rank());
-      if (!stream) continue;
-      peers_.push_back({.rank = 0, .stream = std::move(*stream)});
-      return;
-    }
-    throw Error(ErrorCode::unavailable, "rank " + std::to_string(rank()) + " on " + host_of(rank()) +
-                                            " cannot connect to rank 0 at " + tried);
-  }
-
-  void admit_all() {
-    const double deadline = now_s() + kConnectLimit_s;
-    std::vector<Stranger> strangers;
-    while (static_cast<int>(peers_.size()) < comm_.size() - 1) {
-      if (now_s() > deadline)
-        throw Error(ErrorCode::unavailable, "only " + std::to_string(peers_.size()) +
-                                                " of the other ranks could connect to rank 0 on " +
-                                                host_of(0));
-      std::vector<pollfd> waiting;
-      for (const auto& listener : listeners_) waiting.push_back({listener.get(), POLLIN, 0});
-      for (const auto& stranger : strangers) waiting.push_back({stranger.stream.descriptor(), POLLIN, 0});
-      poll(waiting.data(), waiting.size(), 100);
-      for (const auto& listener : listeners_)
-        if (FileDescriptor socket(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)); socket.open())
-          strangers.push_back({MessageStream(std::move(socket)), now_s() + kAnswerLimit_s});
-      std::erase_if(strangers, [&](Stranger& stranger) { return settled(stranger); });
-    }
-    std::sort(peers_.begin(), peers_.end(), [](const Peer& a, const Peer& b) { return a.rank < b.rank; });
-  }
-
-  /// Whether this connection need not be looked at again: now a peer, or turned away.
-  bool settled(Stranger& stranger) {
-    stranger.stream.receive();
-    const auto message = next_message(stranger.stream);
-    if (!message) return !stranger.stream.open() || now_s() > stranger.deadline_s;
-    const auto known = [&](const Peer& peer) { return peer.rank == message->rank; };
-    const bool good = message->kind == MessageKind::hello && same_token(message->token, invitation_.token) &&
-                      message->rank > 0 && message->rank < comm_.size() &&
-                      std::none_of(peers_.begin(), peers_.end(), known);
-    if (!good) return true;
-    send_message(stranger.stream, {.kind = MessageKind::welcome, .token = invitation_.token});
-    peers_.push_back({.rank = static_cast<int>(message->rank), .stream = std::move(stranger.stream)});
-    return true;
-  }
 
   // Watching; all under the lock.
 
@@ -386,8 +242,6 @@ class Watchdog::State {
   WatchdogOptions options_;
   const Activity& activity_;
   std::vector<std::string> hosts_;  // by rank
-  std::vector<FileDescriptor> listeners_;
-  Invitation invitation_;
 
   mutable std::mutex mutex_;
   std::condition_variable woken_;
