@@ -243,11 +243,22 @@ class JsonTable final : public Table {
     const Index first = std::max(first_row, part.first_row);
     const Index rows = std::min(end_row, part.first_row + part.rows) - first;
     ColumnFiller filler(columns, wanted, rows);
-    for_lines(
-        part, first, first + rows, filler, [&](Index row, std::string_view) { filler.begin(row - first); },
-        [&] {
-          return filler.twice().empty() ? std::string() : "member '" + filler.twice() + "' is given twice";
-        });
+    Index reached = first;
+    try {
+      for_lines(
+          part, first, first + rows, filler,
+          [&](Index row, std::string_view) {
+            reached = row;
+            filler.begin(row - first);
+          },
+          [&] {
+            return filler.twice().empty() ? std::string() : "member '" + filler.twice() + "' is given twice";
+          });
+    } catch (const Error&) {
+      // What is wrong with rows before this one comes first.
+      if (reached > first) sink(first, reached - first, filler.values);
+      throw;
+    }
     sink(first, rows, filler.values);
   }
 

@@ -35,6 +35,18 @@ TableValues folder_value(const std::string& text, TableKind kind, TableWant want
   return values;
 }
 
+/// Takes the rows at once. Where that fails, one after the other, so that the error told is that of the first
+/// row that has one, however rows are cut into parts.
+void take_in_order(const TablePart& part, Index row, Index from, Index rows,
+                   const std::vector<TableValues>& values, TakeRows take) {
+  try {
+    take(part, row, from, rows, values);
+  } catch (const Error&) {
+    for (Index i = 0; rows > 1 && i < rows; ++i) take(part, row + i, from + i, 1, values);
+    throw;
+  }
+}
+
 }  // namespace
 
 TableView::TableView(const Table& table) {
@@ -104,7 +116,7 @@ void read_table_rows(const Context& context, const Table& table, const TableView
                                    view.kind(each.column), each.want, rows));
           const Index from = std::max(first_row, row);
           const Index to = std::min(end_row, row + rows);
-          if (from < to) take(part, from, from - row, to - from, all);
+          if (from < to) take_in_order(part, from, from - row, to - from, all, take);
         });
     const Index read = done.fetch_add(part.rows) + part.rows;
     if (thread == 0)
