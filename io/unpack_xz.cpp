@@ -85,7 +85,8 @@ class XzUnpacker final : public Unpacker {
       if (code == LZMA_STREAM_END)
         ended_ = true;
       else if (code != LZMA_OK)
-        damaged(file_, input_.offset(), code);
+        // How far the decoder got depends on how much text was wanted at once, but for the end.
+        damaged(file_, code == LZMA_BUF_ERROR ? input_.offset() : begin_, code);
     }
     return done;
   }
