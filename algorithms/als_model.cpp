@@ -54,13 +54,14 @@ ColumnValues select(const ColumnValues& column, const std::vector<std::size_t>& 
 
 /// Models of builds that had one solver do not name it.
 Record with_solver(const Record& record) {
-  const auto& entries = record.entries();
-  if (std::any_of(entries.begin(), entries.end(),
-                  [](const auto& entry) { return entry.first == "parameters/solver"; }))
-    return record;
   Record completed = record;
-  completed.set("parameters/solver", std::string("cholesky"));
-  completed.set("parameters/cg_steps", Als{}.cg_steps);
+  const auto complete = [&](const char* name, RecordValue value) {
+    const auto& entries = record.entries();
+    if (std::none_of(entries.begin(), entries.end(), [&](const auto& entry) { return entry.first == name; }))
+      completed.set(name, std::move(value));
+  };
+  complete("parameters/solver", std::string("cholesky"));
+  complete("parameters/cg_steps", Als{}.cg_steps);
   return completed;
 }
 
