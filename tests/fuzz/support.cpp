@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support.hpp"
 
+#include <fcntl.h>
 #include <mpi.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -48,22 +49,18 @@ void prepare_environment() {
     ::setenv(name, value, 0);
 }
 
-#ifdef FIRESTEEL_COUNTS_MEMORY
 std::atomic<bool> counting{false};
 std::atomic<std::ptrdiff_t> held{0};
 std::atomic<std::ptrdiff_t> most_held{0};
 
+#ifdef FIRESTEEL_COUNTS_MEMORY
 void allocated(const volatile void* pointer, std::size_t) {
-  if (!counting.load(std::memory_order_relaxed)) return;
-  const auto size = static_cast<std::ptrdiff_t>(__sanitizer_get_allocated_size(const_cast<void*>(pointer)));
-  const std::ptrdiff_t now = held.fetch_add(size, std::memory_order_relaxed) + size;
-  std::ptrdiff_t most = most_held.load(std::memory_order_relaxed);
-  while (now > most && !most_held.compare_exchange_weak(most, now)) {
-  }
+  if (counting_memory())
+    note_memory(static_cast<std::ptrdiff_t>(__sanitizer_get_allocated_size(const_cast<void*>(pointer))));
 }
 void freed(const volatile void* pointer) {
-  if (!counting.load(std::memory_order_relaxed) || pointer == nullptr) return;
-  held -= static_cast<std::ptrdiff_t>(__sanitizer_get_allocated_size(const_cast<void*>(pointer)));
+  if (counting_memory() && pointer != nullptr)
+    note_memory(-static_cast<std::ptrdiff_t>(__sanitizer_get_allocated_size(const_cast<void*>(pointer))));
 }
 #endif
 
@@ -91,10 +88,21 @@ const Context& alone() {
 std::string take_warnings() { return std::exchange(listener()->heard, {}); }
 
 MemoryFile::MemoryFile(int descriptor) : descriptor_(descriptor) {
-  const int made = ::memfd_create("input", 0);
+  int made = -1;
+  if (everyone().size() == 1) {  // a name that opens quicker
+    path_ = "/dev/shm/firesteel_fuzz_" + std::to_string(::getpid());
+    made = ::open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  }
+  if (made < 0) {
+    path_ = "/proc/self/fd/" + std::to_string(descriptor_);
+    made = ::memfd_create("input", 0);
+  }
   if (made < 0 || ::dup2(made, descriptor_) < 0) broken("no file in memory");
   ::close(made);
-  path_ = "/proc/self/fd/" + std::to_string(descriptor_);
+}
+
+MemoryFile::~MemoryFile() {
+  if (path_.starts_with("/dev/shm/")) ::unlink(path_.c_str());
 }
 
 void MemoryFile::write(std::string_view bytes) const {
@@ -132,24 +140,31 @@ void append_bits(std::string& out, double value) {
   out.append(text, static_cast<std::size_t>(length));
 }
 
+bool counting_memory() { return counting.load(std::memory_order_relaxed); }
+
+void note_memory(std::ptrdiff_t bytes) {
+  const std::ptrdiff_t now = held.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  std::ptrdiff_t most = most_held.load(std::memory_order_relaxed);
+  while (now > most && !most_held.compare_exchange_weak(most, now)) {
+  }
+}
+
 MemoryLimit::MemoryLimit(std::string_view what, std::size_t limit) : what_(what), limit_(limit) {
   everyone();  // not counted
 #ifdef FIRESTEEL_COUNTS_MEMORY
   [[maybe_unused]] static const int installed = __sanitizer_install_malloc_and_free_hooks(allocated, freed);
+#endif
   held = 0;
   most_held = 0;
   counting = true;
-#endif
 }
 
 MemoryLimit::~MemoryLimit() {
-#ifdef FIRESTEEL_COUNTS_MEMORY
   counting = false;
   const auto most = static_cast<std::size_t>(most_held.load());
   if (most > limit_)
     broken(std::string(what_) + " held " + std::to_string(most) + " bytes at once, at most " +
            std::to_string(limit_) + " are allowed");
-#endif
 }
 
 }  // namespace firesteel::fuzz

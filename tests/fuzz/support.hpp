@@ -56,11 +56,14 @@ class Choices {
   std::string_view rest_;
 };
 
-/// A file in memory, with a name by which code under test can open it again.
+/// A file in memory, with a name by which code under test can open it again; one at a time.
 class MemoryFile {
  public:
   /// `descriptor` is the number it gets on every rank, so that its name is the same everywhere.
   explicit MemoryFile(int descriptor);
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  ~MemoryFile();
   void write(std::string_view bytes) const;
   const std::string& path() const { return path_; }
 
@@ -82,8 +85,14 @@ void require_equal(std::string_view what, const std::string& expected, const std
 /// Bytes as text: every bit counts, NaN included.
 void append_bits(std::string& out, double value);
 
+/// Whether a MemoryLimit lives.
+bool counting_memory();
+/// Bytes that were taken (or given back, then negative), told by whoever sees them: clang's address
+/// sanitizer, or counted_memory.cpp. From any thread.
+void note_memory(std::ptrdiff_t bytes);
+
 /// Watches the memory that is held at once from here on; over `limit` bytes at the end of its life is a bug.
-/// Counts with the address sanitizer only.
+/// Does not count under GCC's address sanitizer.
 class MemoryLimit {
  public:
   MemoryLimit(std::string_view what, std::size_t limit);

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # One fuzz target a word, each one file.
 set(FIRESTEEL_FUZZ_TARGETS csv libsvm ratings checkpoint words matrix numpy mtx jsonl compressed hdf5 hdf5_built model model_built model_record)
+# The longest inputs that are made, in bytes; of the others 512.
+set(FIRESTEEL_FUZZ_LONGEST_hdf5 8192)
+set(FIRESTEEL_FUZZ_LONGEST_model 8192)
+set(FIRESTEEL_FUZZ_LONGEST_numpy 2048)
 
 list(TRANSFORM FIRESTEEL_FUZZ_TARGETS REPLACE "(.+)" "${CMAKE_CURRENT_LIST_DIR}/\\1.cpp" OUTPUT_VARIABLE sources)
 set(shared support rows hdf5_rows hdf5_file)

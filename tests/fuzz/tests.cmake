@@ -2,7 +2,10 @@
 # The kept corpus as ordinary tests: each input at one rank and at three, which must give what one rank by itself gives.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 include("${CMAKE_CURRENT_LIST_DIR}/targets.cmake")
-add_library(firesteel_fuzz_replay STATIC "${CMAKE_CURRENT_LIST_DIR}/replay.cpp")
+add_library(firesteel_fuzz_replay OBJECT "${CMAKE_CURRENT_LIST_DIR}/replay.cpp" "${CMAKE_CURRENT_LIST_DIR}/mutator.cpp")
+if(NOT FIRESTEEL_SANITIZE) # sanitizers bring their own malloc
+  target_sources(firesteel_fuzz_replay PRIVATE "${CMAKE_CURRENT_LIST_DIR}/counted_memory.cpp")
+endif()
 target_link_libraries(firesteel_fuzz_replay PUBLIC firesteel_fuzz)
 foreach(target IN LISTS FIRESTEEL_FUZZ_TARGETS)
   add_executable(replay_${target} $<TARGET_OBJECTS:firesteel_fuzz_${target}>)
@@ -23,12 +26,25 @@ foreach(target IN LISTS FIRESTEEL_FUZZ_TARGETS)
   endforeach()
 endforeach()
 
-# Ten seconds of new inputs for each target, by libFuzzer. scripts/test --full builds the targets (preset fuzz); where they are
-# not built these tests are skipped. They bring their own sanitizers.
+# Ten seconds of new inputs for each target. By the release build, in every run of the tests: made without a look at what they
+# reach, always from the same seed, so that a change alone makes a test fail. Held against what the target checks (answers,
+# memory), against 20 seconds an input and 4 GiB; not against the sanitizers.
+# By libFuzzer, which looks, and under sanitizers: scripts/test --full builds those targets (preset fuzz); where they are not
+# built these tests are skipped.
 if(NOT FIRESTEEL_SANITIZE)
   foreach(target IN LISTS FIRESTEEL_FUZZ_TARGETS)
-    add_test(NAME fuzz.${target}.10s COMMAND Python3::Interpreter "${CMAKE_CURRENT_LIST_DIR}/run" --no-build --target ${target}
-                                             --seconds 10)
-    set_tests_properties(fuzz.${target}.10s PROPERTIES TIMEOUT 300 LABELS fuzz SKIP_RETURN_CODE 77)
+    set(longest 512)
+    if(FIRESTEEL_FUZZ_LONGEST_${target})
+      set(longest ${FIRESTEEL_FUZZ_LONGEST_${target}})
+    endif()
+    add_test(NAME fuzz.${target}.10s
+             COMMAND replay_${target} --seconds 10 --seed 1 --longest ${longest} --dictionary
+                     "${CMAKE_CURRENT_LIST_DIR}/dictionaries/${target}.dict" --failures "${PROJECT_BINARY_DIR}/fuzz-failures"
+                     "${CMAKE_CURRENT_LIST_DIR}/corpus/${target}")
+    set_tests_properties(fuzz.${target}.10s PROPERTIES TIMEOUT 120 LABELS fuzz
+                                                       ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+    add_test(NAME fuzz.${target}.guided COMMAND Python3::Interpreter "${CMAKE_CURRENT_LIST_DIR}/run" --no-build --target ${target}
+                                                --seconds 10)
+    set_tests_properties(fuzz.${target}.guided PROPERTIES TIMEOUT 300 LABELS "fuzz;long" SKIP_RETURN_CODE 77)
   endforeach()
 endif()
