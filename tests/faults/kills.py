@@ -25,6 +25,13 @@ PHASES = ("start", "reading", "iterations", "checkpoint", "model")
 SLOW_DISK = dict(paths=".firesteel-:points.csv:ratings.csv", calls="fsync,pread", slow_us=3000, log="calls.log")
 
 
+def slow_disk(place, aim):
+    """What makes a phase last long enough to be met, on a busy machine too."""
+    if aim == "model":  # the temporary file beside model.h5; checkpoints are in a folder of theirs
+        return dict(SLOW_DISK, paths=f"{place.directory}/.firesteel-", slow_us=60000)
+    return SLOW_DISK
+
+
 def open_files(pid):
     found = []
     try:
@@ -39,13 +46,13 @@ def open_files(pid):
 
 
 class Job:
-    def __init__(self, place, learner, ranks):
+    def __init__(self, place, learner, ranks, aim):
         self.place = place
         self.errors = place.path("errors.log").open("wb")
         place.path("calls.log").unlink(missing_ok=True)
         line = harness.train(place.program, learner, JOBS[learner], ranks, "--checkpoint", "saved", "--verbose")
         self.process = subprocess.Popen(line, cwd=place.directory,
-                                        env=harness.environment(**place.shim_environment(**SLOW_DISK)),
+                                        env=harness.environment(**place.shim_environment(**slow_disk(place, aim))),
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors,
                                         start_new_session=True)
         self.last = int(JOBS[learner][-1])
@@ -113,11 +120,11 @@ class Kills:
         source = self.source
         learner, ranks, others = source.choice(list(JOBS)), source.choice([1, 2, 2, 3, 4]), source.choice([0, 1, 2, 3])
         victim, aim = source.choice(["rank", "rank", "mpirun", "all"]), source.choice(PHASES)
-        scale = {"start": 0.15, "reading": 0.25, "model": 0.002}.get(aim, max(0.05, self.seconds[learner] - 0.3) * 0.8)
+        scale = {"start": 0.15, "reading": 0.25, "model": 0.06}.get(aim, max(0.05, self.seconds[learner] - 0.3) * 0.8)
         delay = source.random() * scale
         self.place.clear()
         self.place.path("model.h5").write_bytes(harness.OLD_MODEL)
-        job = Job(self.place, learner, ranks)
+        job = Job(self.place, learner, ranks, aim)
         job.wait_for(aim)
         time.sleep(delay)
         if aim == "checkpoint":

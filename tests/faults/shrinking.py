@@ -37,7 +37,7 @@ def mpi_environment(prefix):
 class Job(kills.Job):
     """A fit whose ranks may die; `launched`: by firesteel --ranks, which looks after it."""
 
-    def __init__(self, place, prefix, learner, more, launched=False):
+    def __init__(self, place, prefix, learner, more, aim, launched=False):
         self.place = place
         self.last = int(kills.JOBS[learner][-1])
         self.output = place.path("output.json").open("wb")
@@ -51,7 +51,7 @@ class Job(kills.Job):
         line = [*start, *harness.train(place.program, learner, kills.JOBS[learner], 0, "--verbose", "--json",
                                        "--on-failure", "shrink", *more)[1:]]
         self.process = subprocess.Popen(line, cwd=place.directory, env=harness.environment(
-            **mpi_environment(prefix), **place.shim_environment(**kills.SLOW_DISK)), stdin=subprocess.DEVNULL,
+            **mpi_environment(prefix), **place.shim_environment(**kills.slow_disk(place, aim))), stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=self.errors, start_new_session=True)
 
     def ranks(self):
@@ -134,10 +134,10 @@ class Shrinking:
         victims = source.choice([(0,), (1,), (2,), (3,), (0, 1), (0, 2), (1, 3), (2, 3)])
         again = source.choice([None, None, source.random() * 0.4])
         more = ["--checkpoint", "saved"] if aim == "checkpoint" or source.random() < 0.5 else []
-        scale = {"reading": 0.25, "model": 0.002}.get(aim, max(0.05, self.seconds[learner]))
+        scale = {"reading": 0.25, "model": 0.06}.get(aim, max(0.05, self.seconds[learner]))
         self.place.clear()
         self.place.path("model.h5").write_bytes(harness.OLD_MODEL)
-        job = Job(self.place, self.prefix, learner, more)
+        job = Job(self.place, self.prefix, learner, more, aim)
         job.wait_for(aim)
         time.sleep(source.random() * scale)
         if aim == "checkpoint":
@@ -163,7 +163,7 @@ class Shrinking:
         """Under firesteel --ranks: one rank dies and the others go on, or all die and the job is started anew."""
         learner = "kmeans"
         self.place.clear()
-        job = Job(self.place, self.prefix, learner, ["--checkpoint", "saved"], launched=True)
+        job = Job(self.place, self.prefix, learner, ["--checkpoint", "saved"], "iterations", launched=True)
         job.wait_for("iterations")
         _, ranks, _ = job.kill_some(lambda found: found if all_die else found[1:2])
         wrong = self.judge(job, learner, job.finish(ranks))
