@@ -10,6 +10,7 @@
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/nearest_centres.hpp"
+#include "firesteel/linalg/row_bounds.hpp"
 
 namespace firesteel::detail {
 
@@ -45,9 +46,15 @@ class DenseSearch final : public CentreSearch {
  public:
   DenseSearch(const DensePoints<Scalar>& points, std::span<const double> centres, double scale, int exponent);
   void nearest(Index first, Index count, std::int32_t* labels) const override;
+  void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels,
+               float* gaps) const override;
   void distances(Index tile, const std::int32_t* labels, double* distances) const override;
 
  private:
+  void search_tiles(Index first, Index count, std::int32_t* labels, float* gaps) const;
+  void search_packed(Index first, Index count, const std::uint32_t* wanted, std::int32_t* labels,
+                     float* gaps) const;
+  SearchBounds<Scalar> bounds_of(Index first, Index count, const std::uint32_t* wanted) const;
   std::int32_t nearest_directly(Index row) const;
 
   const DensePoints<Scalar>& points_;
@@ -119,21 +126,36 @@ void DensePoints<Scalar>::normalise(Index block) {
 template <class Scalar>
 void DensePoints<Scalar>::move(Index tile, std::span<const Index> places,
                                std::span<const TwoLimbTerms::Move> moves) const {
-  // Several rows at once: each column of the tile is looked at once, and what is written to `rows` has
-  // settled in the cache before it is read in wider pieces.
-  constexpr std::size_t kAtOnce = 8;
-  const auto stride = at(terms().stride());
+  // Rows by eights, as they lie: copied whole where many of them move, else column by column of those that
+  // do, so that what is written to `rows` has settled in the cache before it is read in wider pieces.
+  constexpr Index kAtOnce = 8;
+  constexpr std::size_t kMany = 4;
+  const Index stride = terms().stride();
   thread_local AlignedVector<double> rows;
-  rows.assign(kAtOnce * stride, 0.0);
-  for (std::size_t i = 0; i < kAtOnce; ++i) rows[i * stride + at(columns())] = 1.0;
-  for (std::size_t first = 0; first < moves.size(); first += kAtOnce) {
-    const std::size_t count = std::min(kAtOnce, moves.size() - first);
+  thread_local Index prepared = 0;  // for how many columns
+  if (prepared != columns()) {
+    rows.assign(at(kAtOnce * stride), 0.0);
+    for (Index i = 0; i < kAtOnce; ++i) rows[at(i * stride + columns())] = 1.0;
+    prepared = columns();
+  }
+  for (std::size_t first = 0; first < moves.size();) {
+    const Index eight = places[first] / kAtOnce * kAtOnce;
+    std::size_t end = first;
+    while (end < moves.size() && places[end] < eight + kAtOnce) ++end;
+    if (end - first >= kMany) {
+      copy_eight_rows(values(tile), columns(), eight, rows.data(), stride);
+      for (; first < end; ++first)
+        terms().move(rows.data() + (places[first] - eight) * stride, moves.subspan(first, 1));
+      continue;
+    }
+    end = std::min(moves.size(), first + at(kAtOnce));
     for (Index j = 0; j < columns(); ++j) {
       const Scalar* column = values(tile) + j * kTileRows;
-      for (std::size_t i = 0; i < count; ++i)
-        rows[i * stride + at(j)] = static_cast<double>(column[places[first + i]]);
+      for (std::size_t i = first; i < end; ++i)
+        rows[(i - first) * at(stride) + at(j)] = static_cast<double>(column[places[i]]);
     }
-    terms().move(rows.data(), moves.subspan(first, count));
+    terms().move(rows.data(), moves.subspan(first, end - first));
+    first = end;
   }
 }
 
@@ -229,16 +251,96 @@ DenseSearch<Scalar>::DenseSearch(const DensePoints<Scalar>& points, std::span<co
 
 template <class Scalar>
 void DenseSearch<Scalar>::nearest(Index first, Index count, std::int32_t* labels) const {
-  std::array<Scalar, kTilesAtOnce> tolerances{};
+  search_tiles(first, count, labels, nullptr);
+}
+
+template <class Scalar>
+void DenseSearch<Scalar>::nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels,
+                                  float* gaps) const {
+  Index tiles = 0;
+  Index rows = 0;
+  for (Index t = 0; t < count; ++t) {
+    tiles += wanted[t] != 0 ? 1 : 0;
+    rows += std::popcount(wanted[t]);
+  }
+  // Copying a tile's rows costs about as much as four centres do.
+  constexpr Index kCopy = 4;
+  const Index spared = tiles - (rows + kTileRows - 1) / kTileRows;
+  if (spared * packed_.groups() * packed_.group() > kCopy * tiles)
+    return search_packed(first, count, wanted, labels, gaps);
+  for (Index t = 0; t < count;) {
+    Index end = t;
+    for (; end < count && wanted[end] != 0; ++end) wanted[end] = ~std::uint32_t{0};
+    if (end > t) search_tiles(first + t, end - t, labels + t * kTileRows, gaps + t * kTileRows);
+    t = end + 1;
+  }
+}
+
+template <class Scalar>
+void DenseSearch<Scalar>::search_tiles(Index first, Index count, std::int32_t* labels, float* gaps) const {
+  std::array<SearchBounds<Scalar>, kTilesAtOnce> bounds;
   std::array<std::uint32_t, kTilesAtOnce> unsure;
   for (Index t = 0; t < count; ++t) {
     const auto [row_norm, centred_norm] = points_.norms(first + t);
-    tolerances[at(t)] = packed_.tolerance(row_norm, centred_norm);
+    bounds[at(t)] = packed_.bounds(row_norm, centred_norm);
   }
-  find_nearest(points_.values(first), count, packed_, tolerances.data(), labels, unsure.data());
+  find_nearest<Scalar>({points_.values(first), kTileRows * points_.columns(), kTileRows, count}, packed_,
+                       bounds.data(), labels, unsure.data(), packed_.gaps_known() ? gaps : nullptr);
+  if (gaps != nullptr && !packed_.gaps_known()) std::fill(gaps, gaps + count * kTileRows, -1.0F);
   for (Index t = 0; t < count; ++t)
     for (std::uint32_t bits = unsure[at(t)]; bits != 0; bits &= bits - 1) {
       const Index row = t * kTileRows + std::countr_zero(bits);
+      if (gaps != nullptr) gaps[row] = -1;
+      if (first * kTileRows + row < points_.local_rows())
+        labels[row] = nearest_directly(first * kTileRows + row);
+    }
+}
+
+/// Bounds for rows of several tiles: those of the largest norms.
+template <class Scalar>
+SearchBounds<Scalar> DenseSearch<Scalar>::bounds_of(Index first, Index count,
+                                                    const std::uint32_t* wanted) const {
+  double row_norm = 0;
+  double centred_norm = 0;
+  for (Index t = 0; t < count; ++t) {
+    if (wanted[t] == 0) continue;
+    const auto [row, centred] = points_.norms(first + t);
+    row_norm = std::max(row_norm, row);
+    centred_norm = std::max(centred_norm, centred);
+  }
+  return packed_.bounds(row_norm, centred_norm);
+}
+
+/// Searches copies of the rows wanted that lie next to one another.
+template <class Scalar>
+void DenseSearch<Scalar>::search_packed(Index first, Index count, const std::uint32_t* wanted,
+                                        std::int32_t* labels, float* gaps) const {
+  constexpr Index kPlaces = kTilesAtOnce * kTileRows;
+  constexpr Index kStride = kPlaces + 16;  // copies overwrite so much beyond their rows
+  thread_local AlignedVector<Scalar> copies;
+  thread_local std::array<std::int32_t, kPlaces> found;
+  thread_local std::array<float, kPlaces> found_gaps;
+  copies.resize(at(kStride * points_.columns()));
+  Index rows = 0;
+  for (Index t = 0; t < count; ++t)
+    if (wanted[t] != 0)
+      rows +=
+          pack_rows(points_.values(first + t), points_.columns(), wanted[t], copies.data() + rows, kStride);
+  const Index tiles = (rows + kTileRows - 1) / kTileRows;
+  std::array<SearchBounds<Scalar>, kTilesAtOnce> bounds;
+  std::array<std::uint32_t, kTilesAtOnce> unsure;
+  bounds.fill(bounds_of(first, count, wanted));
+  find_nearest<Scalar>({copies.data(), kTileRows, kStride, tiles}, packed_, bounds.data(), found.data(),
+                       unsure.data(), packed_.gaps_known() ? found_gaps.data() : nullptr);
+  if (!packed_.gaps_known()) found_gaps.fill(-1);
+  std::size_t place = 0;
+  for (Index t = 0; t < count; ++t)
+    for (std::uint32_t bits = wanted[t]; bits != 0; bits &= bits - 1, ++place) {
+      const Index row = t * kTileRows + std::countr_zero(bits);
+      labels[row] = found[place];
+      gaps[row] = found_gaps[place];
+      if ((unsure[place / kTileRows] >> (place % kTileRows) & 1U) == 0) continue;
+      gaps[row] = -1;
       if (first * kTileRows + row < points_.local_rows())
         labels[row] = nearest_directly(first * kTileRows + row);
     }

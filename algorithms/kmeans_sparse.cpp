@@ -50,6 +50,12 @@ class SparseSearch final : public CentreSearch {
  public:
   SparseSearch(const SparsePoints<Scalar>& points, std::span<const double> centres, double scale);
   void nearest(Index first, Index count, std::int32_t* labels) const override;
+  void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels,
+               float* gaps) const override {
+    nearest(first, count, labels);
+    std::fill(wanted, wanted + count, ~std::uint32_t{0});
+    std::fill(gaps, gaps + count * kTileRows, -1.0F);
+  }
   void distances(Index tile, const std::int32_t* labels, double* distances) const override;
 
  private:

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "firesteel/core/parallel.hpp"
-#include "firesteel/linalg/nearest_centres.hpp"
+#include "firesteel/linalg/row_bounds.hpp"
 
 namespace firesteel::detail {
 
@@ -19,6 +19,7 @@ ClusterSums::ClusterSums(const KMeansPoints& points, Index clusters)
     : points_(points), clusters_(clusters), length_(points.terms().length()) {
   points_.context().comm().collectively([&] {
     labels_.assign(at(points_.tiles() * kTileRows), -1);
+    bounds_ = CentreBounds(points_.tiles(), clusters_, points_.columns());
     totals_.assign(at(clusters_ * length_), 0);
     moved_.resize(at(points_.context().threads()));
     wide_place_.assign(at(points_.columns()) + 1, -1);
@@ -32,11 +33,17 @@ void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int
   constexpr Index kAtOnce = CentreSearch::kTilesAtOnce;
   std::array<std::int32_t, kAtOnce * kTileRows> found{};
   std::array<std::uint32_t, kAtOnce> changed{};
+  alignas(64) std::array<float, kAtOnce * kTileRows> gaps{};
+  CentreBounds::Rows rows;
   const Index end = points_.end_tile(block);
   for (Index first = points_.first_tile(block); first < end; first += kAtOnce) {
     const Index count = std::min(kAtOnce, end - first);
-    search.nearest(first, count, found.data());
-    compare_labels(found.data(), labels_.data() + first * kTileRows, count, changed.data());
+    const std::int32_t* labels = labels_.data() + first * kTileRows;
+    if (!bounds_.find_stale(first, count, labels, rows)) continue;
+    std::copy_n(labels, count * kTileRows, found.data());
+    search.nearest(first, count, rows.stale.data(), found.data(), gaps.data());
+    bounds_.renew(first, count, found.data(), gaps.data(), rows);
+    compare_labels(found.data(), labels, count, changed.data());
     for (Index t = 0; t < count; ++t)
       if (changed[at(t)] != 0) move_rows(first + t, changed[at(t)], found.data() + t * kTileRows, moved);
   }
@@ -67,6 +74,7 @@ void ClusterSums::assign(std::span<const double> centres) {
   context.comm().collectively([&] {
     change.assign(totals_.size(), 0);
     const auto search = points_.search(centres);
+    bounds_.move(centres, 1 / points_.unit());
     for (auto& moved : moved_) moved.clear();
     points_.for_each_block([&](Index block, int thread) {
       auto& moved = moved_[at(thread)];

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "firesteel/algorithms/kmeans_bounds.hpp"
 #include "firesteel/algorithms/kmeans_points.hpp"
 #include "firesteel/core/canonical_sum.hpp"
 
@@ -17,8 +18,9 @@ class ClusterSums {
  public:
   ClusterSums(const KMeansPoints& points, Index clusters);
 
-  /// Labels every row with its nearest centre and moves the sums along. Collective; cost one pass and one
-  /// allreduce of k·2·(columns + 1) whole numbers.
+  /// Labels every row with its nearest centre and moves the sums along. Collective; cost at most one pass,
+  /// less the rows whose label CentreBounds shows to stand, and one allreduce of k·2·(columns + 1) whole
+  /// numbers.
   void assign(std::span<const double> centres);
 
   std::span<const std::int32_t> labels() const {
@@ -44,6 +46,7 @@ class ClusterSums {
   Index clusters_;
   Index length_;                        ///< whole numbers a cluster
   AlignedVector<std::int32_t> labels_;  ///< padded to whole tiles
+  CentreBounds bounds_;
   std::vector<std::int64_t> totals_;
   std::vector<std::vector<std::int64_t>> moved_;  ///< one a thread
   std::vector<Index> wide_place_;                 ///< of a column among the wide ones, or −1

@@ -66,15 +66,16 @@ template <class Scalar>
 double scan_ms(const DenseTiles<Scalar>& tiles, const Matrix& centres) {
   const std::vector<double> shift(static_cast<std::size_t>(tiles.columns()), 0.0);
   const PackedCentres<Scalar> packed(centres.values, tiles.columns(), shift, 0);
-  const std::vector<Scalar> tolerances(static_cast<std::size_t>(kAtOnce), 0);
+  const std::vector<SearchBounds<Scalar>> bounds(static_cast<std::size_t>(kAtOnce));
   std::vector<std::int32_t> labels(static_cast<std::size_t>(kAtOnce * kTileRows));
   std::vector<std::uint32_t> unsure(static_cast<std::size_t>(kAtOnce));
   double best = 1e300;
   for (int repetition = 0; repetition < 7; ++repetition) {
     const double start = cpu_ms();
     for (Index t = 0; t < tiles.tiles(); t += kAtOnce)
-      find_nearest(tiles.tile(t), std::min(kAtOnce, tiles.tiles() - t), packed, tolerances.data(),
-                   labels.data(), unsure.data());
+      find_nearest<Scalar>(
+          {tiles.tile(t), kTileRows * tiles.columns(), kTileRows, std::min(kAtOnce, tiles.tiles() - t)},
+          packed, bounds.data(), labels.data(), unsure.data(), nullptr);
     best = std::min(best, cpu_ms() - start);
   }
   return best;

@@ -34,16 +34,16 @@ struct Nearest {
 
 /// f of kCentres centres for two registers of rows, held in registers; then the comparison, centre by centre.
 template <class Scalar, int kCentres>
-HWY_INLINE void scan_centres(const Scalar* rows, Index columns, const Scalar* values, Index group,
-                             const Scalar* offsets, Index first, Nearest<Scalar>& nearest) {
+HWY_INLINE void scan_centres(const Scalar* rows, Index stride, Index columns, const Scalar* values,
+                             Index group, const Scalar* offsets, Index first, Nearest<Scalar>& nearest) {
   const TileTag<Scalar> d;
   const auto width = static_cast<Index>(hn::Lanes(d));
   TileVector<Scalar> f[kCentres][2];
 #pragma GCC unroll 16
   for (int c = 0; c < kCentres; ++c) f[c][0] = f[c][1] = hn::Set(d, offsets[c]);
   for (Index j = 0; j < columns; ++j) {
-    const auto x0 = hn::Load(d, rows + j * kTileRows);
-    const auto x1 = hn::Load(d, rows + j * kTileRows + width);
+    const auto x0 = hn::Load(d, rows + j * stride);
+    const auto x1 = hn::Load(d, rows + j * stride + width);
     const Scalar* column = values + j * group;
 #pragma GCC unroll 16
     for (int c = 0; c < kCentres; ++c) {
@@ -85,14 +85,47 @@ HWY_INLINE std::uint32_t mask_bits(D d, Mask mask) {
   return bits & static_cast<std::uint32_t>((std::uint64_t{1} << hn::Lanes(d)) - 1);
 }
 
+/// Gaps of two registers of rows, see find_nearest(): with d = ‖x − c‖ and G ≤ ½(d'² − d²),
+/// d' − d ≥ 2G/(√(d² + 2G) + d), which falls with d.
+template <class Scalar>
+HWY_INLINE void store_gaps(const Scalar* rows, Index stride, const PackedCentres<Scalar>& centres,
+                           const Nearest<Scalar>& nearest, const SearchBounds<Scalar>& bounds, float* gaps) {
+  const TileTag<Scalar> d;
+  const hn::Rebind<float, TileTag<Scalar>> df;
+  const auto width = static_cast<Index>(hn::Lanes(d));
+  TileVector<Scalar> square[2] = {hn::Zero(d), hn::Zero(d)};
+  for (Index j = 0; j < centres.columns(); ++j) {
+    const auto shift = hn::Set(d, centres.shift()[j]);
+    const auto x0 = hn::Sub(hn::Load(d, rows + j * stride), shift);
+    const auto x1 = hn::Sub(hn::Load(d, rows + j * stride + width), shift);
+    square[0] = hn::MulAdd(x0, x0, square[0]);
+    square[1] = hn::MulAdd(x1, x1, square[1]);
+  }
+  // Less than all roundings from here on, that to single precision included.
+  const auto down = hn::Set(d, static_cast<Scalar>(1 - 0x1p-19));
+  for (int part = 0; part < 2; ++part) {
+    const auto half =
+        hn::Sub(hn::Sub(nearest.second[part], nearest.smallest[part]), hn::Set(d, bounds.chain));
+    const auto twice = hn::Add(half, half);
+    const auto own = hn::Max(hn::Zero(d), hn::Add(hn::Add(square[part], hn::Set(d, bounds.excess)),
+                                                  hn::Add(nearest.smallest[part], nearest.smallest[part])));
+    const auto sum = hn::Add(hn::Sqrt(hn::Add(own, twice)), hn::Sqrt(own));
+    const auto gap = hn::Sub(hn::Mul(hn::Div(twice, sum), down), hn::Set(d, bounds.margin));
+    if constexpr (sizeof(Scalar) == sizeof(float))
+      hn::StoreU(gap, df, gaps + part * width);
+    else
+      hn::StoreU(hn::DemoteTo(df, gap), df, gaps + part * width);
+  }
+}
+
 /// Labels of a tile's rows; returns a bit for each row whose two smallest f are no farther apart than
-/// `tolerance`.
+/// the tolerance.
 template <class Scalar, int kCentres>
-HWY_NOINLINE std::uint32_t scan_tile(const Scalar* tile, const PackedCentres<Scalar>& centres,
-                                     Scalar tolerance, std::int32_t* labels) {
+HWY_NOINLINE std::uint32_t scan_tile(const Scalar* tile, Index stride, const PackedCentres<Scalar>& centres,
+                                     const SearchBounds<Scalar>& bounds, std::int32_t* labels, float* gaps) {
   const TileTag<Scalar> d;
   const auto width = static_cast<Index>(hn::Lanes(d));
-  const auto least_gap = hn::Set(d, tolerance);
+  const auto least_gap = hn::Set(d, bounds.tolerance);
   // 32 registers hold kCentres x 2 sums; 16 hold half as many, so the group is scanned in two parts.
   constexpr int kPart = HWY_TARGET == HWY_AVX3 || kCentres <= 6 ? kCentres : kCentres / 2;
   std::uint32_t sure = 0;
@@ -104,7 +137,7 @@ HWY_NOINLINE std::uint32_t scan_tile(const Scalar* tile, const PackedCentres<Sca
     }
     for (Index g = 0; g < centres.groups(); ++g)
       for (int c = 0; c < kCentres; c += kPart)
-        scan_centres<Scalar, kPart>(tile + row, centres.columns(), centres.values(g) + c, kCentres,
+        scan_centres<Scalar, kPart>(tile + row, stride, centres.columns(), centres.values(g) + c, kCentres,
                                     centres.offsets(g) + c, g * kCentres + c, nearest);
     for (int part = 0; part < 2; ++part) {
       const Index at = row + part * width;
@@ -113,58 +146,50 @@ HWY_NOINLINE std::uint32_t scan_tile(const Scalar* tile, const PackedCentres<Sca
       const auto gap = hn::Sub(nearest.second[part], nearest.smallest[part]);
       sure |= mask_bits(d, hn::Gt(gap, least_gap)) << at;
     }
+    if (gaps != nullptr) store_gaps<Scalar>(tile + row, stride, centres, nearest, bounds, gaps + row);
   }
   return ~sure;
 }
 
 template <class Scalar, int kCentres>
-void scan_tiles(const Scalar* tiles, Index count, const PackedCentres<Scalar>& centres,
-                const Scalar* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
-  for (Index t = 0; t < count; ++t)
-    unsure[t] = scan_tile<Scalar, kCentres>(tiles + t * kTileRows * centres.columns(), centres, tolerances[t],
-                                            labels + t * kTileRows);
+void scan_tiles(const TileRun<Scalar>& run, const PackedCentres<Scalar>& centres,
+                const SearchBounds<Scalar>* bounds, std::int32_t* labels, std::uint32_t* unsure,
+                float* gaps) {
+  for (Index t = 0; t < run.count; ++t)
+    unsure[t] =
+        scan_tile<Scalar, kCentres>(run.rows + t * run.step, run.stride, centres, bounds[t],
+                                    labels + t * kTileRows, gaps == nullptr ? nullptr : gaps + t * kTileRows);
 }
 
 template <class Scalar>
-void find_nearest_any(const Scalar* tiles, Index count, const PackedCentres<Scalar>& centres,
-                      const Scalar* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
+void find_nearest_any(const TileRun<Scalar>& run, const PackedCentres<Scalar>& centres,
+                      const SearchBounds<Scalar>* bounds, std::int32_t* labels, std::uint32_t* unsure,
+                      float* gaps) {
   switch (centres.group()) {
     case 2:
-      return scan_tiles<Scalar, 2>(tiles, count, centres, tolerances, labels, unsure);
+      return scan_tiles<Scalar, 2>(run, centres, bounds, labels, unsure, gaps);
     case 4:
-      return scan_tiles<Scalar, 4>(tiles, count, centres, tolerances, labels, unsure);
+      return scan_tiles<Scalar, 4>(run, centres, bounds, labels, unsure, gaps);
     case 6:
-      return scan_tiles<Scalar, 6>(tiles, count, centres, tolerances, labels, unsure);
+      return scan_tiles<Scalar, 6>(run, centres, bounds, labels, unsure, gaps);
     case 8:
-      return scan_tiles<Scalar, 8>(tiles, count, centres, tolerances, labels, unsure);
+      return scan_tiles<Scalar, 8>(run, centres, bounds, labels, unsure, gaps);
     case 10:
-      return scan_tiles<Scalar, 10>(tiles, count, centres, tolerances, labels, unsure);
+      return scan_tiles<Scalar, 10>(run, centres, bounds, labels, unsure, gaps);
     default:
-      return scan_tiles<Scalar, 12>(tiles, count, centres, tolerances, labels, unsure);
+      return scan_tiles<Scalar, 12>(run, centres, bounds, labels, unsure, gaps);
   }
 }
 
-void find_nearest_float(const float* tiles, Index count, const PackedCentres<float>& centres,
-                        const float* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
-  find_nearest_any(tiles, count, centres, tolerances, labels, unsure);
+void find_nearest_float(const TileRun<float>& run, const PackedCentres<float>& centres,
+                        const SearchBounds<float>* bounds, std::int32_t* labels, std::uint32_t* unsure,
+                        float* gaps) {
+  find_nearest_any(run, centres, bounds, labels, unsure, gaps);
 }
-void find_nearest_double(const double* tiles, Index count, const PackedCentres<double>& centres,
-                         const double* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
-  find_nearest_any(tiles, count, centres, tolerances, labels, unsure);
-}
-
-void compare_labels_kernel(const std::int32_t* found, const std::int32_t* before, Index tiles,
-                           std::uint32_t* changed) {
-  const hn::CappedTag<std::int32_t, 16> d;
-  const auto width = static_cast<Index>(hn::Lanes(d));
-  for (Index t = 0; t < tiles; ++t) {
-    std::uint32_t bits = 0;
-    for (Index r = 0; r < kTileRows; r += width) {
-      const Index at = t * kTileRows + r;
-      bits |= mask_bits(d, hn::Ne(hn::LoadU(d, found + at), hn::LoadU(d, before + at))) << r;
-    }
-    changed[t] = bits;
-  }
+void find_nearest_double(const TileRun<double>& run, const PackedCentres<double>& centres,
+                         const SearchBounds<double>* bounds, std::int32_t* labels, std::uint32_t* unsure,
+                         float* gaps) {
+  find_nearest_any(run, centres, bounds, labels, unsure, gaps);
 }
 
 template <class Scalar, int kVectors>
@@ -214,7 +239,6 @@ namespace firesteel {
 namespace {
 HWY_EXPORT(find_nearest_float);
 HWY_EXPORT(find_nearest_double);
-HWY_EXPORT(compare_labels_kernel);
 HWY_EXPORT(sparse_scores_float);
 HWY_EXPORT(sparse_scores_double);
 
@@ -233,7 +257,16 @@ Index choose_group(Index count) {
 template <class Scalar>
 PackedCentres<Scalar>::PackedCentres(std::span<const double> centres, Index columns,
                                      std::span<const double> shift, int exponent)
-    : count_(static_cast<Index>(centres.size()) / columns), columns_(columns), group_(choose_group(count_)) {
+    : count_(static_cast<Index>(centres.size()) / columns),
+      columns_(columns),
+      group_(choose_group(count_)),
+      scaled_(exponent != 0) {
+  double square = 0;
+  for (const double middle : shift) {
+    shift_.push_back(static_cast<Scalar>(middle));
+    square += middle * middle;
+  }
+  shift_norm_ = std::sqrt(square);
   values_.resize(static_cast<std::size_t>(groups() * group_ * columns_));
   offsets_.resize(static_cast<std::size_t>(groups() * group_), std::numeric_limits<Scalar>::infinity());
   const double scale = std::ldexp(1.0, exponent);
@@ -263,41 +296,64 @@ PackedCentres<Scalar>::PackedCentres(std::span<const double> centres, Index colu
 }
 
 template <class Scalar>
-Scalar PackedCentres<Scalar>::tolerance(double row_norm, double centred_norm) const {
+double PackedCentres<Scalar>::chain(double row_norm) const {
   // f is a chain of `columns` fused multiply-adds on rounded centres and a rounded offset: each step errs by
-  // at most u times the sum of the magnitudes. The direct sum errs by columns·u of a distance of at most
-  // 2(‖x − m‖² + ‖c − m‖²). Eight more steps cover the rounding of the inputs and of this bound itself.
+  // at most u times the sum of the magnitudes. Eight more steps cover the rounding of the inputs and of this
+  // bound itself.
   constexpr double kUnit = std::numeric_limits<Scalar>::epsilon() / 2;
   constexpr double kDirectUnit = std::numeric_limits<double>::epsilon() / 2;
   const auto steps = static_cast<double>(columns_ + 8);
-  const double chain = steps * (kUnit + kDirectUnit) * (largest_offset_ + row_norm * largest_norm_);
+  return steps * (kUnit + kDirectUnit) * (largest_offset_ + row_norm * largest_norm_);
+}
+
+template <class Scalar>
+Scalar PackedCentres<Scalar>::tolerance(double row_norm, double centred_norm) const {
+  // The direct sum errs by columns·u of a distance of at most 2(‖x − m‖² + ‖c − m‖²).
+  constexpr double kDirectUnit = std::numeric_limits<double>::epsilon() / 2;
+  const auto steps = static_cast<double>(columns_ + 8);
   const double direct =
       steps * kDirectUnit * 2 * (centred_norm * centred_norm + largest_norm_ * largest_norm_);
   const double underflow = steps * static_cast<double>(std::numeric_limits<Scalar>::min());
   // One per cent for the rounding of this bound, of its conversion, and of the difference compared with it.
-  return static_cast<Scalar>(1.01 * (2 * chain + direct + underflow));
+  return static_cast<Scalar>(1.01 * (2 * chain(row_norm) + direct + underflow));
+}
+
+template <class Scalar>
+SearchBounds<Scalar> PackedCentres<Scalar>::bounds(double row_norm, double centred_norm) const {
+  constexpr double kUnit = std::numeric_limits<Scalar>::epsilon() / 2;
+  constexpr double kDirectUnit = std::numeric_limits<double>::epsilon() / 2;
+  const auto steps = static_cast<double>(columns_ + 8);
+  const double underflow = steps * static_cast<double>(std::numeric_limits<Scalar>::min());
+  const double twice_chain = 1.01 * (2 * chain(row_norm) + underflow);
+  // ‖x − m‖² is summed of differences from a shift that is rounded to Scalar; then 2f is added. All
+  // magnitudes are at most (‖x − m‖ + ‖c − m‖ + the rounding of m)².
+  const double off = kUnit * shift_norm_;
+  const double reach = centred_norm + largest_norm_ + off;
+  const double excess =
+      1.01 * (twice_chain + (steps + 16) * kUnit * reach * reach + 2 * centred_norm * off + off * off);
+  // Distances that differ by more than their own rounding are summed in their order: Σ errs by steps·u of
+  // itself.
+  const double margin = 4 * steps * kDirectUnit * reach + underflow;
+  return {tolerance(row_norm, centred_norm), static_cast<Scalar>(twice_chain), static_cast<Scalar>(excess),
+          static_cast<Scalar>(1.01 * margin)};
 }
 
 template class PackedCentres<float>;
 template class PackedCentres<double>;
 
 template <>
-void find_nearest(const float* tiles, Index count, const PackedCentres<float>& centres,
-                  const float* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
+void find_nearest(const TileRun<float>& run, const PackedCentres<float>& centres,
+                  const SearchBounds<float>* bounds, std::int32_t* labels, std::uint32_t* unsure,
+                  float* gaps) {
   select_simd();
-  HWY_DYNAMIC_DISPATCH(find_nearest_float)(tiles, count, centres, tolerances, labels, unsure);
+  HWY_DYNAMIC_DISPATCH(find_nearest_float)(run, centres, bounds, labels, unsure, gaps);
 }
 template <>
-void find_nearest(const double* tiles, Index count, const PackedCentres<double>& centres,
-                  const double* tolerances, std::int32_t* labels, std::uint32_t* unsure) {
+void find_nearest(const TileRun<double>& run, const PackedCentres<double>& centres,
+                  const SearchBounds<double>* bounds, std::int32_t* labels, std::uint32_t* unsure,
+                  float* gaps) {
   select_simd();
-  HWY_DYNAMIC_DISPATCH(find_nearest_double)(tiles, count, centres, tolerances, labels, unsure);
-}
-
-void compare_labels(const std::int32_t* found, const std::int32_t* before, Index tiles,
-                    std::uint32_t* changed) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(compare_labels_kernel)(found, before, tiles, changed);
+  HWY_DYNAMIC_DISPATCH(find_nearest_double)(run, centres, bounds, labels, unsure, gaps);
 }
 
 template <>

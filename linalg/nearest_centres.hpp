@@ -9,6 +9,15 @@
 
 namespace firesteel {
 
+/// How far values of the kernel may be from exact ones, for a set of rows. All are bounds.
+template <class Scalar>
+struct SearchBounds {
+  Scalar tolerance;  ///< PackedCentres::tolerance()
+  Scalar chain;      ///< twice the error of f
+  Scalar excess;     ///< error of ‖x − c‖² as ‖x − m‖² + 2f
+  Scalar margin;     ///< of two distances that direct_distances orders as they are
+};
+
 /// k centres as the tile kernel reads them: groups of group() centres, column by column inside a group, the
 /// last group padded with centres that are never nearest. Replicated, k·(columns + 1) values.
 ///
@@ -32,29 +41,47 @@ class PackedCentres {
   /// (direct_distances) to be the same, for rows with ‖x‖ ≤ row_norm and ‖x − m‖ ≤ centred_norm, both in
   /// units of 2^(−exponent). A bound, not an estimate, also on a difference rounded to Scalar. Cost O(1).
   Scalar tolerance(double row_norm, double centred_norm) const;
+  /// The same and what find_nearest() needs for gaps.
+  SearchBounds<Scalar> bounds(double row_norm, double centred_norm) const;
+  /// False where products are scaled: gaps are for rows as they are.
+  bool gaps_known() const { return !scaled_; }
+  const Scalar* shift() const { return shift_.data(); }
 
  private:
+  double chain(double row_norm) const;
+
   Index count_;
   Index columns_;
   Index group_;
   double largest_offset_ = 0;  ///< max over c of Σ|c_j − m_j|·|c_j + m_j|/2
   double largest_norm_ = 0;    ///< max over c of ‖c − m‖
+  double shift_norm_ = 0;      ///< ‖m‖
+  bool scaled_ = false;
+  AlignedVector<Scalar> shift_;
   AlignedVector<Scalar> values_;
   AlignedVector<Scalar> offsets_;
 };
 
-/// Scans `count` tiles (32 rows each, column by column) that follow one another: labels[32·t + r] is the
-/// centre of the smallest f, the lowest index in a tie, and bit r of unsure[t] is 0 if the second smallest
-/// (with multiplicity; infinite for one centre) is larger by more than tolerances[t]. Every f is one chain of
-/// fused multiply-adds over ascending columns, whatever the blocking: the same bits on every instruction set.
-/// Cost 2·32·k·columns flops a tile, at 80 % of the peak rate and more. Local.
+/// `count` tiles of 32 rows, column by column: value (r, j) of tile t is rows[t·step + j·stride + r].
 template <class Scalar>
-void find_nearest(const Scalar* tiles, Index count, const PackedCentres<Scalar>& centres,
-                  const Scalar* tolerances, std::int32_t* labels, std::uint32_t* unsure);
+struct TileRun {
+  const Scalar* rows;
+  Index step;
+  Index stride;
+  Index count;
+};
 
-/// Bit r of changed[t] is 1 if labels 32·t + r of the two differ, for `tiles` tiles. Local.
-void compare_labels(const std::int32_t* found, const std::int32_t* before, Index tiles,
-                    std::uint32_t* changed);
+/// Scans the tiles of a run: labels[32·t + r] is the centre of the smallest f, the lowest index in a tie, and
+/// bit r of unsure[t] is 0 if the second smallest (with multiplicity; infinite for one centre) is larger by
+/// more than bounds[t].tolerance. Every f is one chain of fused multiply-adds over ascending columns,
+/// whatever the blocking: the same bits on every instruction set. Unless null, gaps[32·t + r] becomes a lower
+/// bound of ‖x − c'‖ − ‖x − c‖ for the centre c found and every other c', less bounds[t].margin; it is
+/// negative or not a number where there is none. Cost 2·32·k·columns flops a tile, at 80 % of the peak rate
+/// and more; with gaps as much as for one centre more, and four roots and quotients a row. Local.
+template <class Scalar>
+void find_nearest(const TileRun<Scalar>& run, const PackedCentres<Scalar>& centres,
+                  const SearchBounds<Scalar>* bounds, std::int32_t* labels, std::uint32_t* unsure,
+                  float* gaps);
 
 /// Distances of one row to k centres summed directly in double: D_c = Σ_j ((x_j − c_j)·scale)², j ascending.
 /// `columnwise` holds the centres column by column, each column padded to a multiple of 8: value (c, j) is

@@ -21,6 +21,10 @@ set_tests_properties(
   logistic.avx2
   PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
              TIMEOUT 60)
+firesteel_add_test(kmeans_bounds SOURCES algorithms/kmeans_bounds_test.cpp LIBRARIES firesteel::algorithms firesteel::linalg RANKS 1 3)
+add_test(NAME kmeans_bounds.avx2 COMMAND kmeans_bounds_test)
+set_tests_properties(kmeans_bounds.avx2 PROPERTIES ENVIRONMENT "FIRESTEEL_SIMD=avx2;OMP_WAIT_POLICY=passive;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+                                                   TIMEOUT 60)
 firesteel_add_test(kmeans_one_answer SOURCES algorithms/kmeans_one_answer_test.cpp reference/kmeans_fixture.cpp LIBRARIES firesteel::algorithms nlohmann_json::nlohmann_json RANKS 1 2 3 4)
 # The stored digests again with AVX2 kernels, where the tests above run AVX-512 ones.
 add_test(NAME kmeans.avx2 COMMAND kmeans_one_answer_test --gtest_filter=*every_instruction_set
