@@ -13,6 +13,7 @@
 #include "firesteel/io/number_reading.hpp"
 #include "firesteel/io/quoted.hpp"
 #include "firesteel/io/read_text.hpp"
+#include "firesteel/io/sparse_part.hpp"
 #include "firesteel/io/text_index.hpp"
 
 namespace firesteel {
@@ -28,6 +29,14 @@ bool ends_word(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' 
 const char* skip_blanks(const char* p) {
   while (*p == ' ' || *p == '\t' || *p == '\r') ++p;
   return p;
+}
+
+/// The whole number at p, if a colon ends it within eight bytes: then returns where it stands, else nullptr.
+const char* read_short_index(const char* p, Index& index) {
+  std::uint64_t digits = 0;
+  const int count = detail::append_digits(p, digits);
+  index = static_cast<Index>(digits);
+  return count > 0 && p[count] == ':' ? p + count : nullptr;
 }
 
 std::string_view word_at(const char* p) {
@@ -53,15 +62,6 @@ struct LibsvmText {
   }
 };
 
-/// What one extent's rows hold.
-template <class Scalar>
-struct SparsePart {
-  Index first_row = 0;  ///< of this rank
-  std::vector<Index> lengths;
-  std::vector<std::int32_t> indices;
-  std::vector<Scalar> values;
-};
-
 template <class Scalar>
 class LibsvmParser {
  public:
@@ -84,34 +84,37 @@ class LibsvmParser {
   /// Appends the record at p, row `row` of this rank; returns the byte past its line.
   const char* record(const TextExtent& extent, const char* text, const char* p, const char* text_end,
                      Index row, SparsePart<Scalar>& part) {
-    const std::size_t before = part.indices.size();
+    const std::size_t before = part.entries;
     p = skip_blanks(p);
     if (text_.has_labels) p = label(extent, text, p, row);
     Index last = -1;
     for (p = skip_blanks(p); *p != '\n' && *p != '#'; p = skip_blanks(p)) {
       Index index = 0;
-      const auto number = std::from_chars(p, text_end, index);
-      if (number.ec == std::errc::invalid_argument || *number.ptr != ':') {
-        const auto word = word_at(p);
-        if (!word.starts_with("qid:")) throw not_an_entry(extent, text, p);
-        p += word.size();
-        continue;
+      const char* colon = read_short_index(p, index);
+      if (colon == nullptr) {
+        const auto number = std::from_chars(p, text_end, index);
+        if (number.ec == std::errc::invalid_argument || *number.ptr != ':') {
+          const auto word = word_at(p);
+          if (!word.starts_with("qid:")) throw not_an_entry(extent, text, p);
+          p += word.size();
+          continue;
+        }
+        if (number.ec != std::errc()) index = kMostLibsvmColumns + first_index_;
+        colon = number.ptr;
       }
-      if (number.ec != std::errc()) index = kMostLibsvmColumns + first_index_;
       index -= first_index_;
       if (index < 0 || index <= last || index >= columns_.end_index)
         throw bad_index(extent, text, p, index, last);
       double value = 0;
-      const char* end = read_number(number.ptr + 1, text_end, value);
+      const char* end = read_number(colon + 1, text_end, value);
       if (end == nullptr || !ends_word(*end)) throw not_an_entry(extent, text, p);
-      if (!plain_) other_parts(extent, text, p, index, {number.ptr + 1, end}, value, row);
+      if (!plain_) other_parts(extent, text, p, index, {colon + 1, end}, value, row);
       if (const std::int32_t feature = columns_.feature(index); feature != LibsvmColumns::kNoFeature) {
         const auto stored = static_cast<Scalar>(value);
         if (!std::isfinite(stored)) {
           not_finite(extent, text, p, value, row);
         } else {
-          part.indices.push_back(feature);
-          part.values.push_back(stored);
+          part.add(feature, stored);
         }
       }
       last = index;
@@ -121,7 +124,7 @@ class LibsvmParser {
     if (last >= columns_.count)  // the first sweep saw the last index of every line
       throw Error(ErrorCode::io_failed, text_.files.path(extent.file) + " changed while it was read",
                   {extent.file, extent.begin + (p - text)});
-    part.lengths.push_back(static_cast<Index>(part.indices.size() - before));
+    part.lengths.push_back(static_cast<Index>(part.entries - before));
     while (*p != '\n') ++p;
     return p + 1;
   }
@@ -159,8 +162,7 @@ class LibsvmParser {
   /// Brings the entries of a row, from `begin` on, into the order of their features.
   static void sort_entries(SparsePart<Scalar>& part, std::size_t begin) {
     std::vector<std::pair<std::int32_t, Scalar>> entries;
-    for (std::size_t i = begin; i < part.indices.size(); ++i)
-      entries.emplace_back(part.indices[i], part.values[i]);
+    for (std::size_t i = begin; i < part.entries; ++i) entries.emplace_back(part.indices[i], part.values[i]);
     std::sort(entries.begin(), entries.end());
     for (std::size_t i = 0; i < entries.size(); ++i)
       std::tie(part.indices[begin + i], part.values[begin + i]) = entries[i];
@@ -265,26 +267,6 @@ LibsvmColumns plan_columns(const Communicator& comm, const LibsvmText& text, con
                              options);
 }
 
-/// Appends the parts, in order, to the rows.
-template <class Scalar>
-void append(SparseRows<Scalar>& rows, const std::vector<SparsePart<Scalar>>& parts, int threads) {
-  std::vector<std::size_t> begins;
-  std::size_t end = rows.indices.size();
-  for (const auto& part : parts) {
-    begins.push_back(end);
-    end += part.indices.size();
-    for (const Index length : part.lengths) rows.row_begin.push_back(rows.row_begin.back() + length);
-  }
-  rows.indices.resize(end);
-  rows.values.resize(end);
-  parallel_for(threads, static_cast<Index>(parts.size()), [&](Index i, int) {
-    const auto& part = parts[size(i)];
-    const auto begin = static_cast<std::ptrdiff_t>(begins[size(i)]);
-    std::copy(part.indices.begin(), part.indices.end(), rows.indices.begin() + begin);
-    std::copy(part.values.begin(), part.values.end(), rows.values.begin() + begin);
-  });
-}
-
 /// Parses the global rows [first_row, end_row) a few extents at a time, so that little more is held than the
 /// rows themselves.
 template <class Scalar>
@@ -303,7 +285,13 @@ SparseRows<Scalar> parse_in_waves(const Context& context, const LibsvmText& text
   for (std::size_t i = begin; i < end; i += wave) {
     const std::size_t wave_end = std::min(end, i + wave);
     const TextExtent& last = text.index.extents[wave_end - 1];
-    parts.assign(wave_end - i, {});
+    for (auto& part : parts) part.reset();
+    parts.resize(wave_end - i);
+    for (std::size_t k = i; k < wave_end; ++k) {
+      auto& part = parts[k - i];
+      const std::size_t expected = size(text.index.extent_entries[k]);
+      if (part.indices.size() < expected) part.make_room(expected);
+    }
     const Index wave_first = std::max(first_row, text.index.extents[i].first_row);
     const Index wave_stop = std::min(end_row, last.first_row + last.rows);
     parse_records(context, text.files, text.index, wave_first, wave_stop, progress,

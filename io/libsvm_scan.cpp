@@ -2,6 +2,8 @@
 #include "firesteel/io/libsvm_scan.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstring>
 
 namespace firesteel {
@@ -33,6 +35,21 @@ const char* find(const char* begin, const char* end, char wanted) {
   return hit == nullptr ? end : static_cast<const char*>(hit);
 }
 
+/// How often `wanted` stands in the text: 64 counts of a byte each, so that registers of bytes are compared
+/// and added.
+Index count_byte(const char* begin, const char* end, char wanted) {
+  constexpr std::ptrdiff_t kLanes = 64;
+  Index total = 0;
+  while (end - begin >= kLanes) {
+    std::array<std::uint8_t, kLanes> counts{};
+    for (int step = 0; step < 255 && end - begin >= kLanes; ++step, begin += kLanes)
+      for (std::size_t i = 0; i < counts.size(); ++i)
+        counts[i] = static_cast<std::uint8_t>(counts[i] + static_cast<std::uint8_t>(begin[i] == wanted));
+    for (const std::uint8_t count : counts) total += count;
+  }
+  return total + std::count(begin, end, wanted);
+}
+
 }  // namespace
 
 LibsvmCount count_libsvm(std::span<const char> text, std::size_t lead) {
@@ -40,7 +57,7 @@ LibsvmCount count_libsvm(std::span<const char> text, std::size_t lead) {
   const char* const end = text.data() + text.size();
   const bool has_comments = find(begin, end, '#') < end;
   LibsvmCount count;
-  count.entries = std::count(begin, end, ':');
+  count.entries = count_byte(begin, end, ':');
   for (const char* line = begin; line < end;) {
     const char* line_end = find(line, end, '\n');
     const char* content_end = has_comments ? find(line, line_end, '#') : line_end;
