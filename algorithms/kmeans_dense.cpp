@@ -144,6 +144,10 @@ void DensePoints<Scalar>::move(Index tile, std::span<const Index> places,
     while (end < moves.size() && places[end] < eight + kAtOnce) ++end;
     if (end - first >= kMany) {
       copy_eight_rows(values(tile), columns(), eight, rows.data(), stride);
+      if (end - first == at(kAtOnce)) {
+        terms().move(rows.data(), moves.subspan(first, end - first));
+        first = end;
+      }
       for (; first < end; ++first)
         terms().move(rows.data() + (places[first] - eight) * stride, moves.subspan(first, 1));
       continue;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One job for tests/guards/instructions.py to count: a fit or a reading of fixed size on one thread.
-// Run: fit_once kmeans_double|kmeans_single|logistic_double|logistic_single|logistic_sparse|als
-//      fit_once csv FILE
+// Run: fit_once
+// kmeans_double|kmeans_single|kmeans_settling|logistic_double|logistic_single|logistic_sparse|als
+//      fit_once csv|libsvm FILE
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -50,6 +51,23 @@ RowBlocks make_sparse_rows(const Context& context) {
   return result;
 }
 
+/// Around 32 places, which the first rows find: labels settle within a few iterations.
+RowBlocks make_clusters(const Context& context) {
+  std::vector<double> values;
+  for (Index i = 0; i < kRows * kColumns; ++i)
+    values.push_back(4 * uniform(4, i / kColumns % 32 * kColumns + i % kColumns) + uniform(1, i));
+  return pack_rows(context, {.values = values, .columns = kColumns}, true);
+}
+
+Index settle(const Context& context) {
+  const RowBlocks rows = make_clusters(context);
+  KMeans learner{.max_iter = 12, .tol = 0};
+  learner.init = {32, kColumns, {}};
+  for (Index i = 0; i < 32 * kColumns; ++i)
+    learner.init.values.push_back(4 * uniform(4, i) + 2 * uniform(5, i));
+  return learner.fit(rows).summary.iterations;
+}
+
 Ratings make_ratings(const Context& context) {
   const Index rows = 40'000;
   Ratings data{.context = context, .rows = rows, .has_ratings = true};
@@ -66,6 +84,7 @@ Ratings make_ratings(const Context& context) {
 }
 
 Index run(const Context& context, const std::string& what, const char* file) {
+  if (what == "kmeans_settling") return settle(context);
   if (what.starts_with("kmeans"))
     return KMeans{.k = 32, .max_iter = 4, .tol = 0, .init_mode = "random"}
         .fit(make_rows(context, what.ends_with("single")))
@@ -77,7 +96,7 @@ Index run(const Context& context, const std::string& what, const char* file) {
         .summary.iterations;
   }
   if (what == "als") return Als{.rank = 32, .max_iter = 2}.fit(make_ratings(context)).summary.iterations;
-  if (what != "csv" || file == nullptr) return -1;
+  if ((what != "csv" && what != "libsvm") || file == nullptr) return -1;
   ReadOptions options;
   options.inputs = {file};
   return read_rows(context, options).rows.rows_used;
