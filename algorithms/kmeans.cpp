@@ -111,26 +111,27 @@ class Lloyd {
   double objective() const { return in_user_units(sums_.cost(centres_), points_, cosine_); }
 
   Step step() {
-    const auto before = centres_;
+    before_.assign(centres_.begin(), centres_.end());
     const Index columns = points_.columns();
     double moved = 0;
     for (Index c = 0; c < static_cast<Index>(centres_.size()) / columns; ++c) {
       const auto centre = std::span(centres_).subspan(at(c * columns), at(columns));
       update(c, centre);
-      moved =
-          std::max(moved, movement(std::span(before).subspan(at(c * columns), at(columns)), centre, cosine_));
+      moved = std::max(moved,
+                       movement(std::span(before_).subspan(at(c * columns), at(columns)), centre, cosine_));
     }
-    if (centres_ != before) sums_.assign(centres_);
+    if (centres_ != before_) sums_.assign(centres_);
     return {.objective = objective(), .converged = moved <= parameters_.tol, .stop_reason = "centres"};
   }
 
   /// The mean of the cluster's rows; a cluster without rows, or with a mean of length zero under cosine
   /// distance, keeps its centre.
-  void update(Index c, std::span<double> centre) const {
+  void update(Index c, std::span<double> centre) {
     if (!sums_.occupied(c)) return;
-    std::vector<double> mean(centre.size());
-    for (std::size_t j = 0; j < mean.size(); ++j) mean[j] = sums_.mean(c, static_cast<Index>(j));
-    if (!cosine_ || detail::scale_to_unit_length(mean)) std::copy(mean.begin(), mean.end(), centre.begin());
+    mean_.resize(centre.size());
+    for (std::size_t j = 0; j < mean_.size(); ++j) mean_[j] = sums_.mean(c, static_cast<Index>(j));
+    if (!cosine_ || detail::scale_to_unit_length(mean_))
+      std::copy(mean_.begin(), mean_.end(), centre.begin());
   }
 
   const KMeans& parameters_;
@@ -138,6 +139,8 @@ class Lloyd {
   bool cosine_;
   detail::ClusterSums sums_;
   std::vector<double> centres_;
+  std::vector<double> before_;  ///< centres of the last iteration
+  std::vector<double> mean_;
 };
 
 std::vector<double> initial_centres(const KMeans& parameters, const detail::KMeansPoints& points) {

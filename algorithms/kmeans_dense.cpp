@@ -45,12 +45,14 @@ template <class Scalar>
 class DenseSearch final : public CentreSearch {
  public:
   DenseSearch(const DensePoints<Scalar>& points, std::span<const double> centres, double scale, int exponent);
+  void take(std::span<const double> centres) override;
   void nearest(Index first, Index count, std::int32_t* labels) const override;
   void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels,
                float* gaps) const override;
   void distances(Index tile, const std::int32_t* labels, double* distances) const override;
 
  private:
+  void turn();  ///< centres_ into columnwise_
   void search_tiles(Index first, Index count, std::int32_t* labels, float* gaps) const;
   void search_packed(Index first, Index count, const std::uint32_t* wanted, std::int32_t* labels,
                      float* gaps) const;
@@ -248,9 +250,21 @@ DenseSearch<Scalar>::DenseSearch(const DensePoints<Scalar>& points, std::span<co
       stride_((count_ + 7) / 8 * 8),
       columnwise_(at(stride_ * points.columns())),
       scale_(scale) {
+  turn();
+}
+
+template <class Scalar>
+void DenseSearch<Scalar>::take(std::span<const double> centres) {
+  packed_.assign(centres, points_.terms().shift());
+  std::copy(centres.begin(), centres.end(), centres_.begin());
+  turn();
+}
+
+template <class Scalar>
+void DenseSearch<Scalar>::turn() {
   for (Index c = 0; c < count_; ++c)
-    for (Index j = 0; j < points.columns(); ++j)
-      columnwise_[at(j * stride_ + c)] = centres_[at(c * points.columns() + j)];
+    for (Index j = 0; j < points_.columns(); ++j)
+      columnwise_[at(j * stride_ + c)] = centres_[at(c * points_.columns() + j)];
 }
 
 template <class Scalar>

@@ -14,6 +14,8 @@ namespace firesteel::detail {
 class CentreSearch {
  public:
   virtual ~CentreSearch() = default;
+  /// Takes other centres, as many. Allocates nothing.
+  virtual void take(std::span<const double> centres) = 0;
   /// Tiles that are best searched in one call.
   static constexpr Index kTilesAtOnce = 16;
   /// The nearest centre of rows of tiles [first, first + count), count ≤ kTilesAtOnce, the lowest index in a

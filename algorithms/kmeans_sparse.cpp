@@ -49,6 +49,7 @@ template <class Scalar>
 class SparseSearch final : public CentreSearch {
  public:
   SparseSearch(const SparsePoints<Scalar>& points, std::span<const double> centres, double scale);
+  void take(std::span<const double> centres) final;
   void nearest(Index first, Index count, std::int32_t* labels) const override;
   void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels,
                float* gaps) const override {
@@ -204,10 +205,17 @@ SparseSearch<Scalar>::SparseSearch(const SparsePoints<Scalar>& points, std::span
       offsets_(at(stride_), 0.0),
       columnwise_(at(stride_ * points.columns())),
       scale_(scale) {
+  take(centres);
+}
+
+template <class Scalar>
+void SparseSearch<Scalar>::take(std::span<const double> centres) {
+  std::copy(centres.begin(), centres.end(), centres_.begin());
   for (Index c = 0; c < count_; ++c) {
-    for (Index j = 0; j < points.columns(); ++j) {
-      const double value = centres_[at(c * points.columns() + j)] * scale;
-      columnwise_[at(j * stride_ + c)] = value * scale;
+    squares_[at(c)] = {};
+    for (Index j = 0; j < points_.columns(); ++j) {
+      const double value = centres_[at(c * points_.columns() + j)] * scale_;
+      columnwise_[at(j * stride_ + c)] = value * scale_;
       squares_[at(c)].add_product(value, value);
     }
     offsets_[at(c)] = 0.5 * squares_[at(c)].value();

@@ -70,22 +70,24 @@ void ClusterSums::move_rows(Index tile, std::uint32_t changed, const std::int32_
 
 void ClusterSums::assign(std::span<const double> centres) {
   const Context& context = points_.context();
-  std::vector<std::int64_t> change;
   context.comm().collectively([&] {
-    change.assign(totals_.size(), 0);
-    const auto search = points_.search(centres);
+    change_.assign(totals_.size(), 0);
+    if (search_ == nullptr)
+      search_ = points_.search(centres);
+    else
+      search_->take(centres);
     bounds_.move(centres, 1 / points_.unit());
     for (auto& moved : moved_) moved.clear();
     points_.for_each_block([&](Index block, int thread) {
       auto& moved = moved_[at(thread)];
       if (moved.empty()) moved.resize(totals_.size(), 0);
-      assign_block(*search, block, moved.data());
+      assign_block(*search_, block, moved.data());
     });
     for (const auto& moved : moved_)
-      for (std::size_t i = 0; i < moved.size(); ++i) change[i] += moved[i];
+      for (std::size_t i = 0; i < moved.size(); ++i) change_[i] += moved[i];
   });
-  context.comm().allreduce_sum(change);
-  for (std::size_t i = 0; i < change.size(); ++i) totals_[i] += change[i];
+  context.comm().allreduce_sum(change_);
+  for (std::size_t i = 0; i < change_.size(); ++i) totals_[i] += change_[i];
   if (!points_.terms().wide().empty()) sum_wide_columns();
 }
 

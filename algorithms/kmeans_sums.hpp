@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -48,7 +49,9 @@ class ClusterSums {
   AlignedVector<std::int32_t> labels_;  ///< padded to whole tiles
   CentreBounds bounds_;
   std::vector<std::int64_t> totals_;
+  std::vector<std::int64_t> change_;              ///< of the totals in one pass
   std::vector<std::vector<std::int64_t>> moved_;  ///< one a thread
+  std::unique_ptr<CentreSearch> search_;          ///< made in the first pass
   std::vector<Index> wide_place_;                 ///< of a column among the wide ones, or −1
   std::vector<double> wide_totals_;               ///< clusters x wide columns
 };

@@ -260,16 +260,20 @@ PackedCentres<Scalar>::PackedCentres(std::span<const double> centres, Index colu
     : count_(static_cast<Index>(centres.size()) / columns),
       columns_(columns),
       group_(choose_group(count_)),
-      scaled_(exponent != 0) {
+      exponent_(exponent),
+      values_(static_cast<std::size_t>(groups() * group_ * columns_)),
+      offsets_(static_cast<std::size_t>(groups() * group_), std::numeric_limits<Scalar>::infinity()),
+      shift_(shift.begin(), shift.end()) {
   double square = 0;
-  for (const double middle : shift) {
-    shift_.push_back(static_cast<Scalar>(middle));
-    square += middle * middle;
-  }
+  for (const double middle : shift) square += middle * middle;
   shift_norm_ = std::sqrt(square);
-  values_.resize(static_cast<std::size_t>(groups() * group_ * columns_));
-  offsets_.resize(static_cast<std::size_t>(groups() * group_), std::numeric_limits<Scalar>::infinity());
-  const double scale = std::ldexp(1.0, exponent);
+  assign(centres, shift);
+}
+
+template <class Scalar>
+void PackedCentres<Scalar>::assign(std::span<const double> centres, std::span<const double> shift) {
+  largest_offset_ = largest_norm_ = 0;
+  const double scale = std::ldexp(1.0, exponent_);
   for (Index c = 0; c < count_; ++c) {
     double offset = 0;
     double magnitude = 0;

@@ -30,6 +30,8 @@ class PackedCentres {
  public:
   /// centres: k x columns, row-major; shift: one a column; products are scaled by 2^(2·exponent).
   PackedCentres(std::span<const double> centres, Index columns, std::span<const double> shift, int exponent);
+  /// Takes other centres, as many. Allocates nothing.
+  void assign(std::span<const double> centres, std::span<const double> shift);
 
   Index count() const { return count_; }
   Index columns() const { return columns_; }
@@ -44,7 +46,7 @@ class PackedCentres {
   /// The same and what find_nearest() needs for gaps.
   SearchBounds<Scalar> bounds(double row_norm, double centred_norm) const;
   /// False where products are scaled: gaps are for rows as they are.
-  bool gaps_known() const { return !scaled_; }
+  bool gaps_known() const { return exponent_ == 0; }
   const Scalar* shift() const { return shift_.data(); }
 
  private:
@@ -53,13 +55,13 @@ class PackedCentres {
   Index count_;
   Index columns_;
   Index group_;
+  int exponent_;
   double largest_offset_ = 0;  ///< max over c of Σ|c_j − m_j|·|c_j + m_j|/2
   double largest_norm_ = 0;    ///< max over c of ‖c − m‖
   double shift_norm_ = 0;      ///< ‖m‖
-  bool scaled_ = false;
-  AlignedVector<Scalar> shift_;
   AlignedVector<Scalar> values_;
   AlignedVector<Scalar> offsets_;
+  AlignedVector<Scalar> shift_;
 };
 
 /// `count` tiles of 32 rows, column by column: value (r, j) of tile t is rows[t·step + j·stride + r].
