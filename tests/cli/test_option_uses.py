@@ -53,11 +53,12 @@ class Uses(CliTest):
 
     def test_table(self):
         for words, (places, says) in USES.items():
+            first_refused = next((kind for kind in self.inputs if kind not in places), None)
             for kind, name in self.inputs.items():
                 for number, line in enumerate(self.lines_of(kind, name)):
                     with self.subTest(line=[*line, *words]):
                         if kind not in places:
-                            ranks = (None, 2) if number == 0 else (None,)
+                            ranks = (None, 2) if number == 0 and kind == first_refused else (None,)
                             self.fail_with(64, [*line, *words], words[0],
                                            SAYS_NOTHING, says, "leave it out", ranks=ranks)
                         elif number == 0:

@@ -15,6 +15,10 @@ foreach(name IN ITEMS words endings launch train score labels option_uses files 
                ENVIRONMENT
                "FIRESTEEL_PROGRAM=$<TARGET_FILE:firesteel>;FIRESTEEL_MPIRUN=${MPIEXEC_EXECUTABLE};PYTHONDONTWRITEBYTECODE=1")
 endforeach()
+# These run a process at a time mostly, or wait for something to happen: two of them keep two cores busy.
+foreach(name IN ITEMS words option_uses labels files formats bad_input lost_contact heartbeat stalls supervisor doctor)
+  set_tests_properties(cli.${name} PROPERTIES PROCESSORS 1)
+endforeach()
 # The library that makes calls slow is not there under sanitizers.
 if(NOT FIRESTEEL_SANITIZE)
   set_property(TEST cli.stalls APPEND PROPERTY ENVIRONMENT "FIRESTEEL_FAULTS=$<TARGET_FILE:firesteel_faults>")

@@ -3,7 +3,7 @@ firesteel_add_test(dataset_rounds SOURCES core/dataset_rounds_test.cpp RANKS 1 2
 firesteel_add_test(storage_level SOURCES core/storage_level_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(block_store SOURCES core/block_store_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(canonical_sum SOURCES core/canonical_sum_test.cpp RANKS 1 2 3 4 5)
-firesteel_add_test(dataset SOURCES core/dataset_test.cpp RANKS 1 2 3 4)
+firesteel_add_test(dataset AS_RELEASED SOURCES core/dataset_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(dataset_wide SOURCES core/dataset_wide_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(
   core

@@ -21,6 +21,8 @@ if(NOT FIRESTEEL_SANITIZE)
     set_tests_properties(faults.${name} PROPERTIES PROCESSORS 2 TIMEOUT 600 LABELS faults
                                                    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
   endforeach()
+  # These run a process at a time mostly, or wait.
+  set_tests_properties(faults.io faults.memory faults.stops faults.disks PROPERTIES PROCESSORS 1)
 
   # Under an Open MPI 5, which ./scripts/test --full puts into build/ulfm; fails where that is not there.
   add_test(NAME faults.shrinking
