@@ -92,8 +92,8 @@ class Job(kills.Job):
 
 
 class Shrinking:
-    def __init__(self, place, prefix, source):
-        self.place, self.prefix, self.source = place, prefix, source
+    def __init__(self, place, prefix, source, aims):
+        self.place, self.prefix, self.source, self.aims = place, prefix, source, aims
         self.phases, self.failures, self.kills = {}, 0, 0
         self.went_on, self.points = [], {"after": 0, "checkpoint": 0, "beginning": 0}
         self.whole, self.seconds = {}, {}
@@ -130,11 +130,11 @@ class Shrinking:
 
     def round(self):
         source = self.source
-        learner, aim = source.choice(list(kills.JOBS)), source.choice(PHASES)
+        learner, aim = source.choice(list(kills.JOBS)), source.choice(self.aims)
         victims = source.choice([(0,), (1,), (2,), (3,), (0, 1), (0, 2), (1, 3), (2, 3)])
         again = source.choice([None, None, source.random() * 0.4])
         more = ["--checkpoint", "saved"] if aim == "checkpoint" or source.random() < 0.5 else []
-        scale = {"reading": 0.25, "model": 0.06}.get(aim, max(0.05, self.seconds[learner]))
+        scale = {"reading": 0.25, "model": 0.4}.get(aim, max(0.05, self.seconds[learner]))
         self.place.clear()
         self.place.path("model.h5").write_bytes(harness.OLD_MODEL)
         job = Job(self.place, self.prefix, learner, more, aim)
@@ -173,8 +173,8 @@ class Shrinking:
         return f"firesteel --ranks {RANKS}, {'all ranks' if all_die else 'one rank'} killed", wrong
 
 
-def run(place, count, source, prefix, verbose):
-    rounds = Shrinking(place, prefix, source)
+def run(place, count, source, prefix, aims, verbose):
+    rounds = Shrinking(place, prefix, source, aims)
 
     def report(what, wrong):
         if wrong:
