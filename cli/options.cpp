@@ -149,7 +149,9 @@ Arguments parse_arguments(std::span<const std::string> words, const std::vector<
   try {
     return parse({words.begin(), words.end()}, declared, known);
   } catch (const po::invalid_syntax& error) {
-    const std::string name = error.get_option_name().substr(2);
+    std::string name = error.get_option_name();
+    if (name.starts_with("--")) name.erase(0, 2);
+    if (name.empty()) throw bad_parameter("'--=' is no option: its name is missing");
     if (const Option* option = find_option(known, name))
       refuse_value(*option, error.kind() == po::invalid_syntax::missing_parameter ? "none" : "''");
     if (declared.find_nothrow(name, false) != nullptr) throw bad_parameter("--" + name + " takes no value");
