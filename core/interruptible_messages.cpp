@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <mutex>
+#include <new>
 #include <thread>
+#include <vector>
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/long_messages.hpp"
@@ -37,15 +40,32 @@ InterruptibleMessages::InterruptibleMessages(MPI_Comm comm) : comm_(comm), slots
   check_mpi(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
 }
 
-InterruptibleMessages::~InterruptibleMessages() {
-  if (!slots_) return;
-  const bool idle = std::all_of(slots_->sends.begin(), slots_->sends.end(), [](Slot& slot) {
+bool InterruptibleMessages::sent(Slots& slots) {
+  return std::all_of(slots.sends.begin(), slots.sends.end(), [](Slot& slot) {
     int done = 1;
     if (slot.request != MPI_REQUEST_NULL) MPI_Request_get_status(slot.request, &done, MPI_STATUS_IGNORE);
     if (done != 0 && slot.request != MPI_REQUEST_NULL) MPI_Wait(&slot.request, MPI_STATUS_IGNORE);
     return done != 0;
   });
-  if (!idle) (void)slots_.release();  // the transport still reads from them
+}
+
+InterruptibleMessages::~InterruptibleMessages() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (!slots_ || finalized != 0) return;
+  // Those of others that ended while the transport still read from their buffers; for the life of the
+  // process.
+  static auto& mutex = *new std::mutex;
+  static auto& waiting = *new std::vector<std::unique_ptr<Slots>>;
+  const std::lock_guard lock(mutex);
+  std::erase_if(waiting, [](const std::unique_ptr<Slots>& slots) { return sent(*slots); });
+  if (sent(*slots_)) return;
+  try {
+    waiting.reserve(waiting.size() + 1);
+    waiting.push_back(std::move(slots_));
+  } catch (const std::bad_alloc&) {
+    (void)slots_.release();
+  }
 }
 
 void InterruptibleMessages::give_up(const std::string& why) {

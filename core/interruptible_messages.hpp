@@ -26,6 +26,7 @@ class InterruptibleMessages {
   explicit InterruptibleMessages(MPI_Comm comm);
   InterruptibleMessages(const InterruptibleMessages&) = delete;
   InterruptibleMessages& operator=(const InterruptibleMessages&) = delete;
+  /// Does not wait for what is under way: its buffers go when they are sent, once another one ends.
   ~InterruptibleMessages();
 
   /// Not collective. Returns when the bytes are copied, before they have arrived.
@@ -63,6 +64,8 @@ class InterruptibleMessages {
     std::array<Slot, kSlots> receives;
   };
 
+  /// Whether the transport is done with all that was sent. Local.
+  static bool sent(Slots& slots);
   int relative(int distance) const { return (rank_ + distance + size_) % size_; }
   void send_piece(std::span<const std::byte> piece, int destination, int tag);
   void post(std::size_t slot, std::size_t length, int source, int tag);
