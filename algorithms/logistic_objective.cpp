@@ -50,11 +50,9 @@ LinearOutputs LogisticObjective::on_original_scale(std::span<const double> x,
 }
 
 double LogisticObjective::evaluate(std::span<const double> x, std::span<double> gradient) {
-  std::vector<double> coefficients;
-  std::vector<double> offsets;
-  const LinearOutputs model = on_original_scale(x, coefficients, offsets);
+  const LinearOutputs model = on_original_scale(x, coefficients_, offsets_);
   if (single_)
-    sum_by_tree(single_->round(coefficients, x.subspan(size_of(this->coefficients())), options_.outputs));
+    sum_by_tree(single_->round(coefficients_, x.subspan(size_of(this->coefficients())), options_.outputs));
   else
     sum_by_tree(model);
   trial_.assign(x.begin(), x.end());

@@ -72,6 +72,8 @@ class LogisticObjective final : public LogisticLoss {
   std::vector<float> single_shift_;
   std::vector<double> point_;
   std::vector<double> trial_;
+  std::vector<double> coefficients_;  ///< of the last evaluation, on the original scale
+  std::vector<double> offsets_;
 };
 
 }  // namespace firesteel

@@ -31,6 +31,9 @@ void LbfgsOptimizer::prepare(OptimizerState& state) const {
   state.steps.resize(kMemory);
   state.gradient_changes.resize(kMemory);
   state.curvatures.assign(kMemory, 0.0);
+  // The memory of all pairs, untouched until they are there.
+  for (auto* vectors : {&state.steps, &state.gradient_changes})
+    for (auto& vector : *vectors) vector.reserve(state.point.size());
   // Sliced parts of a state have their lengths from the start: a checkpoint is read into them.
   if (!objective_.space().sliced()) return;
   for (auto* vectors : {&state.steps, &state.gradient_changes})
@@ -51,7 +54,7 @@ void LbfgsOptimizer::check_restored(const OptimizerState& state) const {
 std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
                                               std::span<const double> gradient) const {
   const VectorSpace& space = objective_.space();
-  std::vector<double> result(gradient.size());
+  std::vector<double> result = take_vector(gradient.size());
   for (std::size_t j = 0; j < result.size(); ++j) result[j] = -gradient[j];
   const std::size_t pairs = stored(state);
   if (pairs == 0) return result;
@@ -86,24 +89,32 @@ Optimizer::Trial LbfgsOptimizer::advance(const OptimizerState& state) {
   const std::span<const double> gradient = absolute_ ? pseudo : state.gradient;
   std::vector<double> step = direction(state, gradient);
   const double first_step = first ? std::min(1.0, 1.0 / objective_.space().norm(gradient)) : 1.0;
-  if (absolute_) return search_orthant(state, gradient, std::move(step), first_step);
-  if (first)
-    for (double& value : step) value *= first_step;
-  return search_line(state, step, first ? kFirstSlopeRatio : kSlopeRatio);
+  Trial trial;
+  if (absolute_) {
+    trial = search_orthant(state, gradient, step, first_step);
+    give_back(std::move(pseudo));
+  } else {
+    if (first)
+      for (double& value : step) value *= first_step;
+    trial = search_line(state, step, first ? kFirstSlopeRatio : kSlopeRatio);
+  }
+  give_back(std::move(step));
+  return trial;
 }
 
 /// Backtracks along the direction, kept to the orthant of the point (or of the descent, where a coordinate is
 /// 0). Each trial is a pass: the projection bends the line.
 Optimizer::Trial LbfgsOptimizer::search_orthant(const OptimizerState& state, std::span<const double> pseudo,
-                                                std::vector<double> step, double first_step) {
+                                                std::span<double> step, double first_step) {
   const VectorSpace& space = objective_.space();
   for (std::size_t j = 0; j < step.size(); ++j)
     if (l1_[j] > 0 && !(step[j] * pseudo[j] < 0)) step[j] = 0;
   Trial trial;
-  trial.gradient.resize(step.size());
+  trial.point = take_vector(step.size());
+  trial.gradient = take_vector(step.size());
   double t = first_step;
   for (int i = 0; i < kMaxOrthantTrials; ++i, t *= 0.5) {
-    trial.point = state.point;
+    std::copy(state.point.begin(), state.point.end(), trial.point.begin());
     space.add_scaled(t, step, trial.point);
     const double decrease = space.sum([&](std::size_t begin, std::size_t end) {
       double sum = 0;
@@ -129,8 +140,8 @@ Optimizer::Trial LbfgsOptimizer::search_orthant(const OptimizerState& state, std
 void LbfgsOptimizer::remember(OptimizerState& state, const Trial& trial) {
   const VectorSpace& space = objective_.space();
   const std::size_t size = state.point.size();
-  std::vector<double> s(size);
-  std::vector<double> y(size);
+  auto s = take_vector(size);
+  auto y = take_vector(size);
   for (std::size_t j = 0; j < size; ++j) {
     s[j] = trial.point[j] - state.point[j];
     y[j] = trial.gradient[j] - state.gradient[j];
@@ -138,13 +149,16 @@ void LbfgsOptimizer::remember(OptimizerState& state, const Trial& trial) {
   const double curvature = space.dot(s, y);
   const double square = space.dot(y, y);
   // A pair without curvature (rounding near the optimum) would spoil the metric.
-  if (!(curvature > 1e-16 * square)) return;
-  const std::size_t slot = static_cast<std::size_t>(state.pairs) % kMemory;
-  state.steps[slot].swap(s);
-  state.gradient_changes[slot].swap(y);
-  state.curvatures[slot] = curvature;
-  state.initial_scale = curvature / square;
-  ++state.pairs;
+  if (curvature > 1e-16 * square) {
+    const std::size_t slot = static_cast<std::size_t>(state.pairs) % kMemory;
+    state.steps[slot].swap(s);
+    state.gradient_changes[slot].swap(y);
+    state.curvatures[slot] = curvature;
+    state.initial_scale = curvature / square;
+    ++state.pairs;
+  }
+  give_back(std::move(s));
+  give_back(std::move(y));
 }
 
 }  // namespace firesteel

@@ -37,9 +37,20 @@ double Optimizer::absolute_part(std::span<const double> point) const {
   });
 }
 
+std::vector<double> Optimizer::take_vector(std::size_t size) const {
+  std::vector<double> result;
+  if (!spare_->empty()) {
+    result.swap(spare_->back());
+    spare_->pop_back();
+  }
+  result.assign(size, 0.0);
+  return result;
+}
+
 /// The subgradient of least norm. −0.0 is 0: comparisons do not tell them apart.
 std::vector<double> Optimizer::pseudo_gradient(const OptimizerState& state) const {
-  std::vector<double> result = state.gradient;
+  std::vector<double> result = take_vector(state.gradient.size());
+  std::copy(state.gradient.begin(), state.gradient.end(), result.begin());
   for (std::size_t j = 0; j < l1_.size(); ++j) {
     const double x = state.point[j];
     const double g = state.gradient[j];
@@ -55,7 +66,11 @@ std::vector<double> Optimizer::pseudo_gradient(const OptimizerState& state) cons
 
 double Optimizer::gradient_norm(const OptimizerState& state) const {
   const VectorSpace& space = objective_.space();
-  return space.norm(absolute_ ? pseudo_gradient(state) : state.gradient);
+  if (!absolute_) return space.norm(state.gradient);
+  auto pseudo = pseudo_gradient(state);
+  const double norm = space.norm(pseudo);
+  give_back(std::move(pseudo));
+  return norm;
 }
 
 OptimizerState Optimizer::start(std::vector<double> point) {
@@ -66,7 +81,8 @@ OptimizerState Optimizer::start(std::vector<double> point) {
   objective_.accept();
   state.initial_value = state.value;
   prepare(state);
-  state.recent_values = {state.value};
+  state.recent_values.reserve(kWindow + 2);
+  state.recent_values.push_back(state.value);
   return state;
 }
 
@@ -104,8 +120,10 @@ Step Optimizer::step(OptimizerState& state) {
   }
   objective_.accept();
   remember(state, trial);
-  state.point = std::move(trial.point);
-  state.gradient = std::move(trial.gradient);
+  state.point.swap(trial.point);
+  state.gradient.swap(trial.gradient);
+  give_back(std::move(trial.point));
+  give_back(std::move(trial.gradient));
   state.value = trial.value;
   state.recent_values.push_back(state.value);
   if (state.recent_values.size() > kWindow + 1) state.recent_values.erase(state.recent_values.begin());
@@ -139,9 +157,10 @@ Optimizer::Trial Optimizer::search_line(const OptimizerState& state, std::span<c
   // Where noise may be all that there is, the line is not worth more looks than a step a hundred million
   // times too short or too long needs.
   if (lost_in_noise(trial.predicted, state.value)) wolfe.trials = kTrialsInNoise;
-  trial.gradient.resize(state.gradient.size());
+  trial.point = take_vector(state.point.size());
+  trial.gradient = take_vector(state.gradient.size());
   const auto evaluate = [&](double t) {
-    trial.point = state.point;
+    std::copy(state.point.begin(), state.point.end(), trial.point.begin());
     space.add_scaled(t, direction, trial.point);
     trial.value = objective_.evaluate(trial.point, trial.gradient);
     return LinePoint{trial.value, space.dot(trial.gradient, direction)};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -87,10 +88,20 @@ class Optimizer {
   bool lost_in_noise(double decrease, double value) const;
   std::vector<double> pseudo_gradient(const OptimizerState& state) const;
 
+  /// A vector of zeros, of memory that was given back; so an iteration takes none.
+  std::vector<double> take_vector(std::size_t size) const;
+  void give_back(std::vector<double> vector) const { spare_->push_back(std::move(vector)); }
+  /// Optimisers that work in turn share what they give back.
+  void share_vectors(const Optimizer& other) { spare_ = other.spare_; }
+
   Objective& objective_;
   bool absolute_;
   std::vector<double> l1_;
   double tol_;
+
+ private:
+  std::shared_ptr<std::vector<std::vector<double>>> spare_ =
+      std::make_shared<std::vector<std::vector<double>>>();
 };
 
 /// Limited-memory BFGS with ten pairs; with absolute values its orthant-wise form. Keeps about 28 vectors; an
@@ -109,7 +120,7 @@ class LbfgsOptimizer final : public Optimizer {
  private:
   friend class LbfgsNewtonOptimizer;
   std::vector<double> direction(const OptimizerState& state, std::span<const double> gradient) const;
-  Trial search_orthant(const OptimizerState& state, std::span<const double> pseudo, std::vector<double> step,
+  Trial search_orthant(const OptimizerState& state, std::span<const double> pseudo, std::span<double> step,
                        double first_step);
 };
 
@@ -136,7 +147,10 @@ class NewtonOptimizer final : public Optimizer {
 class LbfgsNewtonOptimizer final : public Optimizer {
  public:
   LbfgsNewtonOptimizer(Objective& objective, std::optional<std::vector<double>> l1, double tol)
-      : Optimizer(objective, l1, tol), lbfgs_(objective, l1, tol), newton_(objective, std::move(l1), tol) {}
+      : Optimizer(objective, l1, tol), lbfgs_(objective, l1, tol), newton_(objective, std::move(l1), tol) {
+    lbfgs_.share_vectors(*this);
+    newton_.share_vectors(*this);
+  }
 
  protected:
   void prepare(OptimizerState& state) const override { lbfgs_.prepare(state); }
