@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <optional>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/factor_kernels.hpp"
@@ -135,7 +136,7 @@ void FactorSolver::add_long_row(const GatheredFactors& gathered, Index e, double
   const auto others = side_.others_of(e);
   const auto values = side_.values_of(e);
   const Index chunks = (static_cast<Index>(values.size()) + kRatingChunk - 1) / kRatingChunk;
-  std::vector<AlignedVector<double>> nodes;
+  std::size_t nodes = 0;
   for (Index first = 0; first < chunks; first += kChunksAtATime) {
     const Index count = std::min(kChunksAtATime, chunks - first);
     parallel_for(threads_, count, [&](Index chunk, int thread) {
@@ -147,10 +148,11 @@ void FactorSolver::add_long_row(const GatheredFactors& gathered, Index e, double
                   workspaces_[at(thread)], chunk_sum.data());
     });
     fold_tree(chunk_sums_, at(count));
-    nodes.push_back(chunk_sums_.front());
+    if (nodes == chunk_nodes_.size()) chunk_nodes_.emplace_back();
+    chunk_nodes_[nodes++].assign(chunk_sums_.front().begin(), chunk_sums_.front().end());
   }
-  fold_tree(nodes, nodes.size());
-  std::copy(nodes.front().begin(), nodes.front().end(), sums);
+  fold_tree(chunk_nodes_, nodes);
+  std::copy(chunk_nodes_.front().begin(), chunk_nodes_.front().end(), sums);
 }
 
 /// One system into a lane: (sums + YᵀY) + λ n on the diagonal.
@@ -315,6 +317,14 @@ double square_norm(std::span<const double> x) {
   return sum;
 }
 
+/// What a thread needs to sum YᵀY of a block.
+struct GramBuffers {
+  AlignedVector<double> rows;
+  std::vector<std::int32_t> which;
+  std::optional<NormalEquations> equations;
+  AlignedVector<double> sums;
+};
+
 /// The own entities of a block, counted from this rank's first.
 struct EntityRange {
   Index begin;
@@ -331,9 +341,11 @@ double FactorSolver::loss_and_penalty(const GatheredFactors& gathered, std::span
                                       const std::vector<double>& own) {
   const Index rank = objective_.rank;
   return loss_sum_([&](Index block, std::span<double> out) {
-    LossBuffers buffers{AlignedVector<double>(at(padded_single(rank))),
-                        AlignedVector<double>(gram.empty() ? 0 : at(rank * kFormLanes)),
-                        AlignedVector<double>(at(kFormLanes)), std::vector<double>(at(kRatingChunk))};
+    static thread_local LossBuffers buffers;  // kept, so that a block takes no memory
+    buffers.x.assign(at(padded_single(rank)), 0.0);
+    buffers.lanes.assign(gram.empty() ? 0 : at(rank * kFormLanes), 0.0);
+    buffers.of_all.assign(at(kFormLanes), 0.0);
+    buffers.products.resize(at(kRatingChunk));
     const auto [begin, end] = entities_of(side_, block);
     loss_of_all_pairs(gram, std::span(own).subspan(at(begin * rank), at((end - begin) * rank)), buffers);
     out[0] = 0;
@@ -359,14 +371,16 @@ std::span<const double> FactorSolver::gram(const std::vector<double>& own) {
   const Index stride = padded_rank(rank);
   return gram_sum_([&](Index block, std::span<double> out) {
     const auto [begin, end] = entities_of(side_, block);
-    AlignedVector<double> rows(at((end - begin) * stride));
-    std::vector<std::int32_t> which(at(end - begin));
-    std::iota(which.begin(), which.end(), 0);
+    static thread_local GramBuffers buffers;
+    if (!buffers.equations || buffers.equations->rank() != rank) buffers.equations.emplace(rank);
+    buffers.rows.assign(at((end - begin) * stride), 0.0);
+    buffers.which.resize(at(end - begin));
+    std::iota(buffers.which.begin(), buffers.which.end(), 0);
     for (Index e = begin; e < end; ++e)
-      std::copy_n(own.begin() + e * rank, rank, rows.begin() + (e - begin) * stride);
-    NormalEquations equations(rank);
-    AlignedVector<double> sums(at(equations.size()));
-    equations.add(rows.data(), which, {}, {}, sums.data());
+      std::copy_n(own.begin() + e * rank, rank, buffers.rows.begin() + (e - begin) * stride);
+    auto& sums = buffers.sums;
+    sums.assign(at(buffers.equations->size()), 0.0);
+    buffers.equations->add(buffers.rows.data(), buffers.which, {}, {}, sums.data());
     for (Index i = 0, entry = 0; i < rank; ++i)
       for (Index j = 0; j <= i; ++j, ++entry) out[at(entry)] = sums[at(i * stride + j)];
   });

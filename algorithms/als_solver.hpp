@@ -130,6 +130,7 @@ class FactorSolver {
   std::vector<Task> tasks_;            ///< runs of short_rows_
   std::vector<Workspace> workspaces_;  ///< one a thread
   std::vector<AlignedVector<double>> chunk_sums_;
+  std::vector<AlignedVector<double>> chunk_nodes_;         ///< sums of kChunksAtATime chunks
   std::optional<ConjugateGradients> conjugate_gradients_;  ///< where they are the solver
   CanonicalSum loss_sum_;
   CanonicalSum penalty_sum_;
