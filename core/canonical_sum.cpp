@@ -115,28 +115,31 @@ CanonicalSum::CanonicalSum(const Communicator& comm, const BlockPartition& parti
                            std::to_string(partition_.ranks()) + " ranks was asked of " +
                            std::to_string(comm_.size()));
     tree_ = CanonicalTree(partition_, comm_.rank(), threads_);
-    slots_.resize(tree_.subtrees.size() * stride_);
+    slots_.resize(tree_.subtrees.size() * (kHeader + stride_));
     scratch_.resize(static_cast<std::size_t>(threads_));
-    const auto depth = static_cast<std::size_t>(tree_.levels) + 2;
+    const auto depth = static_cast<std::size_t>(tree_.levels) + 1;
     for (auto& scratch : scratch_) scratch.resize(depth * stride_);
-    received_.resize(stride_ + 8);
-    total_.resize(stride_ + 8);
+    received_.resize(kHeader + stride_);
+    // The root sums where it broadcasts from.
+    if (partition_.blocks() == 0 || comm_.rank() != tree_.root) total_.resize(kHeader + stride_);
   });
 }
 
 void CanonicalSum::sum_subtree(std::size_t i, BlockStatistic statistic, AlignedVector<double>& scratch) {
-  double* top = scratch.data();
+  // The lowest vector of the stack is the slot itself.
+  std::size_t depth = 0;
+  const auto place = [&](std::size_t entry) {
+    return entry == 0 ? slot(i) : scratch.data() + (entry - 1) * stride_;
+  };
   walk_subtree(
       tree_.subtrees[i],
       [&](Index block) {
-        statistic(block, {top, length_});
-        top += stride_;
+        statistic(block, {place(depth++), length_});
       },
       [&] {
-        top -= stride_;
-        add(top - stride_, top, length_);
+        --depth;
+        add(place(depth - 1), place(depth), length_);
       });
-  std::copy_n(scratch.data(), length_, slot(i));
 }
 
 void CanonicalSum::sum_as_read(BlockStatistic statistic, BlockStore& store) {
@@ -180,23 +183,21 @@ void CanonicalSum::combine() {
         if (!poisoned_) add(slot(step.into), slot(step.from), length_);
         break;
       case CanonicalTree::Step::Kind::send:
-        send_partial(slot(step.from), step.peer);
+        send_partial(step.from, step.peer);
         break;
       case CanonicalTree::Step::Kind::receive:
-        if (receive_partial(step.peer)) add(slot(step.into), received_.data() + 8, length_);
+        if (receive_partial(step.peer)) add(slot(step.into), received_.data() + kHeader, length_);
         break;
     }
   }
 }
 
-void CanonicalSum::send_partial(const double* partial, int destination) {
-  total_[0] = poisoned_ ? kPoison : kSound;
-  std::size_t bytes = 8 * sizeof(double);
-  if (!poisoned_) {
-    std::copy_n(partial, length_, total_.data() + 8);
-    bytes += length_ * sizeof(double);
-  }
-  comm_.send(std::as_bytes(std::span(total_)).first(bytes), destination, kPartialTag);
+/// With a header in front of it, in the slot.
+void CanonicalSum::send_partial(std::size_t slot_number, int destination) {
+  double* const header = slot(slot_number) - kHeader;
+  header[0] = poisoned_ ? kPoison : kSound;
+  const std::size_t words = kHeader + (poisoned_ ? 0 : length_);
+  comm_.send(std::as_bytes(std::span(header, words)), destination, kPartialTag);
 }
 
 bool CanonicalSum::receive_partial(int source) {
@@ -205,25 +206,26 @@ bool CanonicalSum::receive_partial(int source) {
   return !poisoned_;
 }
 
-void CanonicalSum::broadcast_total() {
+std::span<const double> CanonicalSum::broadcast_total() {
+  double* message = total_.data();
   if (comm_.rank() == tree_.root) {
-    total_[0] = poisoned_ ? kPoison : kSound;
-    if (!poisoned_) std::copy_n(slot(0), length_, total_.data() + 8);
+    message = slot(0) - kHeader;
+    message[0] = poisoned_ ? kPoison : kSound;
   }
-  comm_.broadcast(std::span(total_.data(), length_ + 8), tree_.root);
-  if (total_[0] != kSound) comm_.agree(failure_);
+  comm_.broadcast(std::span(message, kHeader + length_), tree_.root);
+  if (message[0] != kSound) comm_.agree(failure_);
+  return {message + kHeader, length_};
 }
 
 std::span<const double> CanonicalSum::operator()(FunctionRef<void(Index, std::span<double>)> block_statistic,
                                                  BlockStore* store) {
   if (partition_.blocks() == 0) {
     std::fill(total_.begin(), total_.end(), 0.0);
-  } else {
-    sum_own_blocks(block_statistic, store);
-    combine();
-    broadcast_total();
+    return {total_.data() + kHeader, length_};
   }
-  return {total_.data() + 8, length_};
+  sum_own_blocks(block_statistic, store);
+  combine();
+  return broadcast_total();
 }
 
 }  // namespace firesteel

@@ -44,14 +44,15 @@ class CanonicalSum {
  private:
   using BlockStatistic = FunctionRef<void(Index block, std::span<double> out)>;
 
-  double* slot(std::size_t i) { return slots_.data() + i * stride_; }
+  static constexpr std::size_t kHeader = 8;  ///< words before a vector that travels
+  double* slot(std::size_t i) { return slots_.data() + i * (kHeader + stride_) + kHeader; }
   void sum_subtree(std::size_t i, BlockStatistic statistic, AlignedVector<double>& scratch);
   void sum_own_blocks(BlockStatistic statistic, BlockStore* store);
   void sum_as_read(BlockStatistic statistic, BlockStore& store);
   void combine();
-  void send_partial(const double* partial, int destination);
+  void send_partial(std::size_t slot_number, int destination);
   bool receive_partial(int source);
-  void broadcast_total();
+  std::span<const double> broadcast_total();
 
   Communicator comm_;
   BlockPartition partition_;
@@ -59,7 +60,7 @@ class CanonicalSum {
   std::size_t stride_;
   int threads_;
   CanonicalTree tree_;
-  AlignedVector<double> slots_;                 ///< one vector a subtree
+  AlignedVector<double> slots_;                 ///< one vector a subtree, each behind its header
   std::vector<AlignedVector<double>> scratch_;  ///< one stack of partial sums a thread
   AlignedVector<double> received_;              ///< header word, then one vector
   AlignedVector<double> total_;
