@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
   libeigen3-dev libboost-program-options-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
-  libfast-float-dev zlib1g-dev libbz2-dev liblzma-dev libzstd-dev zstd xz-utils bzip2 python3 python3-venv valgrind)
+  libfast-float-dev zlib1g-dev libbz2-dev liblzma-dev libzstd-dev zstd xz-utils bzip2 python3 python3-venv valgrind
+  qemu-user)
 
 clang_packages=(clang-14 libclang-rt-14-dev libomp-14-dev llvm-14) # what the presets tsan and fuzz need beside
 

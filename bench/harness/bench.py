@@ -10,8 +10,8 @@ import typing
 
 from harness.workers import RELEASE, WORK, Failed, Workers
 
-NATIVE_SECONDS = 60  # a contestant's time in one case; what is over it ends with fewer rounds, but at least the least
-SPARK_SECONDS = 45
+NATIVE_SECONDS = 40  # a contestant's time in one case; what is over it ends with fewer rounds, but at least the least
+SPARK_SECONDS = 20
 
 
 class Disagreement(Exception):

@@ -104,10 +104,13 @@ Index run(const Context& context, const std::string& what, const char* file) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   if (argc < 2) return 64;
   const Context context({.threads = 1});
   const Index done = run(context, argv[1], argc > 2 ? argv[2] : nullptr);
   std::printf("%lld\n", static_cast<long long>(done));
   return done < 0 ? 64 : 0;
+} catch (const Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return static_cast<int>(error.code());
 }

@@ -12,4 +12,13 @@ if(NOT FIRESTEEL_SANITIZE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_SYST
   set_tests_properties(
     instructions PROPERTIES TIMEOUT 180 PROCESSORS 2 ENVIRONMENT
                             "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_WAIT_POLICY=passive")
+  # A processor without fused multiply-add is refused in words, before any kernel runs.
+  find_program(FIRESTEEL_QEMU qemu-x86_64)
+  if(FIRESTEEL_QEMU)
+    add_test(NAME simd.refused COMMAND "${FIRESTEEL_QEMU}" -cpu Nehalem $<TARGET_FILE:fit_once> kmeans_single)
+    set_tests_properties(
+      simd.refused
+      PROPERTIES TIMEOUT 60 PASS_REGULAR_EXPRESSION "has no fused multiply-add"
+                 ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_WAIT_POLICY=passive")
+  endif()
 endif()
