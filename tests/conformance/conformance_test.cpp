@@ -180,8 +180,10 @@ TEST_P(Conformance, a_value_that_is_not_a_number_is_the_same_clean_error_on_ever
     if (auto* ratings = std::get_if<Ratings>(&data)) {
       if (!ratings->ratings.empty() && context.rank() == 0) ratings->ratings.front() = bad;
     } else {
-      auto& tiles = std::get<DenseTiles<double>>(std::get<RowBlocks>(data).features);
-      if (tiles.local_rows() > 0 && context.rank() == 0) tiles.at(0, 1) = bad;
+      auto& rows = std::get<RowBlocks>(data);
+      auto& tiles = std::get<DenseTiles<double>>(rows.features);
+      const bool owns_first = tiles.local_rows() > 0 && rows.partition.first_row(context.rank()) == 0;
+      if (owns_first) tiles.at(0, 1) = bad;  // of many ranks the first may have no rows
     }
     try {
       fit(data);
