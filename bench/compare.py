@@ -28,7 +28,7 @@ CASES = {
     "kmeans-32": (kmeans.run, dict(rows=1_000_000, columns=32, k=100, iterations=10),
         dict(rows=40_000, columns=32, k=100, iterations=5), 3.3),
     "kmeans-128": (kmeans.run, dict(rows=300_000, columns=128, k=256, iterations=5),
-        dict(rows=20_000, columns=128, k=64, iterations=5), 2.0),
+        dict(rows=20_000, columns=128, k=32, iterations=5), 2.0),
     "kmeans-10": (kmeans.run, dict(rows=2_000_000, columns=10, k=10, iterations=20),
         dict(rows=100_000, columns=10, k=10, iterations=20), 1.2),
     "kmeans-two-ranks": (kmeans.two_ranks, dict(rows=1_000_000, columns=32, k=100, iterations=10),
