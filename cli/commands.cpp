@@ -11,7 +11,8 @@ using Kind = Option::Kind;
 
 const std::vector<Option>& input_options() {
   static const std::vector<Option> options{
-      {"input", Kind::list, "PATH...", "files, directories and globs, read in the order given", ""},
+      {"input", Kind::list, "PATH...",
+       "files, directories and globs, or URLs (http, https, s3, hdfs), read in the order given", ""},
       {"format", Kind::value, "csv|libsvm|hdf5|numpy|mtx|jsonl|parquet|arrow|orc",
        "where extension and first bytes do not say it", "by the file"},
       {"label", Kind::value, "NAME", "label column: name or 0-based number, -1 is the last", "label"},
@@ -153,7 +154,7 @@ std::vector<Option> command_options(Verb verb) {
   if (trains)
     append(
         options,
-        {{"output", Kind::value, "MODEL", "the model file to write (.h5)", ""},
+        {{"output", Kind::value, "MODEL", "the model file to write (.h5); a path, s3:// or hdfs://", ""},
          {"checkpoint", Kind::value, "DIR", "save the state of the fit here, the last two of it", "none"},
          {"checkpoint-every", Kind::value, "N", "iterations between two checkpoints", "1"},
          {"checkpoint-seconds", Kind::value, "S", "seconds between two checkpoints", "none"},
@@ -163,7 +164,7 @@ std::vector<Option> command_options(Verb verb) {
          {"heartbeat", Kind::value, "FILE", "how the job is, as JSON, rewritten once a second", "none"}});
   if (verb == Verb::score)
     append(options,
-           {{"output", Kind::value, "FILE", "predictions: .csv, .tsv, .h5; - is CSV on stdout", ""},
+           {{"output", Kind::value, "FILE", "predictions: .csv, .tsv, .h5, at a path, s3:// or hdfs://; - is CSV on stdout", ""},
             {"keep", Kind::value, "A,B", "input columns to copy in front of the predictions", "none"},
             {"top", Kind::value, "N", "recommend the N best, instead of predicting rows of --input", ""},
             {"for", Kind::value, "user|item", "with --top: items for every user, or users for every item",

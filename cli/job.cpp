@@ -6,6 +6,7 @@
 
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel::cli {
 
@@ -303,6 +304,18 @@ void set_values(Job& job, const Arguments& arguments) {
   if (verb == Verb::convert) refuse_unused(job, task_of_convert(job));
 }
 
+/// URLs are looked over, and called from here on by names that show no secrets.
+void name_urls(Job& job, const Arguments& arguments) {
+  for (const char* option : {"checkpoint", "heartbeat", "scratch"})
+    if (is_url(arguments.text(option)))
+      throw bad_parameter("--" + std::string(option) + ": expected a path of a file system that this machine has, got a URL" +
+                          (std::string_view(option) == "checkpoint" ? "; a shared one, if the ranks run on several machines" : ""));
+  for (auto& input : job.read.inputs) input = shown_name(input);
+  for (auto& file : job.matrix_files) file.second = shown_name(file.second);
+  job.model = shown_name(job.model);
+  job.output = shown_name(job.output);
+}
+
 }  // namespace
 
 Job check_words(const std::vector<std::string>& words) {
@@ -320,6 +333,7 @@ Job check_words(const std::vector<std::string>& words) {
   check_allowed(job, arguments);
   check_positionals(job, arguments);
   if (!job.help) set_values(job, arguments);
+  if (!job.help) name_urls(job, arguments);
   return job;
 }
 

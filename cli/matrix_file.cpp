@@ -5,9 +5,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 #include <string_view>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel::cli {
 
@@ -63,12 +65,24 @@ Matrix parse_matrix(std::istream& file, const std::string& path) {
   return matrix;
 }
 
+/// A file of a store.
+std::string read_whole(const std::string& path) {
+  const auto file = open_input(path);
+  std::string text(static_cast<std::size_t>(file->bytes()), '\0');
+  text.resize(file->read_at(0, text));
+  return text;
+}
+
 }  // namespace
 
 Matrix read_matrix_file(const Context& context, const std::string& path) {
   Communicator& comm = context.comm();
   Matrix matrix = comm.collectively([&] {
     if (context.rank() != 0) return Matrix{};
+    if (is_url(path)) {
+      std::istringstream text(read_whole(path));
+      return parse_matrix(text, path);
+    }
     std::ifstream file(path);
     if (!file) throw Error(ErrorCode::no_input, path + ": cannot open: " + std::strerror(errno));
     return parse_matrix(file, path);

@@ -19,6 +19,7 @@
 #include "firesteel/core/state_copies.hpp"
 #include "firesteel/core/survivors.hpp"
 #include "firesteel/core/ulfm.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel::cli {
 
@@ -149,6 +150,7 @@ class MpiJob {
     else
       context_.emplace(options);
     watchdog_ = context_->watchdog();
+    set_store_scratch(context_->scratch());
     const std::string split = split_job_explanation(context_->size());
     if (!split.empty() && launcher().rank != 0) {
       code_ = static_cast<int>(ErrorCode::bad_parameter);

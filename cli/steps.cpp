@@ -14,6 +14,7 @@
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/scratch_file.hpp"
 #include "firesteel/io/model_file.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel::cli {
 
@@ -22,6 +23,10 @@ void enter_phase(const Run& run, const char* name) { run.context.comm().activity
 void require_readable(const Context& context, const std::string& path) {
   context.comm().collectively([&] {
     if (context.rank() != 0) return;
+    if (is_url(path)) {
+      open_input(shown_name(path));
+      return;
+    }
     const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.open()) throw Error(ErrorCode::no_input, path + ": cannot open: " + std::strerror(errno));
     struct stat status {};
@@ -36,7 +41,7 @@ void refuse_to_overwrite(const Context& context, const std::string& output,
     if (context.rank() != 0) return;
     for (const auto& source : sources) {
       std::error_code absent;  // an output that is not there yet is none of them
-      if (std::filesystem::equivalent(source, output, absent))
+      if (is_url(output) ? source == shown_name(output) : std::filesystem::equivalent(source, output, absent))
         throw bad_parameter(option + ": " + output +
                             " is read by this command, and would be lost: name another");
     }

@@ -3,8 +3,8 @@
 #include "firesteel/cli/matrix_file.hpp"
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/io/model_file.hpp"
+#include "firesteel/io/output_file.hpp"
 
 namespace firesteel::cli {
 
@@ -165,7 +165,7 @@ void run_train(const Run& run) {
   }
   refuse_to_overwrite(context, job.output, sources);
   context.comm().collectively([&] {
-    if (context.rank() == 0) check_can_create(job.output);
+    if (context.rank() == 0) check_can_write(job.output);
   });
   if (!job.checkpoint.directory.empty()) open_checkpoint_directory(context, job.checkpoint.directory);
 

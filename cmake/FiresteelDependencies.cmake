@@ -20,6 +20,8 @@ find_package(BZip2 REQUIRED)
 find_package(LibLZMA 5.4 REQUIRED)
 include(FiresteelCompression)
 
+include(FiresteelStores)
+
 include(GNUInstallDirs)
 include(FiresteelArrow)
 

@@ -33,6 +33,7 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/firesteelConfig.cmake
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/firesteelConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/firesteelConfig.cmake" "${PROJECT_BINARY_DIR}/firesteelConfigVersion.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/FiresteelHdf5.cmake" "${PROJECT_SOURCE_DIR}/cmake/FiresteelCompression.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/FiresteelStores.cmake"
         DESTINATION "${FIRESTEEL_PACKAGE_DIR}")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DATADIR}/licenses/firesteel")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs/" DESTINATION "${CMAKE_INSTALL_DOCDIR}")

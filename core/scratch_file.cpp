@@ -53,6 +53,12 @@ std::string scratch_directory(const std::string& named) {
   return variable != nullptr && *variable != '\0' ? variable : "/tmp";
 }
 
+FileDescriptor open_scratch(const std::string& directory) {
+  FileDescriptor file = open_unnamed(directory, 0);
+  if (!file.open()) throw cannot_use(directory, reason(errno));
+  return file;
+}
+
 ScratchFile::ScratchFile(const std::string& directory, Index bytes) : directory_(directory) {
   file_ = open_unnamed(directory_, O_DIRECT);
   direct_ = file_.open();

@@ -16,6 +16,10 @@ inline constexpr Index kScratchAlignment = 4096;
 /// The directory that `named` says, or $TMPDIR, or /tmp. Local.
 std::string scratch_directory(const std::string& named);
 
+/// A new file without a name in a directory, read and written through the page cache. Throws cannot_create
+/// (73). Local.
+FileDescriptor open_scratch(const std::string& directory);
+
 /// A file without a name in a directory of local disk: it takes no part in anybody's listing and is gone when
 /// it is closed, however the process ends, so that a killed job leaves nothing behind. Reads and writes go
 /// past the page cache where the file system can (O_DIRECT). Local; reads and writes by any thread.

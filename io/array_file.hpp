@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/columns.hpp"
 #include "firesteel/core/context.hpp"
+#include "firesteel/io/output_file.hpp"
 
 namespace firesteel {
 
@@ -75,7 +75,7 @@ class ArrayFile final : public ArrayOutput {
   void commit() override { file_.commit(); }
 
  private:
-  SharedAtomicFile file_;
+  SharedOutputFile file_;
   std::vector<Index> offsets_;
 };
 
@@ -107,7 +107,7 @@ class NpzFile final : public ArrayOutput {
 
   Communicator& comm_;
   bool whole_ = false;  ///< a .npy file
-  SharedAtomicFile file_;
+  SharedOutputFile file_;
   std::vector<Member> members_;
   Index end_ = 0;
 };

@@ -2,10 +2,12 @@
 #include "firesteel/io/array_source.hpp"
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
 void ArraySource::fail(const std::string& what, Index row) const {
+  rethrow_failed_read();
   throw bad_input(path_ + ": " + what, {file_number_, row});
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,11 +41,22 @@ class ArrowWriter {
   virtual void finish() = 0;
 };
 
+/// Bytes of a file that Arrow cannot open by its path. Local; any thread.
+class ArrowInput {
+ public:
+  virtual ~ArrowInput() = default;
+  virtual Index bytes() const = 0;
+  /// Fills `out` from `offset` on; returns how much of it, −1 where reading failed.
+  virtual Index read(Index offset, std::span<char> out) const noexcept = 0;
+};
+
 /// What the module offers. `version` must be kArrowModuleVersion: module and program are built together.
-inline constexpr int kArrowModuleVersion = 1;
+inline constexpr int kArrowModuleVersion = 2;
 struct ArrowModule {
   int version = 0;
-  std::unique_ptr<ArrowFile> (*open)(const std::string& path, const std::string& format) = nullptr;
+  /// `input` null: the file is opened by its path.
+  std::unique_ptr<ArrowFile> (*open)(std::shared_ptr<const ArrowInput> input, const std::string& path,
+                                     const std::string& format) = nullptr;
   std::unique_ptr<ArrowWriter> (*create)(const std::string& path, const std::string& format,
                                          const std::vector<TableColumn>& columns) = nullptr;
 };

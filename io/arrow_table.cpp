@@ -4,6 +4,7 @@
 #include <set>
 
 #include "firesteel/io/arrow_file.hpp"
+#include "firesteel/io/store.hpp"
 #include "firesteel/io/table.hpp"
 
 namespace firesteel {
@@ -22,6 +23,7 @@ auto reading(const std::string& path, Index file, Body&& body) {
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& fault) {
+    rethrow_failed_read();
     const std::string what = fault.what();
     throw bad_input(
         path + " is damaged, cut short or of another format (" + what.substr(0, what.find('\n')) + ")",
@@ -66,6 +68,31 @@ class Description {
   std::string_view rest_;
 };
 
+/// A file of a store, for Arrow.
+class StoredArrowInput final : public ArrowInput {
+ public:
+  explicit StoredArrowInput(std::shared_ptr<const InputFile> file) : file_(std::move(file)) {}
+  Index bytes() const override { return file_->bytes(); }
+  Index read(Index offset, std::span<char> out) const noexcept override {
+    try {
+      return static_cast<Index>(file_->read_at(offset, out));
+    } catch (...) {
+      keep_failed_read();
+      return -1;
+    }
+  }
+
+ private:
+  std::shared_ptr<const InputFile> file_;
+};
+
+std::unique_ptr<ArrowFile> open_arrow(const ArrowModule& module, const std::string& path,
+                                      const std::string& format) {
+  std::shared_ptr<const ArrowInput> input;
+  if (is_url(path)) input = std::make_shared<StoredArrowInput>(open_input(path));
+  return module.open(std::move(input), path, format);
+}
+
 class ArrowTable final : public Table {
  public:
   ArrowTable(const Context& context, const InputFiles& inputs, std::string format)
@@ -90,7 +117,7 @@ class ArrowTable final : public Table {
       for (const auto& each : wanted)
         of_file.push_back({each.column, columns[size(each.column)].kind, each.want});
       Index row = part.first_row;
-      module_->open(path, format_)
+      open_arrow(*module_, path, format_)
           ->read(part.place, of_file, [&](Index rows, std::vector<TableValues>& values) {
             if (rows > part.first_row + part.rows - row)
               throw bad_input(path + " is not what it was when it was looked at", {part.file, 0});
@@ -108,7 +135,7 @@ class ArrowTable final : public Table {
   std::string look_at(std::size_t number) const {
     const auto file_number = static_cast<Index>(number);
     return reading(paths[number], file_number, [&] {
-      const auto file = module_->open(paths[number], format_);
+      const auto file = open_arrow(*module_, paths[number], format_);
       const auto found = file->columns();
       auto rows = file->part_rows();
       if (std::any_of(rows.begin(), rows.end(),

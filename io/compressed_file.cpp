@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/compressed_file.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/unpack.hpp"
@@ -63,25 +58,15 @@ void CompressedFile::fail(Index offset, const std::string& what) const {
 }
 
 void CompressedFile::read_bytes(Index offset, std::span<unsigned char> out) const {
-  int descriptor = -1;
+  std::shared_ptr<const InputFile> input;
   {
     const std::lock_guard lock(mutex_);
-    if (!descriptor_.open()) descriptor_ = FileDescriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!descriptor_.open())
-      throw Error(ErrorCode::no_input,
-                  "cannot read '" + path_ + "': " + std::generic_category().message(errno), {file_, 0});
-    descriptor = descriptor_.get();
+    if (!input_) input_ = open_input(path_, file_);
+    input = input_;
   }
-  while (!out.empty()) {
-    const ssize_t count = ::pread(descriptor, out.data(), out.size(), offset);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0)
-      throw Error(ErrorCode::io_failed, path_ + ": reading failed: " + std::generic_category().message(errno),
-                  {file_, offset});
-    if (count == 0) fail(offset, "the file ends here: it is cut short");
-    out = out.subspan(static_cast<std::size_t>(count));
-    offset += count;
-  }
+  const std::size_t done =
+      input->read_at(offset, {reinterpret_cast<char*>(out.data()), out.size()}, file_);
+  if (done < out.size()) fail(offset + static_cast<Index>(done), "the file ends here: it is cut short");
 }
 
 std::string_view CompressedFile::window(Index number) const {

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/context.hpp"
 #include "firesteel/core/index.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -78,7 +78,7 @@ class CompressedFile {
   Index bytes_;
   Compression compression_;
   mutable std::mutex mutex_;
-  mutable FileDescriptor descriptor_;
+  mutable std::shared_ptr<const InputFile> input_;
   mutable std::vector<std::unique_ptr<Decoder>> idle_;  // the longest unused first
 };
 

@@ -66,6 +66,8 @@ Datatype text_type(std::size_t length);
 
 /// File access with the one format version that all our files have (1.8), so that bytes are reproducible.
 PropertyList file_access();
+/// Files are opened by open_input() with this access, for URLs. For reading only.
+void use_store(const PropertyList& access);
 /// Creation properties without time stamps.
 PropertyList file_creation();
 PropertyList group_creation();

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/hdf5_source.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
+#include <array>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 
 namespace firesteel::hdf5 {
@@ -96,22 +93,22 @@ struct TextMemory {
 }  // namespace
 
 Hdf5Source::Hdf5Source(const std::string& path, Index file_number) : ArraySource(path, file_number) {
-  const FileDescriptor probe(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status {};
-  if (!probe.open() || ::fstat(probe.get(), &status) != 0)
-    throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + std::generic_category().message(errno),
-                {file_number, 0});
-  if (!S_ISREG(status.st_mode))
+  std::error_code ignored;
+  if (!is_url(path) && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
     throw Error(ErrorCode::no_input, "cannot read '" + path + "': not a regular file", {file_number, 0});
-  most_bytes_ = static_cast<hsize_t>(status.st_size) * kMostExpansion + kMostAnyway;
+  input_ = open_input(path, file_number);
+  most_bytes_ = static_cast<hsize_t>(input_->bytes()) * kMostExpansion + kMostAnyway;
   link_access_ = link_access();
   dataset_access_ = dataset_access();
   const PropertyList access = file_access();
+  if (is_url(path)) use_store(access);
   file_ = File(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access));
   if (file_.valid()) return;
   const std::string why = last_error();
-  const htri_t known = H5Fis_hdf5(path.c_str());
-  if (known > 0) fail("a damaged HDF5 file (" + why + ")");
+  std::array<char, 8> signature{};
+  const bool known = input_->read_at(0, signature) == signature.size() &&
+                     std::string_view(signature.data(), signature.size()) == "\x89HDF\r\n\x1a\n";
+  if (known) fail("a damaged HDF5 file (" + why + ")");
   fail("not an HDF5 file; name the format with --format if it is another");
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "firesteel/core/index.hpp"
 #include "firesteel/io/array_source.hpp"
 #include "firesteel/io/hdf5_handle.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel::hdf5 {
 
@@ -65,6 +67,7 @@ class Hdf5Source final : public ArraySource {
   std::vector<std::string> texts_of(const Datatype& type, hid_t space, const char* values, std::size_t count,
                                     hid_t transfer) const;
 
+  std::shared_ptr<const InputFile> input_;
   hsize_t most_bytes_ = 0;
   PropertyList link_access_;
   PropertyList dataset_access_;

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/input_files.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -21,26 +16,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void cannot_read(const std::string& path, const std::string& why, Index file) {
-  throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + why, {file, 0});
-}
-
 std::string lower_extension(const std::string& path) {
-  std::string extension = fs::path(without_compression(path)).extension().string();
+  // A query of a URL is no part of its name.
+  const std::string name = is_url(path) ? path.substr(0, path.find('?')) : path;
+  std::string extension = fs::path(without_compression(name)).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return extension;
 }
 
-std::string first_bytes(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) cannot_read(path, std::strerror(errno), 0);
+std::string first_bytes(const InputFile& file) {
   std::array<char, 4096> bytes{};
-  const ssize_t count = ::pread(descriptor, bytes.data(), bytes.size(), 0);
-  const int code = errno;
-  ::close(descriptor);
-  if (count < 0) throw Error(ErrorCode::io_failed, path + ": reading failed: " + std::strerror(code));
-  return {bytes.data(), static_cast<std::size_t>(count)};
+  const std::size_t count = file.read_at(0, bytes);
+  return {bytes.data(), count};
 }
 
 bool is_index_and_value(std::string_view word) {
@@ -80,9 +68,10 @@ std::string listed_formats() {
 
 std::string format_of_bytes(const std::string& path) {
   using namespace std::string_view_literals;
-  std::string bytes = first_bytes(path);
+  const auto file = open_input(path);
+  std::string bytes = first_bytes(*file);
   if (const Compression compression = compression_of(bytes); compression != Compression::none)
-    bytes = begin_of_text(path, static_cast<Index>(fs::file_size(path)), compression);
+    bytes = begin_of_text(path, file->bytes(), compression);
   if (bytes.starts_with("\x89HDF\r\n\x1a\n"sv)) return "hdf5";
   if (bytes.starts_with("\x93NUMPY"sv) || bytes.starts_with("PK\x03\x04"sv)) return "numpy";
   if (bytes.starts_with(kMatrixMarketBanner)) return "mtx";

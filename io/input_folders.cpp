@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which files inputs name: globs, directories, folders `key=value`.
 #include <fcntl.h>
-#include <glob.h>
-#include <sys/stat.h>
+#include <fnmatch.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/input_files.hpp"
+#include "firesteel/io/stores/url.hpp"
 
 namespace firesteel {
 
@@ -21,80 +21,62 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kStampNumbers = 4;
-
 [[noreturn]] void cannot_read(const std::string& path, const std::string& why, Index file) {
   throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + why, {file, 0});
 }
 
 /// A file with the folders `key=value` above it.
 struct FoundFile {
-  std::string path;
+  StoredFile file;
   std::vector<std::pair<std::string, std::string>> folders;
   bool named = false;  ///< by the user, not found in a directory or by a glob
 };
-
-int hexadecimal(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/// %20 and its like, as Hive writes characters that a path cannot have.
-std::string without_escapes(const std::string& text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? hexadecimal(text[i + 1]) : -1;
-    const int low = high >= 0 ? hexadecimal(text[i + 2]) : -1;
-    if (low >= 0) {
-      plain += static_cast<char>(16 * high + low);
-      i += 2;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
 
 /// A folder's name as key and value; no key where it is another name.
 std::pair<std::string, std::string> key_and_value(const std::string& name) {
   const auto equals = name.find('=');
   if (equals == std::string::npos || equals == 0) return {};
-  std::string value = without_escapes(name.substr(equals + 1));
+  std::string value = percent_decode(name.substr(equals + 1));
   if (value == "__HIVE_DEFAULT_PARTITION__") value.clear();
-  return {without_escapes(name.substr(0, equals)), std::move(value)};
+  return {percent_decode(name.substr(0, equals)), std::move(value)};
 }
 
 bool is_hidden(const std::string& name) { return name.front() == '.' || name.front() == '_'; }
 
+/// The last part of a path.
+std::string name_of(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
+/// Files and directories in a directory, in byte order.
+std::vector<StoredFile> sorted_list(Store& store, const std::string& directory) {
+  auto entries = store.list(directory);
+  std::sort(entries.begin(), entries.end(),
+            [](const StoredFile& a, const StoredFile& b) { return name_of(a.path) < name_of(b.path); });
+  return entries;
+}
+
 /// Appends the files of a directory and of its folders `key=value`, in byte order.
-void list_directory(const fs::path& directory, std::vector<std::pair<std::string, std::string>>& folders,
-                    Index file, std::vector<FoundFile>& found) {
-  std::vector<std::string> names;
-  std::error_code failure;
-  for (fs::directory_iterator entry(directory, failure), end; !failure && entry != end;
-       entry.increment(failure))
-    names.push_back(entry->path().filename().string());
-  if (failure) cannot_read(directory.string(), failure.message(), file);
-  std::sort(names.begin(), names.end());
-  for (const auto& name : names) {
-    const fs::path path = directory / name;
-    std::error_code ignored;
-    if (is_hidden(name)) continue;
-    if (fs::is_regular_file(path, ignored)) {
-      found.push_back({path.string(), folders});
-    } else if (auto pair = key_and_value(name); !pair.first.empty() && fs::is_directory(path, ignored)) {
+void list_directory(Store& store, const std::string& directory,
+                    std::vector<std::pair<std::string, std::string>>& folders, std::vector<FoundFile>& found) {
+  for (auto& entry : sorted_list(store, directory)) {
+    const std::string name = name_of(entry.path);
+    if (name.empty() || is_hidden(name) || (!entry.directory && entry.version.empty())) continue;
+    if (!entry.directory) {
+      found.push_back({std::move(entry), folders});
+    } else if (auto pair = key_and_value(name); !pair.first.empty()) {
       folders.push_back(std::move(pair));
-      list_directory(path, folders, file, found);
+      list_directory(store, entry.path, folders, found);
       folders.pop_back();
     }
   }
 }
 
-bool has_wildcard(const std::string& input) { return input.find_first_of("*?[") != std::string::npos; }
+bool has_wildcard(std::string_view input) { return input.find_first_of("*?[") != std::string_view::npos; }
 
-/// Folders of a path that a glob matched, from the pattern's first part with a wildcard on; the last part is
-/// the match itself and counts only where it is a directory.
+/// Folders of a path that a pattern matched, from the pattern's first part with a wildcard on; the last part
+/// is the match itself and counts only where it is a directory.
 std::vector<std::pair<std::string, std::string>> folders_of_match(const std::string& pattern,
                                                                   const std::string& match, bool directory) {
   std::vector<std::pair<std::string, std::string>> folders;
@@ -110,50 +92,89 @@ std::vector<std::pair<std::string, std::string>> folders_of_match(const std::str
   return folders;
 }
 
-/// Matches of a glob in byte order, whatever the locale.
-void expand_glob(const std::string& pattern, Index file, std::vector<FoundFile>& found) {
-  glob_t matches{};
-  const int code = ::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
-  std::vector<std::string> paths;
-  for (std::size_t i = 0; code == 0 && i < matches.gl_pathc; ++i) paths.emplace_back(matches.gl_pathv[i]);
-  ::globfree(&matches);
-  std::sort(paths.begin(), paths.end());
+/// Appends what matches the parts of a pattern from `begin` on, below `base`.
+void match(Store& store, const std::string& base, std::string_view pattern, std::vector<StoredFile>& matches) {
+  const auto wild = pattern.find_first_of("*?[");
+  if (wild == std::string_view::npos) {
+    if (auto found = store.look_at(base + std::string(pattern))) matches.push_back(std::move(*found));
+    return;
+  }
+  const auto slash = pattern.rfind('/', wild);
+  const std::string directory = base + std::string(pattern.substr(0, slash == std::string_view::npos ? 0 : slash + 1));
+  pattern.remove_prefix(slash == std::string_view::npos ? 0 : slash + 1);
+  const std::string part(pattern.substr(0, pattern.find('/')));
+  pattern.remove_prefix(part.size());
+  std::vector<StoredFile> entries;
+  try {
+    entries = sorted_list(store, directory.empty() ? "." : directory);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::no_input) throw;
+    return;  // a directory that is not there, or not to be listed, has no match
+  }
+  for (auto& entry : entries) {
+    const std::string name = name_of(entry.path);
+    if (::fnmatch(part.c_str(), name.c_str(), FNM_PERIOD) != 0) continue;
+    entry.path = directory + name;
+    if (pattern.empty())
+      matches.push_back(std::move(entry));
+    else if (entry.directory)
+      match(store, entry.path, pattern, matches);
+  }
+}
+
+/// Matches of a pattern in byte order, whatever the locale.
+void expand_glob(Store& store, const std::string& pattern, Index file, std::vector<FoundFile>& found) {
+  std::vector<StoredFile> matches;
+  // The host or bucket of a URL is no pattern.
+  const auto begin = is_url(pattern) ? std::min(pattern.find('/', pattern.find("://") + 3), pattern.size()) : 0;
+  match(store, pattern.substr(0, begin), std::string_view(pattern).substr(begin), matches);
+  std::sort(matches.begin(), matches.end(),
+            [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
   const std::size_t before = found.size();
-  for (const auto& path : paths) {
-    const bool directory = fs::is_directory(path);
-    auto folders = folders_of_match(pattern, path, directory);
-    if (directory && key_and_value(fs::path(path).filename().string()).first.empty()) continue;
-    if (directory)
-      list_directory(path, folders, file, found);
+  for (auto& each : matches) {
+    auto folders = folders_of_match(pattern, each.path, each.directory);
+    if (each.directory && key_and_value(name_of(each.path)).first.empty()) continue;
+    if (each.directory)
+      list_directory(store, each.path, folders, found);
     else
-      found.push_back({path, std::move(folders)});
+      found.push_back({std::move(each), std::move(folders)});
   }
   if (found.size() == before) cannot_read(pattern, "no file matches this pattern", file);
 }
 
-void expand(const std::string& input, Index file, std::vector<FoundFile>& found) {
+/// Throws 66 where a local file cannot be read in parts.
+void check_readable(const StoredFile& file, Index number) {
+  if (is_url(file.path)) return;
+  const FileDescriptor opened(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!opened.open()) cannot_read(file.path, std::generic_category().message(errno), number);
   std::error_code ignored;
-  if (fs::is_directory(input, ignored)) {
-    const std::size_t before = found.size();
-    std::vector<std::pair<std::string, std::string>> folders;
-    list_directory(input, folders, file, found);
-    if (found.size() == before) cannot_read(input, "the directory has no files", file);
-  } else if (has_wildcard(input) && !fs::exists(input, ignored)) {
-    expand_glob(input, file, found);
-  } else {
-    found.push_back({.path = input, .folders = {}, .named = true});
-  }
+  if (!fs::is_regular_file(file.path, ignored))
+    cannot_read(file.path,
+                "not a regular file: its parts could not be read in parallel; copy it into a file first", number);
 }
 
-/// Bytes, time of change and inode. Throws 66 where there is no regular file that can be read.
-std::vector<Index> stamp_of(const std::string& path, Index file) {
-  const FileDescriptor opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!opened.open()) cannot_read(path, std::generic_category().message(errno), file);
-  struct stat status {};
-  if (::fstat(opened.get(), &status) != 0 || !S_ISREG(status.st_mode))
-    cannot_read(
-        path, "not a regular file: its parts could not be read in parallel; copy it into a file first", file);
-  return {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec, static_cast<Index>(status.st_ino)};
+void expand(const std::string& named, Index file, std::vector<FoundFile>& found) {
+  const std::string input = shown_name(named);
+  Store& store = store_of(input);
+  const bool pattern = has_wildcard(input) && store.lists();
+  std::optional<StoredFile> there;
+  try {
+    there = store.look_at(input);
+  } catch (const Error& error) {
+    if (!pattern || error.code() != ErrorCode::no_input) throw Error(error.code(), error.what(), {file, 0});
+  }
+  if (there && there->directory) {
+    const std::size_t before = found.size();
+    std::vector<std::pair<std::string, std::string>> folders;
+    list_directory(store, input, folders, found);
+    if (found.size() == before) cannot_read(input, "the directory has no files", file);
+  } else if (pattern && !there) {
+    expand_glob(store, input, file, found);
+  } else {
+    if (!there && is_url(input)) cannot_read(input, "it does not exist", file);
+    if (!there) check_readable({.path = input, .version = {}}, file);
+    found.push_back({.file = there.value_or(StoredFile{.path = input, .version = {}}), .folders = {}, .named = true});
+  }
 }
 
 void add_folders(InputFiles& inputs, const FoundFile& found, const FoundFile& first) {
@@ -165,7 +186,7 @@ void add_folders(InputFiles& inputs, const FoundFile& found, const FoundFile& fi
     auto sorted = keys;
     std::sort(sorted.begin(), sorted.end());
     if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
-      throw bad_input(found.path + ": two folders above it are called '" + *twice + "=...'");
+      throw bad_input(found.file.path + ": two folders above it are called '" + *twice + "=...'");
   }
   const auto listed = [](const std::vector<std::string>& all) {
     std::string text;
@@ -173,7 +194,7 @@ void add_folders(InputFiles& inputs, const FoundFile& found, const FoundFile& fi
     return text.empty() ? "no folders key=value" : "folders " + text;
   };
   if (keys != inputs.folder_keys)
-    throw bad_input(found.path + " lies in " + listed(keys) + ", but " + first.path + " in " +
+    throw bad_input(found.file.path + " lies in " + listed(keys) + ", but " + first.file.path + " in " +
                         listed(inputs.folder_keys) + ": all files must have the same columns",
                     {static_cast<Index>(inputs.paths.size()), 0});
   for (std::size_t i = 0; i < keys.size(); ++i) inputs.folder_values[i].push_back(found.folders[i].second);
@@ -186,15 +207,16 @@ InputFiles find_on_this_rank(const std::vector<std::string>& inputs) {
   InputFiles files;
   const FoundFile* first = nullptr;
   for (std::size_t i = 0; i < found.size(); ++i) {
-    const auto stamp = stamp_of(found[i].path, static_cast<Index>(i));
-    if (stamp.front() == 0 && !found[i].named) {
-      files.empty.push_back(found[i].path);
+    StoredFile& file = found[i].file;
+    check_readable(file, static_cast<Index>(i));
+    if (file.bytes == 0 && !found[i].named) {
+      files.empty.push_back(file.path);
       continue;
     }
     if (first == nullptr) first = &found[i];
     add_folders(files, found[i], *first);
-    files.paths.push_back(found[i].path);
-    files.stamps.insert(files.stamps.end(), stamp.begin(), stamp.end());
+    files.paths.push_back(file.path);
+    files.found.push_back(file);
   }
   if (files.paths.empty())
     throw bad_input(files.empty.front() + " is empty" +
@@ -202,6 +224,28 @@ InputFiles find_on_this_rank(const std::vector<std::string>& inputs) {
                          ? ", as are all " + std::to_string(files.empty.size()) + " input files"
                          : ""));
   return files;
+}
+
+/// A local file's version ends with its inode.
+std::string inode_of(const StoredFile& file) { return file.version.substr(file.version.rfind(' ') + 1); }
+
+/// What rank 0 found at URLs, for all: they need not look themselves, and read the same version. Collective.
+void share_found(Communicator& comm, const std::vector<std::string>& inputs, InputFiles& files) {
+  if (!comm.any(std::any_of(files.paths.begin(), files.paths.end(), is_url))) return;
+  std::vector<std::string> versions;
+  std::vector<Index> bytes;
+  for (const auto& file : files.found) {
+    versions.push_back(file.version);
+    bytes.push_back(file.bytes);
+  }
+  versions = comm.allgather_texts(versions);
+  bytes = comm.allgatherv(std::span<const Index>(bytes));
+  comm.collectively([&] {
+    for (const auto& input : inputs) shown_name(input);
+    for (std::size_t i = 0; i < files.paths.size(); ++i) {
+      if (is_url(files.paths[i])) adopt_input({.path = files.paths[i], .bytes = bytes[i], .version = versions[i]});
+    }
+  });
 }
 
 }  // namespace
@@ -214,6 +258,7 @@ InputFiles find_inputs(Communicator& comm, const std::vector<std::string>& input
   files.empty = comm.allgather_texts(files.empty);
   files.folder_values.resize(files.folder_keys.size());
   for (auto& values : files.folder_values) values = comm.allgather_texts(values);
+  share_found(comm, inputs, files);
   return files;
 }
 
@@ -222,21 +267,22 @@ void check_unchanged(Communicator& comm, const InputFiles& files) {
     if (comm.rank() != 0) return;
     for (std::size_t i = 0; i < files.paths.size(); ++i) {
       const auto file = static_cast<Index>(i);
-      std::vector<Index> now;
+      const StoredFile& before = files.found[i];
+      std::optional<StoredFile> now;
+      std::string why = "No such file or directory";
       try {
-        now = stamp_of(files.paths[i], file);
+        now = store_of(before.path).look_at(before.path);
       } catch (const Error& error) {
-        throw Error(ErrorCode::io_failed, files.paths[i] + " went away while it was read: " + error.what(),
-                    {file, 0});
+        why = error.what();
       }
-      const Index* const before = files.stamps.data() + i * kStampNumbers;
-      if (std::equal(now.begin(), now.end(), before)) continue;
+      if (!now) throw Error(ErrorCode::io_failed, before.path + " went away while it was read: " + why, {file, 0});
+      if (now->bytes == before.bytes && now->version == before.version) continue;
       std::string what = "it was written to";
-      if (now[0] != before[0])
-        what = "it had " + std::to_string(before[0]) + " bytes and has " + std::to_string(now[0]);
-      else if (now[3] != before[3])
+      if (now->bytes != before.bytes)
+        what = "it had " + std::to_string(before.bytes) + " bytes and has " + std::to_string(now->bytes);
+      else if (!is_url(before.path) && inode_of(*now) != inode_of(before))
         what = "another file took its place";
-      throw Error(ErrorCode::io_failed, files.paths[i] + " changed while it was read: " + what, {file, 0});
+      throw Error(ErrorCode::io_failed, before.path + " changed while it was read: " + what, {file, 0});
     }
   });
 }

@@ -12,6 +12,7 @@
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/model_file.hpp"
 #include "firesteel/io/model_format.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -23,16 +24,20 @@ Error no_input(const std::string& path, const std::string& why) {
   return {ErrorCode::no_input, "cannot read " + path + ": " + why};
 }
 
+void check_local(const std::string& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat status {};
+  if (!file.open() || ::fstat(file.get(), &status) != 0)
+    throw no_input(path, std::generic_category().message(errno));
+  if (!S_ISREG(status.st_mode)) throw no_input(path, "it is not a regular file");
+}
+
 /// Looks at the file before HDF5 does; returns its size.
 hsize_t check_file(const std::string& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.open()) throw no_input(path, std::generic_category().message(errno));
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) throw no_input(path, std::generic_category().message(errno));
-  if (!S_ISREG(status.st_mode)) throw no_input(path, "it is not a regular file");
+  if (!is_url(path)) check_local(path);
+  const auto file = open_input(path);
   std::array<unsigned char, 9> head{};
-  const ssize_t length = ::pread(file.get(), head.data(), head.size(), 0);
-  if (length < 0) throw no_input(path, std::generic_category().message(errno));
+  const std::size_t length = file->read_at(0, {reinterpret_cast<char*>(head.data()), head.size()});
   if (length == 0) throw bad_input(path + " is empty: expected a Firesteel model");
   if (length < 9 || !std::equal(kSignature.begin(), kSignature.end(), head.begin()))
     throw bad_input(path +
@@ -41,16 +46,24 @@ hsize_t check_file(const std::string& path) {
   if (head[8] < 2)
     throw bad_input(path + " is an HDF5 file without a Firesteel model (superblock version " +
                     std::to_string(head[8]) + ", expected 2)");
-  return static_cast<hsize_t>(status.st_size);
+  return static_cast<hsize_t>(file->bytes());
 }
 
 Record load(const std::string& path) {
   const hsize_t bytes = check_file(path);
   const hdf5::Quiet quiet;
-  const hdf5::File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, hdf5::file_access()));
+  const hdf5::PropertyList access = hdf5::file_access();
+  if (is_url(path)) hdf5::use_store(access);
+  const hdf5::File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access));
+  if (!file.valid()) rethrow_failed_read();
   if (!file.valid())
     throw bad_input(path + " is damaged: " + hdf5::last_error() + "; copy it again or train anew");
-  return hdf5::load_record(file, path, bytes);
+  try {
+    return hdf5::load_record(file, path, bytes);
+  } catch (const Error&) {
+    rethrow_failed_read();
+    throw;
+  }
 }
 
 /// Values as bytes, for one broadcast of everything that is small.
@@ -164,7 +177,8 @@ Record broadcast_record(Communicator& comm, const Record& root_record) {
 
 Record read_model(const Context& context, const std::string& path) {
   Communicator& comm = context.comm();
-  const Record record = comm.collectively([&] { return comm.rank() == 0 ? load(path) : Record(); });
+  set_store_scratch(context.scratch());
+  const Record record = comm.collectively([&] { return comm.rank() == 0 ? load(shown_name(path)) : Record(); });
   return broadcast_record(comm, record);
 }
 

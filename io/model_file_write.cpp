@@ -8,12 +8,12 @@
 #include <span>
 #include <type_traits>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/io/hdf5_image.hpp"
 #include "firesteel/io/model_file.hpp"
 #include "firesteel/io/model_format.hpp"
+#include "firesteel/io/output_file.hpp"
 
 namespace firesteel {
 
@@ -227,7 +227,7 @@ void save(const Record& record, const std::string& path) {
     if (const auto* text = std::get_if<std::string>(&value))
       metadata_bytes += 2 * std::min(kLongestAttribute, text->size());
   }
-  AtomicFile output(path);
+  OutputFile output(path);
   Image image;
   const PropertyList access = file_access();
   const PropertyList creation = file_creation();

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/hdf5_data.hpp"
 #include "firesteel/io/input_files.hpp"
@@ -24,6 +26,10 @@ std::unique_ptr<Table> open_table(const Context& context, const InputFiles& file
 template <class Read>
 auto read_inputs(const Context& context, const ReadOptions& options, Read&& read) {
   Communicator& comm = context.comm();
+  set_store_scratch(context.scratch());
+  const struct Forgetting {
+    ~Forgetting() { forget_inputs(); }
+  } at_the_end;
   const InputFiles files = find_inputs(comm, options.inputs);
   if (!files.empty.empty())
     context.monitor().warning("files of 0 bytes are passed over: " + list_names(files.empty));
@@ -36,7 +42,10 @@ auto read_inputs(const Context& context, const ReadOptions& options, Read&& read
     try {
       return read(files, format);
     } catch (const Error& error) {
-      if (error.agreed()) check_unchanged(comm, files);
+      // A store that failed has said why, and would be waited for again.
+      const bool told = error.code() == ErrorCode::io_failed &&
+                        std::any_of(files.paths.begin(), files.paths.end(), is_url);
+      if (error.agreed() && !told) check_unchanged(comm, files);
       throw;
     }
   }();

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/text_files.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -24,13 +19,8 @@ TextFiles open_text_files(const Context& context, std::vector<std::string> paths
   TextFiles files{std::move(paths), {}, {}};
   files.sizes.resize(files.paths.size());
   comm.collectively([&] {
-    for (std::size_t i = 0; comm.rank() == 0 && i < files.paths.size(); ++i) {
-      struct stat status {};
-      if (::stat(files.paths[i].c_str(), &status) != 0)
-        throw Error(ErrorCode::no_input, "cannot read '" + files.paths[i] + "': " + std::strerror(errno),
-                    {static_cast<Index>(i), 0});
-      files.sizes[i] = status.st_size;
-    }
+    for (std::size_t i = 0; comm.rank() == 0 && i < files.paths.size(); ++i)
+      files.sizes[i] = open_input(files.paths[i], static_cast<Index>(i))->bytes();
   });
   comm.broadcast(std::span(files.sizes), 0);
   files.compressed = index_compressed(context, files.paths, files.sizes);
@@ -39,28 +29,9 @@ TextFiles open_text_files(const Context& context, std::vector<std::string> paths
   return files;
 }
 
-TextReader::~TextReader() { close(); }
-
-TextReader::TextReader(TextReader&& other) noexcept
-    : files_(other.files_),
-      file_(std::exchange(other.file_, -1)),
-      descriptor_(std::exchange(other.descriptor_, -1)),
-      buffer_(std::move(other.buffer_)) {}
-
-void TextReader::close() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-  descriptor_ = -1;
-  file_ = -1;
-}
-
-void TextReader::open(Index file) {
-  if (file == file_) return;
-  close();
-  descriptor_ = ::open(files_->path(file).c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor_ < 0)
-    throw Error(ErrorCode::no_input, "cannot read '" + files_->path(file) + "': " + std::strerror(errno),
-                {file, 0});
-  file_ = file;
+void TextFiles::expect(Index file, Index begin, Index end) const {
+  if (begin < end && !compressed[static_cast<std::size_t>(file)] && is_url(path(file)))
+    open_input(path(file), file)->expect(begin, end);
 }
 
 std::span<const char> TextReader::read(Index file, Index begin, Index end) {
@@ -75,24 +46,16 @@ std::span<const char> TextReader::read(Index file, Index begin, Index end) {
 }
 
 void TextReader::read_plain(Index file, Index begin, std::span<char> out) {
-  open(file);
-  const std::size_t length = out.size();
-  std::size_t done = 0;
-  while (done < length) {
-    const ssize_t count =
-        ::pread(descriptor_, out.data() + done, length - done, begin + static_cast<Index>(done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0)
-      throw Error(ErrorCode::io_failed, files_->path(file) + ": reading failed: " + std::strerror(errno),
-                  {file, begin});
-    if (count == 0)
-      throw Error(ErrorCode::io_failed,
-                  files_->path(file) + ": ends at byte " + std::to_string(begin + static_cast<Index>(done)) +
-                      ", expected " + std::to_string(files_->size(file)) +
-                      " bytes: it shrank while it was read",
-                  {file, begin});
-    done += static_cast<std::size_t>(count);
+  if (file != file_) {
+    input_ = open_input(files_->path(file), file);
+    file_ = file;
   }
+  const std::size_t done = input_->read_at(begin, out, file);
+  if (done < out.size())
+    throw Error(ErrorCode::io_failed,
+                files_->path(file) + ": ends at byte " + std::to_string(begin + static_cast<Index>(done)) +
+                    ", expected " + std::to_string(files_->size(file)) + " bytes: it shrank while it was read",
+                {file, begin});
 }
 
 Index count_line_breaks(std::span<const char> text) {

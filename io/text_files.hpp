@@ -9,6 +9,7 @@
 #include "firesteel/core/context.hpp"
 #include "firesteel/core/index.hpp"
 #include "firesteel/io/compressed_file.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -23,19 +24,20 @@ struct TextFiles {
   const std::string& path(Index file) const { return paths[static_cast<std::size_t>(file)]; }
   Index size(Index file) const { return sizes[static_cast<std::size_t>(file)]; }
   Index total_bytes() const;
+  /// Says that this rank will read bytes [begin, end) of a file; of a store they are fetched ahead. Local.
+  void expect(Index file, Index begin, Index end) const;
 };
 
 /// Sizes are taken on rank 0; compressed files (compression_of) are made readable at any place
 /// (index_compressed). Collective; throws 66.
 TextFiles open_text_files(const Context& context, std::vector<std::string> paths);
 
-/// Reads byte ranges of text files by pread: a file that shrinks meanwhile is an error, not a signal. Keeps
-/// one file open; one reader a thread. Compressed ranges are unpacked. Local.
+/// Reads byte ranges of text files: a file that shrinks meanwhile is an error, not a signal. Keeps one file
+/// open; one reader a thread. Compressed ranges are unpacked. Local.
 class TextReader {
  public:
   explicit TextReader(const TextFiles& files) : files_(&files) {}
-  ~TextReader();
-  TextReader(TextReader&& other) noexcept;
+  TextReader(TextReader&& other) noexcept = default;
   TextReader(const TextReader&) = delete;
   TextReader& operator=(const TextReader&) = delete;
 
@@ -44,13 +46,11 @@ class TextReader {
   std::span<const char> read(Index file, Index begin, Index end);
 
  private:
-  void open(Index file);
   void read_plain(Index file, Index begin, std::span<char> out);
-  void close();
 
   const TextFiles* files_;
   Index file_ = -1;
-  int descriptor_ = -1;
+  std::shared_ptr<const InputFile> input_;
   std::vector<char> buffer_;
 };
 

@@ -76,6 +76,16 @@ class Pieces {
   const TextFiles& files_;
 };
 
+/// Announces the bytes of pieces [begin, end).
+void expect_pieces(const TextFiles& files, const Pieces& pieces, Index begin, Index end) {
+  for (Index piece = begin; piece < end;) {
+    const Index file = pieces.file_of(piece);
+    const Index next = std::min(end, pieces.first[size(file) + 1]);
+    files.expect(file, pieces.begin(piece), pieces.end(next - 1));
+    piece = next;
+  }
+}
+
 PieceCandidates scan_one(const Pieces& pieces, Index number, TextReader& reader, const TextDialect& dialect) {
   const Index file = pieces.file_of(number);
   const Index begin = pieces.begin(number);
@@ -175,6 +185,7 @@ TextIndex index_text(const Context& context, const TextFiles& files, const TextD
   std::vector<PieceCandidates> own;
   comm.collectively([&] {
     own.resize(size(end - begin));
+    expect_pieces(files, pieces, begin, end);
     std::vector<TextReader> readers;
     for (int thread = 0; thread < context.threads(); ++thread) readers.emplace_back(files);
     ReadProgress progress(context, false, (end - begin) * pieces.piece_bytes);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/text_lines.hpp"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -20,33 +20,25 @@ constexpr Index kBufferBytes = Index{1} << 20;
 /// A file open for reading.
 class File {
  public:
-  explicit File(const std::string& path)
-      : path_(path), descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    struct stat status {};
-    if (descriptor_ < 0 || fstat(descriptor_, &status) != 0) fail(ErrorCode::no_input);
-    if (!S_ISREG(status.st_mode)) {
-      close(descriptor_);
-      throw Error(ErrorCode::no_input, path + ": expected a regular file");
+  explicit File(const std::string& path) : path_(path) {
+    if (is_url(path)) {
+      path_ = shown_name(path);
+    } else {
+      struct stat status {};
+      if (::stat(path.c_str(), &status) != 0) throw Error(ErrorCode::no_input, path + ": " + std::strerror(errno));
+      if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::no_input, path + ": expected a regular file");
     }
-    bytes_ = status.st_size;
+    input_ = open_input(path_);
   }
-  ~File() { close(descriptor_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
 
   const std::string& path() const { return path_; }
-  Index bytes() const { return bytes_; }
+  Index bytes() const { return input_->bytes(); }
+  void expect(Index begin, Index end) const { input_->expect(begin, end); }
 
   /// Fills `buffer` from `offset`.
   void read(Index offset, std::span<char> buffer) const {
-    while (!buffer.empty()) {
-      const ssize_t got = pread(descriptor_, buffer.data(), buffer.size(), offset);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) fail(ErrorCode::io_failed);
-      if (got == 0) throw Error(ErrorCode::io_failed, path_ + ": the file became shorter while it was read");
-      buffer = buffer.subspan(static_cast<std::size_t>(got));
-      offset += got;
-    }
+    if (input_->read_at(offset, buffer) < buffer.size())
+      throw Error(ErrorCode::io_failed, path_ + ": the file became shorter while it was read");
   }
 
   /// Calls body(offset) for each line that starts in [begin, end).
@@ -73,11 +65,9 @@ class File {
                ? nullptr
                : static_cast<const char*>(std::memchr(from, '\n', static_cast<std::size_t>(end - from)));
   }
-  [[noreturn]] void fail(ErrorCode code) const { throw Error(code, path_ + ": " + std::strerror(errno)); }
 
   std::string path_;
-  int descriptor_;
-  Index bytes_ = 0;
+  std::shared_ptr<const InputFile> input_;
 };
 
 /// Reads a block of lines when it is asked for.
@@ -124,6 +114,7 @@ class LineSource final : public BlockSource<std::string> {
 
 Dataset<std::string> read_lines(const Context& context, const std::string& path) {
   Communicator& comm = context.comm();
+  set_store_scratch(context.scratch());
   const auto file = comm.collectively([&] { return std::make_shared<const File>(path); });
   std::array<std::int64_t, 2> sizes{file->bytes(), -file->bytes()};
   comm.allreduce_max(sizes);
@@ -136,6 +127,7 @@ Dataset<std::string> read_lines(const Context& context, const std::string& path)
       throw Error(ErrorCode::io_failed, path + ": ranks see files of different sizes, " +
                                             std::to_string(-sizes[1]) + " to " + std::to_string(sizes[0]) +
                                             " bytes");
+    file->expect(begin, end);
     Index lines = 0;
     file->for_each_line_start(begin, end, [&](Index) { ++lines; });
     return lines;

@@ -7,7 +7,7 @@
 
 namespace firesteel {
 
-/// The lines of a text file, in order, without their ends ("\n" or "\r\n"); a last line without an end
+/// The lines of a text file, or of a URL (store.hpp), in order, without their ends ("\n" or "\r\n"); a last line without an end
 /// counts. Every rank reads its own byte range: once now, to number the lines, and block by block whenever an
 /// action runs, so that the file need not fit in memory. Errors of functions on lines name file and line
 /// ("words.txt:18: …"). Collective; throws 66 where the file cannot be read, 74 where reading fails midway or

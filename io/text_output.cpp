@@ -14,9 +14,9 @@
 #include <system_error>
 #include <vector>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/io/output_file.hpp"
 
 namespace firesteel {
 
@@ -160,7 +160,7 @@ void write_text(const Context& context, const std::string& path, const std::stri
     Chunks chunks = comm.collectively([&] { return Chunks(context, local_rows, format); });
     return print_in_rank_order(comm, header, chunks);
   }
-  SharedAtomicFile file(comm, path);
+  SharedOutputFile file(comm, path);
   Chunks chunks = comm.collectively([&] { return Chunks(context, local_rows, format); });
   const Index begin = static_cast<Index>(header.size()) + comm.exclusive_scan(chunks.bytes());
   comm.collectively([&] {

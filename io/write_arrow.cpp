@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <optional>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/arrow_file.hpp"
+#include "firesteel/io/output_file.hpp"
 #include "firesteel/io/rows_output.hpp"
 
 namespace firesteel {
@@ -72,7 +72,7 @@ void write_arrow(const Context& context, const std::string& path, const std::vec
   const Index total = comm.sum(local_rows);
   const Index batch_rows = std::clamp(
       kBatchBytes / (8 * std::max<Index>(1, static_cast<Index>(columns.size()))), Index{1}, kMostBatchRows);
-  std::optional<AtomicFile> file;
+  std::optional<OutputFile> file;
   std::unique_ptr<ArrowWriter> writer;
   comm.collectively([&] {
     if (comm.rank() != 0) return;

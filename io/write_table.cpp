@@ -7,11 +7,11 @@
 #include <set>
 #include <span>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/io/array_file.hpp"
 #include "firesteel/io/csv_fields.hpp"
+#include "firesteel/io/output_file.hpp"
 #include "firesteel/io/text_output.hpp"
 
 namespace firesteel {
@@ -156,7 +156,7 @@ void read_kept_numbers(const Context& context, ColumnTable& table) {
 void probe_output(const Context& context, const std::string& path) {
   context.comm().collectively([&] {
     format_of(path);
-    if (path != "-" && context.rank() == 0) check_can_create(path);
+    if (path != "-" && context.rank() == 0) check_can_write(path);
   });
 }
 

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/zip_file.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <new>
-#include <system_error>
 #include <utility>
 
 #include "firesteel/core/error.hpp"
@@ -85,12 +80,8 @@ void ZipFile::fail(const std::string& what) const { throw bad_input(path_ + ": "
 
 ZipFile::ZipFile(std::string path, Index file_number, const std::string& whole_file)
     : path_(std::move(path)), file_number_(file_number) {
-  file_ = FileDescriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
-  if (!file_.open() || ::fstat(file_.get(), &status) != 0)
-    throw Error(ErrorCode::no_input, "cannot read '" + path_ + "': " + std::generic_category().message(errno),
-                {file_number_, 0});
-  bytes_ = status.st_size;
+  file_ = open_input(path_, file_number_);
+  bytes_ = file_->bytes();
   std::array<unsigned char, 4> magic{};
   read_bytes(0, std::span(magic).first(static_cast<std::size_t>(std::min<Index>(bytes_, 4))));
   if (magic[0] != 'P' || magic[1] != 'K') {
@@ -104,16 +95,10 @@ ZipFile::ZipFile(std::string path, Index file_number, const std::string& whole_f
 }
 
 void ZipFile::read_bytes(Index begin, std::span<unsigned char> out) const {
-  while (!out.empty()) {
-    const ssize_t count = ::pread(file_.get(), out.data(), out.size(), begin);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0)
-      throw Error(ErrorCode::io_failed, path_ + ": reading failed: " + std::generic_category().message(errno),
-                  {file_number_, begin});
-    if (count == 0) fail("the file ends at byte " + std::to_string(begin) + ": it is cut short");
-    out = out.subspan(static_cast<std::size_t>(count));
-    begin += count;
-  }
+  const std::size_t done =
+      file_->read_at(begin, {reinterpret_cast<char*>(out.data()), out.size()}, file_number_);
+  if (done < out.size())
+    fail("the file ends at byte " + std::to_string(begin + static_cast<Index>(done)) + ": it is cut short");
 }
 
 Index ZipFile::find_directory(Index& bytes, Index& count) const {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/index.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -50,7 +50,7 @@ class ZipFile {
 
   std::string path_;
   Index file_number_;
-  FileDescriptor file_;
+  std::shared_ptr<const InputFile> file_;
   Index bytes_ = 0;
   std::vector<ZipMember> members_;
   mutable std::map<const ZipMember*, std::unique_ptr<Inflating>> inflating_;  // where each was left

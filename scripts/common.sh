@@ -6,8 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
   libeigen3-dev libboost-program-options-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
-  libfast-float-dev zlib1g-dev libbz2-dev liblzma-dev libzstd-dev zstd xz-utils bzip2 python3 python3-venv valgrind
-  qemu-user)
+  libfast-float-dev libcurl4-openssl-dev libpugixml-dev ca-certificates zlib1g-dev libbz2-dev liblzma-dev libzstd-dev
+  zstd xz-utils bzip2 python3 python3-venv openssl valgrind)
 
 clang_packages=(clang-14 libclang-rt-14-dev libomp-14-dev llvm-14) # what the presets tsan and fuzz need beside
 
@@ -52,6 +52,31 @@ install_arrow() {
     say "pyarrow could not be installed (build/pyarrow.log): built without Parquet, Arrow and ORC"
   fi
 }
+
+# install_once NAME COMMAND...: runs the command in a new directory build/servers/NAME unless that was done. FIRESTEEL_SKIP_SERVERS=1
+# leaves it, and the tests that want it, out. Where it fails the tests say so.
+install_once() {
+  local name="$1" place="build/servers/$1"
+  shift
+  if [ -e "$place" ] || [ "${FIRESTEEL_SKIP_SERVERS-}" = 1 ]; then return 0; fi
+  say "Installing: $name, in $place (for tests)"
+  mkdir -p build/servers
+  rm -rf "$place.part"
+  if "$@" "$PWD/$place.part" </dev/null >"build/servers/$name.log" 2>&1; then
+    mv "$place.part" "$place"
+  else
+    say "$name could not be installed: build/servers/$name.log"
+  fi
+}
+
+# An S3 server in Python, for stores.s3. A virtual environment may not be moved, so that it is made where it stays.
+make_moto() {
+  mkdir -p "$1"
+  python3 -m venv "${1%.part}.venv" && "${1%.part}.venv/bin/pip" install -q --disable-pip-version-check 'moto[s3,server]>=5.1,<6'
+}
+# versitygw, an S3 gateway in Go; and what a NameNode and a DataNode are made of. For the tests of --full.
+make_versitygw() { GOBIN="$1" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0; }
+make_hdfs() { mvn -q -B -f tests/stores/hdfs_pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1"; }
 
 # configure PRESET: only where it was not done, or the presets have changed since.
 configure() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parquet, Arrow IPC files and ORC by Apache Arrow C++: a module of its own (arrow_file.hpp).
 #include <arrow/adapters/orc/adapter.h>
+#include <arrow/buffer.h>
 #include <arrow/io/file.h>
 #include <arrow/ipc/reader.h>
 #include <arrow/record_batch.h>
@@ -149,8 +150,59 @@ class OrcFile final : public FormatFile {
   std::unique_ptr<arrow::adapters::orc::ORCFileReader> reader_;
 };
 
-std::unique_ptr<ArrowFile> open_file(const std::string& path, const std::string& format) {
-  auto file = value_of(arrow::io::ReadableFile::Open(path));
+/// A file that the program reads for Arrow.
+class ProgramFile final : public arrow::io::RandomAccessFile {
+ public:
+  explicit ProgramFile(std::shared_ptr<const ArrowInput> input) : input_(std::move(input)) {}
+
+  arrow::Status Close() override {
+    closed_ = true;
+    return arrow::Status::OK();
+  }
+  bool closed() const override { return closed_; }
+  arrow::Result<std::int64_t> Tell() const override { return place_; }
+  arrow::Status Seek(std::int64_t place) override {
+    place_ = place;
+    return arrow::Status::OK();
+  }
+  arrow::Result<std::int64_t> GetSize() override { return input_->bytes(); }
+  arrow::Result<std::int64_t> ReadAt(std::int64_t offset, std::int64_t bytes, void* out) override {
+    if (offset < 0 || bytes < 0) return arrow::Status::Invalid("a place beyond the file");
+    const Index got = input_->read(offset, {static_cast<char*>(out), static_cast<std::size_t>(bytes)});
+    if (got < 0) return arrow::Status::IOError("reading failed");
+    return got;
+  }
+  arrow::Result<std::shared_ptr<arrow::Buffer>> ReadAt(std::int64_t offset, std::int64_t bytes) override {
+    const std::int64_t there = std::clamp<std::int64_t>(input_->bytes() - offset, 0, std::max<std::int64_t>(bytes, 0));
+    ARROW_ASSIGN_OR_RAISE(auto buffer, arrow::AllocateResizableBuffer(there));
+    ARROW_ASSIGN_OR_RAISE(const auto got, ReadAt(offset, there, buffer->mutable_data()));
+    ARROW_RETURN_NOT_OK(buffer->Resize(got));
+    return std::shared_ptr<arrow::Buffer>(std::move(buffer));
+  }
+  arrow::Result<std::int64_t> Read(std::int64_t bytes, void* out) override {
+    ARROW_ASSIGN_OR_RAISE(const auto got, ReadAt(place_, bytes, out));
+    place_ += got;
+    return got;
+  }
+  arrow::Result<std::shared_ptr<arrow::Buffer>> Read(std::int64_t bytes) override {
+    ARROW_ASSIGN_OR_RAISE(auto buffer, ReadAt(place_, bytes));
+    place_ += buffer->size();
+    return buffer;
+  }
+
+ private:
+  std::shared_ptr<const ArrowInput> input_;
+  std::int64_t place_ = 0;
+  bool closed_ = false;
+};
+
+std::unique_ptr<ArrowFile> open_file(std::shared_ptr<const ArrowInput> input, const std::string& path,
+                                     const std::string& format) {
+  std::shared_ptr<arrow::io::RandomAccessFile> file;
+  if (input)
+    file = std::make_shared<ProgramFile>(std::move(input));
+  else
+    file = value_of(arrow::io::ReadableFile::Open(path));
   if (format == "parquet") return std::make_unique<ParquetFile>(file);
   if (format == "orc") return std::make_unique<OrcFile>(file);
   return std::make_unique<IpcFile>(file);

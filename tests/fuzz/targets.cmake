@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # One fuzz target a word, each one file.
-set(FIRESTEEL_FUZZ_TARGETS csv libsvm ratings checkpoint words matrix numpy mtx jsonl compressed hdf5 hdf5_built model model_built model_record)
+set(FIRESTEEL_FUZZ_TARGETS csv libsvm ratings checkpoint words matrix numpy mtx jsonl compressed hdf5 hdf5_built model model_built model_record urls)
+if(NOT FIRESTEEL_HAS_STORES)
+  list(REMOVE_ITEM FIRESTEEL_FUZZ_TARGETS urls)
+endif()
 # The longest inputs that are made, in bytes; of the others 512.
 set(FIRESTEEL_FUZZ_LONGEST_hdf5 8192)
 set(FIRESTEEL_FUZZ_LONGEST_model 8192)

@@ -19,3 +19,6 @@ target_compile_definitions(table_test PRIVATE FIRESTEEL_HAS_ARROW=$<BOOL:${FIRES
 firesteel_add_test(text_lines SOURCES io/text_lines_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(write_table SOURCES io/write_table_test.cpp LIBRARIES firesteel::io firesteel_hdf5 RANKS 1 2 3 4)
 firesteel_add_test(text_files SOURCES io/text_files_test.cpp LIBRARIES firesteel::io RANKS 1 2)
+if(FIRESTEEL_HAS_STORES)
+  firesteel_add_test(stores_words SOURCES io/stores_test.cpp LIBRARIES firesteel::io RANKS 1)
+endif()

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "firesteel/core/index.hpp"
+
+namespace firesteel {
+
+/// One page of a bucket's list (ListObjectsV2).
+struct S3Listing {
+  struct Object {
+    std::string key;
+    Index bytes = 0;
+    std::string entity_tag;
+    std::string modified;
+  };
+  std::vector<Object> objects;
+  std::vector<std::string> prefixes;  ///< "folders", with their slash
+  std::string next;                   ///< token of the next page; empty: this was the last
+};
+
+/// Throws io_failed (74) where the text is no such list.
+S3Listing parse_s3_listing(std::string_view xml);
+
+/// Code and message of an error of S3, "AccessDenied: …"; empty where the text is none.
+std::string parse_s3_error(std::string_view xml);
+
+/// Text of an element of the document's top element, as UploadId; empty where there is none.
+std::string xml_element(std::string_view xml, const char* name);
+
+/// Of a file or directory of HDFS (FileStatus).
+struct HdfsStatus {
+  std::string name;  ///< empty: of the path that was asked for
+  bool directory = false;
+  Index bytes = 0;
+  Index modified_ms = 0;
+};
+
+/// The answers to GETFILESTATUS and LISTSTATUS. Throw io_failed (74) where the text is no such thing.
+HdfsStatus parse_hdfs_status(std::string_view json);
+std::vector<HdfsStatus> parse_hdfs_list(std::string_view json);
+/// {"boolean": true}
+bool parse_hdfs_boolean(std::string_view json);
+
+/// "FileNotFoundException: …" of a RemoteException; empty where the text is none.
+std::string parse_hdfs_error(std::string_view json);
+
+/// Keys and values of one section of a file such as ~/.aws/credentials; `sections` are its names, the first
+/// that is there counts.
+std::vector<std::pair<std::string, std::string>> parse_ini_section(std::string_view text,
+                                                                   const std::vector<std::string>& sections);
+
+}  // namespace firesteel

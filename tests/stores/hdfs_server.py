@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real NameNode and DataNode on this machine, for tests."""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+JAVA_OPTIONS = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("java.lang", "java.util", "java.net")] + [
+    "-Xmx256m", "-Djava.net.preferIPv4Stack=true", "-Dlog4j.configuration=file:log4j.properties"]
+
+
+class Missing(Exception):
+    """The server cannot be had here."""
+
+
+def free_ports(count):
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class HdfsServer:
+    """self.url is hdfs://127.0.0.1:PORT of WebHDFS; blocks have 1 MiB."""
+
+    def __init__(self):
+        self.library = pathlib.Path(os.environ.get("FIRESTEEL_HDFS_JARS") or REPOSITORY / "build" / "servers" / "hdfs")
+        self.processes = []
+        if not any(self.library.glob("hadoop-hdfs-[0-9]*.jar")) or not shutil.which("java"):
+            raise Missing(f"no Java, or no jars in {self.library}: scripts/test --full fetches them; FIRESTEEL_SKIP_SERVERS=1 "
+                          "leaves these tests out")
+        self.directory = tempfile.mkdtemp(prefix="firesteel-hdfs-")
+        rpc, self.http, data, data_http, data_ipc = free_ports(5)
+        self.configure("core-site.xml", {"fs.defaultFS": f"hdfs://127.0.0.1:{rpc}", "hadoop.tmp.dir": self.directory + "/data",
+                                         "hadoop.security.token.service.use_ip": "true"})
+        self.configure("hdfs-site.xml", {
+            "dfs.replication": 1, "dfs.namenode.http-address": f"127.0.0.1:{self.http}", "dfs.datanode.address": f"127.0.0.1:{data}",
+            "dfs.datanode.http.address": f"127.0.0.1:{data_http}", "dfs.datanode.ipc.address": f"127.0.0.1:{data_ipc}",
+            "dfs.datanode.hostname": "127.0.0.1", "dfs.client.use.datanode.hostname": "true",
+            "dfs.namenode.datanode.registration.ip-hostname-check": "false", "dfs.namenode.safemode.extension": 0,
+            "dfs.namenode.safemode.threshold-pct": 0, "dfs.blocksize": 1 << 20, "dfs.namenode.fs-limits.min-block-size": 1024,
+            "dfs.permissions.superusergroup": "nobody"})
+        with open(self.directory + "/log4j.properties", "w") as file:
+            file.write("log4j.rootLogger=WARN,A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n"
+                       "log4j.appender.A.layout=org.apache.log4j.PatternLayout\nlog4j.appender.A.layout.ConversionPattern=%d %p %c: %m%n\n")
+        self.log = open(self.directory + "/log", "w+")
+        try:
+            node = "org.apache.hadoop.hdfs.server.namenode.NameNode"
+            formatted = subprocess.run(self.line(node, "-format", "-nonInteractive", "-force"), stdout=self.log, stderr=self.log,
+                                       cwd=self.directory, env=self.environment())
+            assert formatted.returncode == 0, self.logged()
+            self.start(node)
+            self.data_node = self.start("org.apache.hadoop.hdfs.server.datanode.DataNode")
+            self.wait()
+        except BaseException:
+            self.close()
+            raise
+        self.url = f"hdfs://127.0.0.1:{self.http}"
+
+    def configure(self, name, values):
+        with open(f"{self.directory}/{name}", "w") as file:
+            file.write("<configuration>" + "".join(f"<property><name>{key}</name><value>{value}</value></property>\n"
+                                                   for key, value in values.items()) + "</configuration>\n")
+
+    def environment(self):
+        return dict(os.environ, HADOOP_USER_NAME="tester")
+
+    def line(self, name, *words):
+        return ["java", *JAVA_OPTIONS, "-cp", f"{self.directory}:{self.library}/*", name, *words]
+
+    def start(self, name):
+        self.processes.append(subprocess.Popen(self.line(name), stdout=self.log, stderr=self.log, cwd=self.directory,
+                                               env=self.environment()))
+        return self.processes[-1]
+
+    def logged(self):
+        self.log.flush()
+        return pathlib.Path(self.log.name).read_text()[-3000:]
+
+    def ask(self, path, **query):
+        words = "&".join(f"{name}={value}" for name, value in query.items())
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self.http}{path}?{words}", timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def wait(self):
+        for _ in range(1200):
+            assert all(process.poll() is None for process in self.processes), self.logged()
+            try:
+                beans = self.ask("/jmx", qry="Hadoop:service=NameNode,name=FSNamesystemState")["beans"]
+                if beans and beans[0]["NumLiveDataNodes"] == 1:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        raise RuntimeError("HDFS does not start: " + self.logged())
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""S3 servers for tests: versitygw over a directory, or moto behind a check of every signature by botocore."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+KEY = "firesteel-test"
+SECRET = "not+a/secret="
+REGION = "eu-central-1"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+SERVERS = REPOSITORY / "build" / "servers"
+NO_PROXY = {"NO_PROXY": "*", "no_proxy": "*"}
+
+
+class Missing(Exception):
+    """A server cannot be had here."""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class S3Server:
+    """Listens at self.url until close(). `environment` is what a client needs."""
+
+    def __init__(self, kind):
+        self.directory = tempfile.mkdtemp(prefix="firesteel-s3-")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        if kind == "versitygw":
+            program = os.environ.get("FIRESTEEL_VERSITYGW") or SERVERS / "versitygw" / "versitygw"
+            os.mkdir(self.directory + "/files")
+            line = [str(program), "--port", f"127.0.0.1:{self.port}", "--region", REGION, "posix", self.directory + "/files"]
+        else:
+            program = os.environ.get("FIRESTEEL_MOTO") or SERVERS / "moto.venv" / "bin" / "python"
+            line = [str(program), str(pathlib.Path(__file__).with_name("checked_moto.py")), str(self.port)]
+        if not os.path.exists(program):
+            raise Missing(f"{program} is not there: scripts/test makes it; FIRESTEEL_SKIP_SERVERS=1 leaves these tests out")
+        self.log = open(self.directory + "/log", "w+")
+        self.process = subprocess.Popen(line, stdout=self.log, stderr=self.log, cwd=self.directory,
+                                        env=dict(os.environ, ROOT_ACCESS_KEY=KEY, ROOT_SECRET_KEY=SECRET))
+        self.environment = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION,
+                            "AWS_ENDPOINT_URL": self.url, "AWS_CONFIG_FILE": "/dev/null",
+                            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", **NO_PROXY}
+        self.wait()
+
+    def wait(self):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        for _ in range(600):
+            if self.process.poll() is not None:
+                break
+            try:
+                opener.open(self.url, timeout=5)
+                return
+            except urllib.error.HTTPError:
+                return  # it answers
+            except OSError:
+                time.sleep(0.1)
+        self.log.seek(0)
+        text = self.log.read()
+        self.close()
+        raise RuntimeError("the S3 server does not start: " + text)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)

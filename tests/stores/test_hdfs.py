@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs and outputs by hdfs://, against a NameNode and a DataNode that the test starts."""
+
+import os
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
+from hdfs_server import HdfsServer
+from support import CliTest, classification_csv
+
+RANKS = (None, 2, 3, 4)
+
+
+class HdfsTest(CliTest):
+    @classmethod
+    def setUpClass(cls):
+        if os.environ.get("FIRESTEEL_SKIP_SERVERS") == "1":
+            raise unittest.SkipTest("FIRESTEEL_SKIP_SERVERS=1")
+        cls.server = HdfsServer()
+        cls.addClassCleanup(cls.server.close)
+        cls.environment = {"HADOOP_USER_NAME": "tester", "NO_PROXY": "*", "no_proxy": "*", "FIRESTEEL_STORE_ATTEMPTS": "3"}
+
+    def url(self, path):
+        return f"{self.server.url}/user/tester/{path}"
+
+    def digest(self, *inputs, ranks=None, words=(), **env):
+        return self.succeed("train", "logistic", "--input", *inputs, *words, "--max-iter", "2", "--threads", "2", "--output",
+                            "m.h5", "--json", "--quiet", ranks=ranks, **self.environment | env).json["sha256"]
+
+    def convert(self, source, target, ranks=None, **env):
+        self.succeed("convert", "--input", source, "--output", target, "--quiet", ranks=ranks, **self.environment | env)
+
+    def names(self, folder):
+        listed = self.server.ask(f"/webhdfs/v1/user/tester/{folder}", op="LISTSTATUS", **{"user.name": "tester"})
+        return sorted(each["pathSuffix"] for each in listed["FileStatuses"]["FileStatus"])
+
+    def refuse(self, code, args, *fragments, ranks=None, **env):
+        self.check_failure(self.run_here(*args, ranks=ranks, **self.environment | env), code, *fragments)
+
+
+class Files(HdfsTest):
+    def test_there_and_back(self):
+        self.write("a.csv", classification_csv(12000, 16))  # several blocks
+        expected = self.digest("a.csv")
+        self.convert("a.csv", self.url("there/a b+é&x.csv"), ranks=3)
+        self.assertEqual(self.names("there"), ["a b+é&x.csv"])
+        for ranks in RANKS:
+            self.assertEqual(self.digest(self.url("there/a b+é&x.csv"), ranks=ranks), expected, ranks)
+        for name, ranks in (("a.h5", 3), ("a.npz", 2), ("a.parquet", 2)):
+            if self.run_here("convert", "--input", "a.csv", "--output", name).code == 69:
+                continue
+            self.convert("a.csv", self.url(f"there/{name}"), ranks=ranks)
+            self.assertEqual(self.digest(self.url(f"there/{name}"), ranks=ranks), expected, name)
+        # A file that is there is replaced as a whole, and nothing else stays.
+        self.convert("a.csv", self.url("there/a.npz"))
+        self.assertEqual([name for name in self.names("there") if "firesteel" in name], [])
+
+    def test_models_folders_and_patterns(self):
+        text = classification_csv(300, 3).splitlines(keepends=True)
+        for part in range(3):
+            self.write(f"part-{part}.csv", "".join(text[:1] + text[1 + 100 * part:101 + 100 * part]))
+            self.convert(f"part-{part}.csv", self.url(f"d/k={part % 2}/part-{part}.csv"))
+            self.convert(f"part-{part}.csv", self.url(f"flat/part-{part}.csv"))
+        self.write("all.csv", "".join(text))
+        expected = self.digest("all.csv")
+        for number, name in enumerate(["flat", "fl*/part-[0-2].csv"]):
+            self.assertEqual(self.digest(self.url(name), ranks=RANKS[number + 1]), expected, name)
+        os.makedirs(self.path("d/k=0"))
+        os.makedirs(self.path("d/k=1"))
+        for part in range(3):
+            os.rename(self.path(f"part-{part}.csv"), self.path(f"d/k={part % 2}/part-{part}.csv"))
+        self.assertEqual(self.digest(self.url("d"), ranks=3), self.digest("d"))
+        self.succeed("train", "logistic", "--input", self.url("flat"), "--max-iter", "2", "--output", self.url("m.h5"), ranks=2,
+                     **self.environment)
+        result = self.succeed("inspect", self.url("m.h5"), "--json", **self.environment)
+        self.assertEqual(result.json["sha256"], expected)
+
+    def test_what_is_refused(self):
+        train = ["train", "kmeans", "--output", "m.h5", "--input"]
+        self.refuse(66, [*train, self.url("absent.csv")], "absent.csv': it does not exist", ranks=2)
+        self.refuse(66, [*train, self.url("absent*.csv")], "no file matches this pattern")
+        self.refuse(69, [*train, "hdfs://127.0.0.1:9/a.csv"], "cannot read 'hdfs://127.0.0.1:9/a.csv'")
+        self.write("a.csv", classification_csv(50, 2))
+        self.convert("a.csv", self.url("mine.csv"))
+        self.refuse(73, ["train", "kmeans", "--input", "a.csv", "--output", f"{self.server.url}/user/tester"], "Is a directory")
+        self.refuse(73, ["train", "kmeans", "--input", "a.csv", "--output", self.url("m.h5")], "AccessControlException",
+                    HADOOP_USER_NAME="stranger")
+
+
+class Dying(HdfsTest):
+    def test_a_data_node_that_dies(self):
+        self.write("a.csv", classification_csv(200, 4))
+        self.convert("a.csv", self.url("dying.csv"))
+        self.server.data_node.kill()
+        self.server.data_node.wait()
+        self.refuse(74, ["train", "kmeans", "--output", "m.h5", "--input", self.url("dying.csv")], "dying.csv", ranks=3)
+
+
+if __name__ == "__main__":
+    unittest.main()
