@@ -39,11 +39,11 @@ void InputFile::expect(Index, Index) const {}
 
 std::string shown_name(const std::string& path) {
   if (!is_url(path)) return path;
-  parse_url(path);
-  const std::string plain = without_secrets(path);
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
   if (all.urls.count(path) > 0) return path;  // it is such a name
+  parse_url(path);
+  const std::string plain = without_secrets(path);
   // Two URLs that differ in secrets only are told apart by number.
   for (int number = 1;; ++number) {
     const std::string shown = number == 1 ? plain : plain + "#" + std::to_string(number);

@@ -7,6 +7,8 @@ import sys
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
@@ -52,4 +54,5 @@ class Checked:
         return self.application(environ, start_response)
 
 
-run_simple("127.0.0.1", int(sys.argv[1]), Checked(DomainDispatcherApplication(create_backend_app, service="s3")), threaded=True)
+s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket("bucket", REGION)
+run_simple("127.0.0.1", int(sys.argv[1]), Checked(DomainDispatcherApplication(create_backend_app)), threaded=True)

@@ -28,6 +28,7 @@ class Server:
         handler = type("Bound", (Handler,), {"server_state": self})
         self.httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.httpd.daemon_threads = True
+        self.httpd.handle_error = lambda *_: None  # clients give up connections
         scheme = "http"
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -134,7 +135,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body[:len(body) // 2])
             threading.Thread(target=state.httpd.server_close, daemon=True).start()
             return self.reset()
-        if fault == "truncated" and not probing and state.count((path, first)) <= 2 and len(body) > 1:
+        if fault == "truncated" and not probing and len(body) > 1 and state.count(path) <= 3:
             body = body[:len(body) // 2]
             self.close_connection = True
         with state.lock:

@@ -31,7 +31,7 @@ def free_port():
 
 
 class S3Server:
-    """Listens at self.url until close(). `environment` is what a client needs."""
+    """Has a bucket called `bucket` and listens at self.url until close(). `environment` is what a client needs."""
 
     def __init__(self, kind):
         self.directory = tempfile.mkdtemp(prefix="firesteel-s3-")
@@ -39,7 +39,7 @@ class S3Server:
         self.url = f"http://127.0.0.1:{self.port}"
         if kind == "versitygw":
             program = os.environ.get("FIRESTEEL_VERSITYGW") or SERVERS / "versitygw" / "versitygw"
-            os.mkdir(self.directory + "/files")
+            os.makedirs(self.directory + "/files/bucket")
             line = [str(program), "--port", f"127.0.0.1:{self.port}", "--region", REGION, "posix", self.directory + "/files"]
         else:
             program = os.environ.get("FIRESTEEL_MOTO") or SERVERS / "moto.venv" / "bin" / "python"
