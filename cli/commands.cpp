@@ -164,7 +164,8 @@ std::vector<Option> command_options(Verb verb) {
          {"heartbeat", Kind::value, "FILE", "how the job is, as JSON, rewritten once a second", "none"}});
   if (verb == Verb::score)
     append(options,
-           {{"output", Kind::value, "FILE", "predictions: .csv, .tsv, .h5, at a path, s3:// or hdfs://; - is CSV on stdout", ""},
+           {{"output", Kind::value, "FILE",
+             "predictions: .csv, .tsv, .h5, at a path, s3:// or hdfs://; - is CSV on stdout", ""},
             {"keep", Kind::value, "A,B", "input columns to copy in front of the predictions", "none"},
             {"top", Kind::value, "N", "recommend the N best, instead of predicting rows of --input", ""},
             {"for", Kind::value, "user|item", "with --top: items for every user, or users for every item",

@@ -308,8 +308,10 @@ void set_values(Job& job, const Arguments& arguments) {
 void name_urls(Job& job, const Arguments& arguments) {
   for (const char* option : {"checkpoint", "heartbeat", "scratch"})
     if (is_url(arguments.text(option)))
-      throw bad_parameter("--" + std::string(option) + ": expected a path of a file system that this machine has, got a URL" +
-                          (std::string_view(option) == "checkpoint" ? "; a shared one, if the ranks run on several machines" : ""));
+      throw bad_parameter(
+          "--" + std::string(option) + ": expected a path of a file system that this machine has, got a URL" +
+          (std::string_view(option) == "checkpoint" ? "; a shared one, if the ranks run on several machines"
+                                                    : ""));
   for (auto& input : job.read.inputs) input = shown_name(input);
   for (auto& file : job.matrix_files) file.second = shown_name(file.second);
   job.model = shown_name(job.model);

@@ -64,8 +64,7 @@ void CompressedFile::read_bytes(Index offset, std::span<unsigned char> out) cons
     if (!input_) input_ = open_input(path_, file_);
     input = input_;
   }
-  const std::size_t done =
-      input->read_at(offset, {reinterpret_cast<char*>(out.data()), out.size()}, file_);
+  const std::size_t done = input->read_at(offset, {reinterpret_cast<char*>(out.data()), out.size()}, file_);
   if (done < out.size()) fail(offset + static_cast<Index>(done), "the file ends here: it is cut short");
 }
 

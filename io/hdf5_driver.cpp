@@ -56,7 +56,8 @@ haddr_t end_of_file(const H5FD_t* file, H5FD_mem_t) { return static_cast<haddr_t
 
 herr_t read_file(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t place, std::size_t bytes, void* buffer) {
   try {
-    const std::size_t done = of(file)->input->read_at(static_cast<Index>(place), {static_cast<char*>(buffer), bytes});
+    const std::size_t done =
+        of(file)->input->read_at(static_cast<Index>(place), {static_cast<char*>(buffer), bytes});
     return done == bytes ? 0 : -1;
   } catch (...) {
     keep_failed_read();

@@ -94,7 +94,8 @@ struct TextMemory {
 
 Hdf5Source::Hdf5Source(const std::string& path, Index file_number) : ArraySource(path, file_number) {
   std::error_code ignored;
-  if (!is_url(path) && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+  if (!is_url(path) && std::filesystem::exists(path, ignored) &&
+      !std::filesystem::is_regular_file(path, ignored))
     throw Error(ErrorCode::no_input, "cannot read '" + path + "': not a regular file", {file_number, 0});
   input_ = open_input(path, file_number);
   most_bytes_ = static_cast<hsize_t>(input_->bytes()) * kMostExpansion + kMostAnyway;

@@ -20,12 +20,12 @@ struct InputFiles {
   std::vector<StoredFile> found;  ///< as they were found; on rank 0 only, but for those of a URL
 };
 
-/// The files that `inputs` name: paths, or URLs of a store (store.hpp). A directory stands for the files in it and in its folders `key=value`,
-/// without hidden ones and such as begin with `_`; a glob for its matches, directories among them included;
-/// both in byte order. Keys come from the folders below the directory that was named, and of a glob from its
-/// first wildcard on. Files of 0 bytes that were not named themselves are passed over. On rank 0, then
-/// broadcast. Collective; throws 66 where nothing is found or a file cannot be read, 65 where folders have
-/// different keys or all files are empty.
+/// The files that `inputs` name: paths, or URLs of a store (store.hpp). A directory stands for the files in
+/// it and in its folders `key=value`, without hidden ones and such as begin with `_`; a glob for its matches,
+/// directories among them included; both in byte order. Keys come from the folders below the directory that
+/// was named, and of a glob from its first wildcard on. Files of 0 bytes that were not named themselves are
+/// passed over. On rank 0, then broadcast. Collective; throws 66 where nothing is found or a file cannot be
+/// read, 65 where folders have different keys or all files are empty.
 InputFiles find_inputs(Communicator& comm, const std::vector<std::string>& inputs);
 
 /// Throws 74 where a file is not what it was when the inputs were found. Collective.

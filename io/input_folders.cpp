@@ -59,7 +59,8 @@ std::vector<StoredFile> sorted_list(Store& store, const std::string& directory) 
 
 /// Appends the files of a directory and of its folders `key=value`, in byte order.
 void list_directory(Store& store, const std::string& directory,
-                    std::vector<std::pair<std::string, std::string>>& folders, std::vector<FoundFile>& found) {
+                    std::vector<std::pair<std::string, std::string>>& folders,
+                    std::vector<FoundFile>& found) {
   for (auto& entry : sorted_list(store, directory)) {
     const std::string name = name_of(entry.path);
     if (name.empty() || is_hidden(name) || (!entry.directory && entry.version.empty())) continue;
@@ -93,14 +94,16 @@ std::vector<std::pair<std::string, std::string>> folders_of_match(const std::str
 }
 
 /// Appends what matches the parts of a pattern from `begin` on, below `base`.
-void match(Store& store, const std::string& base, std::string_view pattern, std::vector<StoredFile>& matches) {
+void match(Store& store, const std::string& base, std::string_view pattern,
+           std::vector<StoredFile>& matches) {
   const auto wild = pattern.find_first_of("*?[");
   if (wild == std::string_view::npos) {
     if (auto found = store.look_at(base + std::string(pattern))) matches.push_back(std::move(*found));
     return;
   }
   const auto slash = pattern.rfind('/', wild);
-  const std::string directory = base + std::string(pattern.substr(0, slash == std::string_view::npos ? 0 : slash + 1));
+  const std::string directory =
+      base + std::string(pattern.substr(0, slash == std::string_view::npos ? 0 : slash + 1));
   pattern.remove_prefix(slash == std::string_view::npos ? 0 : slash + 1);
   const std::string part(pattern.substr(0, pattern.find('/')));
   pattern.remove_prefix(part.size());
@@ -126,7 +129,8 @@ void match(Store& store, const std::string& base, std::string_view pattern, std:
 void expand_glob(Store& store, const std::string& pattern, Index file, std::vector<FoundFile>& found) {
   std::vector<StoredFile> matches;
   // The host or bucket of a URL is no pattern.
-  const auto begin = is_url(pattern) ? std::min(pattern.find('/', pattern.find("://") + 3), pattern.size()) : 0;
+  const auto begin =
+      is_url(pattern) ? std::min(pattern.find('/', pattern.find("://") + 3), pattern.size()) : 0;
   match(store, pattern.substr(0, begin), std::string_view(pattern).substr(begin), matches);
   std::sort(matches.begin(), matches.end(),
             [](const StoredFile& a, const StoredFile& b) { return a.path < b.path; });
@@ -150,7 +154,8 @@ void check_readable(const StoredFile& file, Index number) {
   std::error_code ignored;
   if (!fs::is_regular_file(file.path, ignored))
     cannot_read(file.path,
-                "not a regular file: its parts could not be read in parallel; copy it into a file first", number);
+                "not a regular file: its parts could not be read in parallel; copy it into a file first",
+                number);
 }
 
 void expand(const std::string& named, Index file, std::vector<FoundFile>& found) {
@@ -173,7 +178,8 @@ void expand(const std::string& named, Index file, std::vector<FoundFile>& found)
   } else {
     if (!there && is_url(input)) cannot_read(input, "it does not exist", file);
     if (!there) check_readable({.path = input, .version = {}}, file);
-    found.push_back({.file = there.value_or(StoredFile{.path = input, .version = {}}), .folders = {}, .named = true});
+    found.push_back(
+        {.file = there.value_or(StoredFile{.path = input, .version = {}}), .folders = {}, .named = true});
   }
 }
 
@@ -243,7 +249,8 @@ void share_found(Communicator& comm, const std::vector<std::string>& inputs, Inp
   comm.collectively([&] {
     for (const auto& input : inputs) shown_name(input);
     for (std::size_t i = 0; i < files.paths.size(); ++i) {
-      if (is_url(files.paths[i])) adopt_input({.path = files.paths[i], .bytes = bytes[i], .version = versions[i]});
+      if (is_url(files.paths[i]))
+        adopt_input({.path = files.paths[i], .bytes = bytes[i], .version = versions[i]});
     }
   });
 }
@@ -275,7 +282,8 @@ void check_unchanged(Communicator& comm, const InputFiles& files) {
       } catch (const Error& error) {
         why = error.what();
       }
-      if (!now) throw Error(ErrorCode::io_failed, before.path + " went away while it was read: " + why, {file, 0});
+      if (!now)
+        throw Error(ErrorCode::io_failed, before.path + " went away while it was read: " + why, {file, 0});
       if (now->bytes == before.bytes && now->version == before.version) continue;
       std::string what = "it was written to";
       if (now->bytes != before.bytes)

@@ -178,7 +178,8 @@ Record broadcast_record(Communicator& comm, const Record& root_record) {
 Record read_model(const Context& context, const std::string& path) {
   Communicator& comm = context.comm();
   set_store_scratch(context.scratch());
-  const Record record = comm.collectively([&] { return comm.rank() == 0 ? load(shown_name(path)) : Record(); });
+  const Record record =
+      comm.collectively([&] { return comm.rank() == 0 ? load(shown_name(path)) : Record(); });
   return broadcast_record(comm, record);
 }
 

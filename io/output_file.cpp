@@ -101,7 +101,8 @@ void SharedOutputFile::gather() {
     const std::size_t last = next + static_cast<std::size_t>(counts[static_cast<std::size_t>(peer)]);
     for (; next < last; next += 2) {
       for (Index at = all[next]; at < all[next + 1]; at += kPieceBytes) {
-        const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(kPieceBytes, all[next + 1] - at)));
+        const auto piece =
+            std::span(buffer).first(static_cast<std::size_t>(std::min(kPieceBytes, all[next + 1] - at)));
         if (comm_.rank() == peer) {
           guarded([&] {
             if (file->read_at(at, piece) < piece.size())

@@ -43,8 +43,8 @@ auto read_inputs(const Context& context, const ReadOptions& options, Read&& read
       return read(files, format);
     } catch (const Error& error) {
       // A store that failed has said why, and would be waited for again.
-      const bool told = error.code() == ErrorCode::io_failed &&
-                        std::any_of(files.paths.begin(), files.paths.end(), is_url);
+      const bool told =
+          error.code() == ErrorCode::io_failed && std::any_of(files.paths.begin(), files.paths.end(), is_url);
       if (error.agreed() && !told) check_unchanged(comm, files);
       throw;
     }

@@ -54,7 +54,8 @@ void TextReader::read_plain(Index file, Index begin, std::span<char> out) {
   if (done < out.size())
     throw Error(ErrorCode::io_failed,
                 files_->path(file) + ": ends at byte " + std::to_string(begin + static_cast<Index>(done)) +
-                    ", expected " + std::to_string(files_->size(file)) + " bytes: it shrank while it was read",
+                    ", expected " + std::to_string(files_->size(file)) +
+                    " bytes: it shrank while it was read",
                 {file, begin});
 }
 

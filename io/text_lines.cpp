@@ -25,7 +25,8 @@ class File {
       path_ = shown_name(path);
     } else {
       struct stat status {};
-      if (::stat(path.c_str(), &status) != 0) throw Error(ErrorCode::no_input, path + ": " + std::strerror(errno));
+      if (::stat(path.c_str(), &status) != 0)
+        throw Error(ErrorCode::no_input, path + ": " + std::strerror(errno));
       if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::no_input, path + ": expected a regular file");
     }
     input_ = open_input(path_);

@@ -173,7 +173,8 @@ class ProgramFile final : public arrow::io::RandomAccessFile {
     return got;
   }
   arrow::Result<std::shared_ptr<arrow::Buffer>> ReadAt(std::int64_t offset, std::int64_t bytes) override {
-    const std::int64_t there = std::clamp<std::int64_t>(input_->bytes() - offset, 0, std::max<std::int64_t>(bytes, 0));
+    const std::int64_t there =
+        std::clamp<std::int64_t>(input_->bytes() - offset, 0, std::max<std::int64_t>(bytes, 0));
     ARROW_ASSIGN_OR_RAISE(auto buffer, arrow::AllocateResizableBuffer(there));
     ARROW_ASSIGN_OR_RAISE(const auto got, ReadAt(offset, there, buffer->mutable_data()));
     ARROW_RETURN_NOT_OK(buffer->Resize(got));

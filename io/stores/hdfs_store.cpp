@@ -33,10 +33,12 @@ std::string user_name() {
 std::string address_of(const Url& url) {
   if (const char* named = std::getenv("FIRESTEEL_WEBHDFS"); named != nullptr && *named != '\0') {
     const Url gateway = parse_url(named);
-    if ((gateway.scheme != "http" && gateway.scheme != "https") || gateway.path != "/" || !gateway.query.empty())
+    if ((gateway.scheme != "http" && gateway.scheme != "https") || gateway.path != "/" ||
+        !gateway.query.empty())
       throw bad_parameter("FIRESTEEL_WEBHDFS: expected http://HOST:PORT or https://HOST:PORT, got '" +
                           without_secrets(named) + "'");
-    return gateway.scheme + "://" + gateway.host + (gateway.port == 0 ? "" : ":" + std::to_string(gateway.port));
+    return gateway.scheme + "://" + gateway.host +
+           (gateway.port == 0 ? "" : ":" + std::to_string(gateway.port));
   }
   const bool other = url.scheme == "hdfs" && (url.port == 8020 || url.port == 9000 || url.port == 9820);
   return "http://" + url.host + ":" + std::to_string(url.port == 0 || other ? kDefaultPort : url.port);
@@ -45,7 +47,8 @@ std::string address_of(const Url& url) {
 std::string operation(const Url& url, const std::string& path, const std::string& name,
                       const std::string& arguments = {}) {
   static const std::string user = percent_encode(user_name());
-  return address_of(url) + "/webhdfs/v1" + percent_encode(path, true) + "?op=" + name + "&user.name=" + user + arguments;
+  return address_of(url) + "/webhdfs/v1" + percent_encode(path, true) + "?op=" + name + "&user.name=" + user +
+         arguments;
 }
 
 HttpAnswer call(const std::string& method, const std::string& url) {
@@ -120,8 +123,9 @@ class HdfsStore final : public Store {
     const HttpAnswer answer = create(url, temporary, {nothing.get(), 0, 0});
     if (!answer.good()) {
       const std::string said = parse_hdfs_error(answer.body);
-      throw Error(answer.status >= 400 && answer.status < 500 ? ErrorCode::cannot_create : ErrorCode::unavailable,
-                  "cannot create " + path + ": " + answer.says() + (said.empty() ? "" : ", " + said));
+      throw Error(
+          answer.status >= 400 && answer.status < 500 ? ErrorCode::cannot_create : ErrorCode::unavailable,
+          "cannot create " + path + ": " + answer.says() + (said.empty() ? "" : ", " + said));
     }
     call("DELETE", operation(url, temporary, "DELETE"));
   }
@@ -135,15 +139,17 @@ class HdfsStore final : public Store {
     HttpAnswer answer = create(url, temporary, {file.get(), 0, bytes});
     bool done = answer.good();
     if (done) {
-      answer = call("PUT", operation(url, temporary, "RENAME",
-                                     "&renameoptions=OVERWRITE&destination=" + percent_encode(url.path, true)));
+      answer =
+          call("PUT", operation(url, temporary, "RENAME",
+                                "&renameoptions=OVERWRITE&destination=" + percent_encode(url.path, true)));
       done = answer.good();
     }
     if (done) return;
     call("DELETE", operation(url, temporary, "DELETE"));
     const std::string said = parse_hdfs_error(answer.body);
     throw Error(ErrorCode::io_failed, "writing " + path + " failed: " + answer.says() +
-                                          (said.empty() ? "" : ", " + said) + "; an older file stays as it was");
+                                          (said.empty() ? "" : ", " + said) +
+                                          "; an older file stays as it was");
   }
 
  private:
@@ -156,8 +162,8 @@ class HdfsStore final : public Store {
 
   static std::string temporary_name(const std::string& path) {
     static std::atomic<unsigned> counter{0};
-    return path.substr(0, path.rfind('/') + 1) + "_firesteel-" + host_name() + "-" + std::to_string(::getpid()) + "-" +
-           std::to_string(counter++) + ".tmp";
+    return path.substr(0, path.rfind('/') + 1) + "_firesteel-" + host_name() + "-" +
+           std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
   }
 
   /// Asks the NameNode where to write, then writes there; from the start again where that fails.
@@ -178,7 +184,10 @@ class HdfsStore final : public Store {
                                .body = {},
                                .upload = upload,
                                .take = {}});
-      if (answer.good() || !answer.may_try_again || !retries.again(answer)) return answer;
+      if (answer.good() || !answer.may_try_again || !retries.again(answer)) {
+        answer.attempts = retries.told();
+        return answer;
+      }
     }
   }
 };

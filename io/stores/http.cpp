@@ -80,7 +80,6 @@ struct Transfer {
     if (line.starts_with("HTTP/")) {  // of a redirect, "100 Continue" or the answer itself
       const auto blank = line.find(' ');
       answer.headers.clear();
-      answer.connected = true;
       answer.status = 0;
       for (const char c : line.substr(blank == std::string_view::npos ? line.size() : blank + 1, 3))
         answer.status = c >= '0' && c <= '9' ? 10 * answer.status + (c - '0') : 0;
@@ -94,13 +93,16 @@ struct Transfer {
     line.remove_prefix(colon + 1);
     const auto first = line.find_first_not_of(" \t");
     const auto last = line.find_last_not_of(" \t\r\n");
-    answer.headers[name] = first == std::string_view::npos ? "" : std::string(line.substr(first, last - first + 1));
+    answer.headers[name] =
+        first == std::string_view::npos ? "" : std::string(line.substr(first, last - first + 1));
   }
 
   void piece(std::span<const char> bytes) {
     const bool success = answer.status >= 200 && answer.status < 300;
     if (success && request->take) return request->take(answer, bytes);
-    if (!success) bytes = bytes.first(std::min(bytes.size(), kMostFailureBody - std::min(kMostFailureBody, answer.body.size())));
+    if (!success)
+      bytes = bytes.first(
+          std::min(bytes.size(), kMostFailureBody - std::min(kMostFailureBody, answer.body.size())));
     if (answer.body.size() + bytes.size() > kMostBody)
       throw Error(ErrorCode::io_failed, "an answer of more than 256 MiB");
     answer.body.append(bytes.data(), bytes.size());
@@ -118,7 +120,8 @@ struct Transfer {
     auto& transfer = *static_cast<Transfer*>(self);
     const HttpUpload& upload = transfer.request->upload;
     const auto wanted = std::min(size * count, static_cast<std::size_t>(upload.bytes - transfer.sent));
-    const ssize_t got = wanted == 0 ? 0 : ::pread(upload.descriptor, data, wanted, upload.begin + transfer.sent);
+    const ssize_t got =
+        wanted == 0 ? 0 : ::pread(upload.descriptor, data, wanted, upload.begin + transfer.sent);
     if (got < 0) return CURL_READFUNC_ABORT;
     transfer.sent += got;
     return static_cast<std::size_t>(got);
@@ -194,7 +197,8 @@ void set_all(const Setter& set, const HttpRequest& request, Transfer& transfer, 
   set(CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
 #else
   set(CURLOPT_PROTOCOLS, static_cast<long>(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-  set(CURLOPT_REDIR_PROTOCOLS, static_cast<long>(secure ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
+  set(CURLOPT_REDIR_PROTOCOLS,
+      static_cast<long>(secure ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
   set(CURLOPT_FOLLOWLOCATION, request.redirects ? 1L : 0L);
   set(CURLOPT_MAXREDIRS, kMostRedirects);
@@ -267,8 +271,8 @@ std::string HttpAnswer::header(const std::string& name) const {
 }
 
 std::string HttpAnswer::says() const {
-  if (!failure.empty()) return failure;
-  return "the server says " + std::to_string(status) + reason(status);
+  return (failure.empty() ? "the server says " + std::to_string(status) + reason(status) : failure) +
+         attempts;
 }
 
 HttpAnswer http_attempt(const HttpRequest& request) {
@@ -276,7 +280,8 @@ HttpAnswer http_attempt(const HttpRequest& request) {
   Transfer transfer{.request = &request, .answer = {}, .thrown = {}};
   std::array<char, CURL_ERROR_SIZE> message{};
   CURL* const handle = handles().take();
-  const std::unique_ptr<CURL, void (*)(CURL*)> returned(handle, [](CURL* used) { handles().give_back(used); });
+  const std::unique_ptr<CURL, void (*)(CURL*)> returned(handle,
+                                                        [](CURL* used) { handles().give_back(used); });
   curl_slist* list = nullptr;
   // curl's own: a wait for "100 Continue", and a type of forms.
   for (const auto* header : {"Expect:", "Accept-Encoding: identity", "Content-Type:"})
@@ -307,20 +312,21 @@ HttpAnswer http_request(const HttpRequest& request) {
   for (;;) {
     HttpAnswer answer = http_attempt(request);
     if (answer.good() || !answer.may_try_again || !retries.again(answer, request.cancelled)) {
-      if (!answer.failure.empty()) answer.failure += retries.told();
+      answer.attempts = retries.told();
       return answer;
     }
   }
 }
 
-Error http_error(const std::string& path, const HttpAnswer& answer, bool midway, const std::string& told) {
+Error http_error(const std::string& path, const HttpAnswer& answer, bool midway, const std::string& said) {
   ErrorCode code = ErrorCode::no_input;
   if (!answer.failure.empty() || answer.may_try_again || answer.status >= 500) code = ErrorCode::unavailable;
   if (midway) code = ErrorCode::io_failed;
   std::string remedy;
   if (answer.status == 401 || answer.status == 403)
     remedy = "; are the credentials right? They come from ~/.netrc, or of s3 from the environment or ~/.aws";
-  return {code, (midway ? path + ": reading failed: " : "cannot read '" + path + "': ") + answer.says() + told + remedy};
+  return {code, (midway ? path + ": reading failed: " : "cannot read '" + path + "': ") + answer.says() +
+                    said + remedy};
 }
 
 }  // namespace firesteel

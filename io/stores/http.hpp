@@ -20,13 +20,13 @@ struct HttpAnswer {
   std::map<std::string, std::string> headers;  ///< of the last answer; names in small letters
   std::string body;                            ///< where nobody took it; of failures the begin
   std::string failure;                         ///< why the transfer failed, or empty
+  std::string attempts;                        ///< " (after 7 attempts)", or nothing after one
   bool may_try_again = false;
-  bool connected = false;  ///< bytes of an answer came
 
   bool good() const { return failure.empty() && status >= 200 && status < 300; }
   /// Empty where there is none.
   std::string header(const std::string& name) const;
-  /// "the server says 503 Service Unavailable", or the failure.
+  /// "the server says 503 Service Unavailable", or the failure; then the attempts.
   std::string says() const;
 };
 
@@ -74,7 +74,7 @@ class Retries {
   /// asks for, if those are at most 30.
   bool again(const HttpAnswer& answer, const std::atomic<bool>* cancelled = nullptr);
   void progress(Index bytes) { bytes_ += bytes; }
-  /// " (after 7 attempts)", or nothing after one.
+  /// As HttpAnswer::attempts.
   std::string told() const;
 
  private:
@@ -84,7 +84,8 @@ class Retries {
 };
 
 /// The Error for an answer that is no good: 66 absent or refused, 69 no answer or an overloaded server; 74
-/// instead of either where `midway`.
-Error http_error(const std::string& path, const HttpAnswer& answer, bool midway, const std::string& told);
+/// instead of either where `midway`. `said`: what else the server said, with the comma before it.
+Error http_error(const std::string& path, const HttpAnswer& answer, bool midway,
+                 const std::string& said = {});
 
 }  // namespace firesteel

@@ -50,8 +50,8 @@ void HttpRanges::check(const HttpAnswer& answer, Index begin, Index end) const {
       changed("it had " + std::to_string(bytes_) + " bytes and has " + std::to_string(range.total));
     if (range.begin != begin || range.end > end)
       throw Error(ErrorCode::io_failed, path_ + ": the server sends other bytes than were asked for: '" +
-                                            answer.header("content-range") + "' for " + std::to_string(begin) +
-                                            "-" + std::to_string(end - 1));
+                                            answer.header("content-range") + "' for " +
+                                            std::to_string(begin) + "-" + std::to_string(end - 1));
   } else if (way_ == Way::whole && length >= 0 && length != bytes_) {
     changed("it had " + std::to_string(bytes_) + " bytes and has " + std::to_string(length));
   } else if (way_ == Way::url && length >= 0 && length != end - begin) {
@@ -85,7 +85,8 @@ void HttpRanges::read(Index begin, Index end, const Take& take, const std::atomi
     };
     HttpAnswer answer = http_attempt(wanted);
     if (at == end) return;
-    if (answer.good() && place > from && way_ == Way::header) continue;  // a server may send less than was asked for
+    if (answer.good() && place > from && way_ == Way::header)
+      continue;  // a server may send less than was asked for
     if (answer.status == 412 || answer.status == 416)
       changed("the server has another version of it (" + std::to_string(answer.status) + ")");
     if (answer.status == 404 || answer.status == 410)
@@ -94,8 +95,10 @@ void HttpRanges::read(Index begin, Index end, const Take& take, const std::atomi
       answer.failure = "the answer ends at byte " + std::to_string(at) + ", expected " + std::to_string(end);
       answer.may_try_again = true;
     }
-    if (!answer.may_try_again || !retries.again(answer, &cancelled))
-      throw http_error(path_, answer, true, retries.told());
+    if (!answer.may_try_again || !retries.again(answer, &cancelled)) {
+      answer.attempts = retries.told();
+      throw http_error(path_, answer, true);
+    }
   }
 }
 

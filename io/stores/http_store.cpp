@@ -71,13 +71,14 @@ class HttpStore final : public Store {
     if (answer.status == 416 && range.total == 0) {
       found.bytes = 0;
     } else if (!answer.good()) {
-      throw http_error(path, answer, false, "");
+      throw http_error(path, answer, false);
     } else {
       found.bytes = version.whole ? parse_length(answer.header("content-length")) : range.total;
       if (found.bytes < 0)
-        throw Error(ErrorCode::no_input, "cannot read '" + path +
-                                             "': the server does not say how long it is, so that ranks cannot share it: "
-                                             "copy it into a file first");
+        throw Error(ErrorCode::no_input,
+                    "cannot read '" + path +
+                        "': the server does not say how long it is, so that ranks cannot share it: "
+                        "copy it into a file first");
     }
     found.version = version.text();
     return found;
@@ -98,8 +99,9 @@ class HttpStore final : public Store {
 
  private:
   [[noreturn]] static void refuse(const std::string& path) {
-    throw Error(ErrorCode::cannot_create,
-                "cannot create " + path + ": web servers are only read; write a file, or to s3:// or hdfs://");
+    throw Error(
+        ErrorCode::cannot_create,
+        "cannot create " + path + ": web servers are only read; write a file, or to s3:// or hdfs://");
   }
 };
 

@@ -32,8 +32,8 @@ class LocalFile final : public InputFile {
   std::size_t read_at(Index offset, std::span<char> out, Index file) const override {
     std::size_t done = 0;
     while (done < out.size()) {
-      const ssize_t count = ::pread(file_.get(), out.data() + done, out.size() - done,
-                                    offset + static_cast<Index>(done));
+      const ssize_t count =
+          ::pread(file_.get(), out.data() + done, out.size() - done, offset + static_cast<Index>(done));
       if (count < 0 && errno == EINTR) continue;
       if (count < 0)
         throw Error(ErrorCode::io_failed, path() + ": reading failed: " + reason(errno), {file, offset});
@@ -61,7 +61,8 @@ class LocalStore final : public Store {
   std::vector<StoredFile> list(const std::string& directory) override {
     std::vector<StoredFile> found;
     std::error_code failure;
-    for (fs::directory_iterator entry(directory, failure), end; !failure && entry != end; entry.increment(failure)) {
+    for (fs::directory_iterator entry(directory, failure), end; !failure && entry != end;
+         entry.increment(failure)) {
       struct stat status {};
       const std::string path = entry->path().string();
       if (::stat(path.c_str(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)))
@@ -93,8 +94,8 @@ class LocalStore final : public Store {
     return {.path = path,
             .directory = S_ISDIR(status.st_mode),
             .bytes = status.st_size,
-            .version = std::to_string(status.st_mtim.tv_sec) + "." + std::to_string(status.st_mtim.tv_nsec) + " " +
-                       std::to_string(status.st_ino)};
+            .version = std::to_string(status.st_mtim.tv_sec) + "." + std::to_string(status.st_mtim.tv_nsec) +
+                       " " + std::to_string(status.st_ino)};
   }
 };
 

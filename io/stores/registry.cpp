@@ -92,8 +92,9 @@ std::shared_ptr<const InputFile> open_input(const std::string& path, Index file)
     const std::string shown = shown_name(full_url(path));
     const auto found = store_of(shown).look_at(shown);
     if (!found || found->directory)
-      throw Error(ErrorCode::no_input, "cannot read '" + shown + "': " +
-                                           (found ? "it is a directory, expected a file" : "it does not exist"));
+      throw Error(ErrorCode::no_input,
+                  "cannot read '" + shown +
+                      "': " + (found ? "it is a directory, expected a file" : "it does not exist"));
     adopt_input(*found);
     const std::lock_guard lock(all.mutex);
     return all.files.at(shown);
@@ -112,8 +113,7 @@ void forget_inputs() {
   }
   if (files.empty()) return;
   // What others still hold is left alone.
-  for (const auto& [path, file] : files)
-    if (file.use_count() == 1) dynamic_cast<const RemoteFile&>(*file).cancel();
+  for (const auto& [path, file] : files) dynamic_cast<const RemoteFile&>(*file).cancel(1);
   forget_tasks();
 }
 

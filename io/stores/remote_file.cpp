@@ -47,9 +47,10 @@ class RemoteFile::Spool {
       const ssize_t done = ::pwrite(file_.get(), bytes.data(), bytes.size(), place);
       if (done < 0 && errno == EINTR) continue;
       if (done <= 0)
-        throw Error(ErrorCode::io_failed, "the scratch directory " + store_scratch() + " takes no more (" +
-                                              reason(done < 0 ? errno : ENOSPC) +
-                                              "): what is read from a URL is kept there; --scratch names another");
+        throw Error(ErrorCode::io_failed,
+                    "the scratch directory " + store_scratch() + " takes no more (" +
+                        reason(done < 0 ? errno : ENOSPC) +
+                        "): what is read from a URL is kept there; --scratch names another");
       bytes = bytes.subspan(static_cast<std::size_t>(done));
       place += done;
     }
@@ -59,8 +60,9 @@ class RemoteFile::Spool {
       const ssize_t done = ::pread(file_.get(), out.data(), out.size(), place);
       if (done < 0 && errno == EINTR) continue;
       if (done <= 0)
-        throw Error(ErrorCode::io_failed, "reading from the scratch directory " + store_scratch() + " failed: " +
-                                              (done < 0 ? reason(errno) : "the file ends early"));
+        throw Error(ErrorCode::io_failed,
+                    "reading from the scratch directory " + store_scratch() +
+                        " failed: " + (done < 0 ? reason(errno) : "the file ends early"));
       out = out.subspan(static_cast<std::size_t>(done));
       place += done;
     }
@@ -193,14 +195,21 @@ void RemoteFile::fetch_ahead(Index begin, Index end) const {
   }
 }
 
+void RemoteFile::cancel(long known) const {
+  if (weak_from_this().use_count() <= known + ahead_) cancelled_ = true;
+}
+
 void RemoteFile::expect(Index begin, Index end) const {
   begin = std::max<Index>(begin, 0);
   end = std::min(end, bytes());
   for (Index at = begin; at < end; at += kAheadBytes)
-    fetch_ahead_of_reading(
-        [file = weak_from_this(), at, to = std::min(end, at + kAheadBytes)] {
-          if (const auto still = file.lock()) still->fetch_ahead(at, to);
-        });
+    fetch_ahead_of_reading([file = weak_from_this(), at, to = std::min(end, at + kAheadBytes)] {
+      if (const auto still = file.lock()) {
+        ++still->ahead_;
+        still->fetch_ahead(at, to);
+        --still->ahead_;
+      }
+    });
 }
 
 }  // namespace firesteel

@@ -36,8 +36,8 @@ class RemoteFile final : public InputFile, public std::enable_shared_from_this<R
   const std::string& version() const { return version_; }
   std::size_t read_at(Index offset, std::span<char> out, Index file = 0) const override;
   void expect(Index begin, Index end) const override;
-  /// Ends transfers that go on, within a second.
-  void cancel() const { cancelled_ = true; }
+  /// Ends transfers that go on, within a second, unless others than `known` holders still use the file.
+  void cancel(long known) const;
 
  private:
   class Spool;
@@ -63,10 +63,11 @@ class RemoteFile final : public InputFile, public std::enable_shared_from_this<R
   mutable std::mutex mutex_;
   mutable std::condition_variable more_;
   mutable Pieces pieces_;
-  mutable Index next_ = -1;       ///< where the last fetch on request ended
-  mutable Index step_ = 0;        ///< how much that was
+  mutable Index next_ = -1;  ///< where the last fetch on request ended
+  mutable Index step_ = 0;   ///< how much that was
   mutable std::exception_ptr failure_;
   mutable std::atomic<bool> cancelled_{false};
+  mutable std::atomic<long> ahead_{0};  ///< threads that fetch ahead, each of which holds the file
 };
 
 }  // namespace firesteel

@@ -24,7 +24,8 @@ long setting(const char* name, long fallback, long most) {
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
   if (*end != '\0' || value < 1 || value > most)
-    throw bad_parameter(std::string(name) + " must be in 1 ... " + std::to_string(most) + ", got '" + text + "'");
+    throw bad_parameter(std::string(name) + " must be in 1 ... " + std::to_string(most) + ", got '" + text +
+                        "'");
   return value;
 }
 
@@ -46,7 +47,9 @@ Retries::Retries(std::string_view what) : key_(hash(what)) {
   if (const char* rank = std::getenv("OMPI_COMM_WORLD_RANK"); rank != nullptr) key_ ^= hash(rank);
 }
 
-std::string Retries::told() const { return made_ > 1 ? " (after " + std::to_string(made_) + " attempts)" : ""; }
+std::string Retries::told() const {
+  return made_ > 1 ? " (after " + std::to_string(made_) + " attempts)" : "";
+}
 
 bool Retries::again(const HttpAnswer& answer, const std::atomic<bool>* cancelled) {
   static const long attempts = setting("FIRESTEEL_STORE_ATTEMPTS", 7, 20);

@@ -33,7 +33,8 @@ std::string contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::string value_of(const std::vector<std::pair<std::string, std::string>>& section, const std::string& name) {
+std::string value_of(const std::vector<std::pair<std::string, std::string>>& section,
+                     const std::string& name) {
   for (const auto& [key, value] : section)
     if (key == name) return value;
   return {};
@@ -52,7 +53,8 @@ std::string hmac(std::string_view key, std::string_view text) {
   Digest digest{};
   unsigned length = 0;
   if (::HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-             reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), &length) == nullptr)
+             reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(),
+             &length) == nullptr)
     throw internal_error("HMAC failed");
   return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
@@ -77,7 +79,8 @@ S3Access s3_access() {
   access.secret = variable("AWS_SECRET_ACCESS_KEY");
   access.session_token = variable("AWS_SESSION_TOKEN");
   if (access.key_id.empty() != access.secret.empty())
-    throw bad_parameter("s3: of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set: set both or neither");
+    throw bad_parameter(
+        "s3: of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set: set both or neither");
   if (access.key_id.empty()) {
     auto kept = parse_ini_section(
         contents(first_of({variable("AWS_SHARED_CREDENTIALS_FILE"), home + "/.aws/credentials"})), {profile});
@@ -86,14 +89,15 @@ S3Access s3_access() {
     access.secret = value_of(kept, "aws_secret_access_key");
     access.session_token = value_of(kept, "aws_session_token");
     if (access.key_id.empty() != access.secret.empty())
-      throw bad_parameter("s3: profile '" + profile + "' has only one of aws_access_key_id and aws_secret_access_key");
+      throw bad_parameter("s3: profile '" + profile +
+                          "' has only one of aws_access_key_id and aws_secret_access_key");
     if (access.key_id.empty() && !variable("AWS_PROFILE").empty())
       throw bad_parameter("s3: AWS_PROFILE names '" + profile + "', of which ~/.aws has no keys");
   }
-  access.region =
-      first_of({variable("AWS_REGION"), variable("AWS_DEFAULT_REGION"), value_of(config, "region"), access.region});
-  access.endpoint =
-      first_of({variable("AWS_ENDPOINT_URL_S3"), variable("AWS_ENDPOINT_URL"), value_of(config, "endpoint_url")});
+  access.region = first_of(
+      {variable("AWS_REGION"), variable("AWS_DEFAULT_REGION"), value_of(config, "region"), access.region});
+  access.endpoint = first_of(
+      {variable("AWS_ENDPOINT_URL_S3"), variable("AWS_ENDPOINT_URL"), value_of(config, "endpoint_url")});
   if (!access.endpoint.empty()) {
     const Url url = parse_url(access.endpoint);
     if ((url.scheme != "http" && url.scheme != "https") || url.path != "/" || !url.query.empty())
@@ -111,7 +115,8 @@ std::string s3_query(const std::map<std::string, std::string>& query) {
   return text;
 }
 
-std::vector<std::string> s3_signed_headers(const S3Call& call, const S3Access& access, const std::string& time) {
+std::vector<std::string> s3_signed_headers(const S3Call& call, const S3Access& access,
+                                           const std::string& time) {
   auto headers = call.headers;
   if (access.signs()) {
     headers["host"] = call.host;
@@ -128,8 +133,8 @@ std::vector<std::string> s3_signed_headers(const S3Call& call, const S3Access& a
     sent.push_back(name + ": " + value);
   }
   if (!access.signs()) return sent;
-  const std::string request = call.method + "\n" + call.path + "\n" + s3_query(call.query) + "\n" + canonical + "\n" +
-                              names + "\n" + call.payload_hash;
+  const std::string request = call.method + "\n" + call.path + "\n" + s3_query(call.query) + "\n" +
+                              canonical + "\n" + names + "\n" + call.payload_hash;
   const std::string day = time.substr(0, 8);
   const std::string scope = day + "/" + access.region + "/s3/aws4_request";
   const std::string to_sign = "AWS4-HMAC-SHA256\n" + time + "\n" + scope + "\n" + sha256_hex(request);

@@ -40,7 +40,8 @@ std::string s3_query(const std::map<std::string, std::string>& query);
 /// The headers to send, "Name: value", with the Authorization of Signature Version 4
 /// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html) at `time`,
 /// as 20130524T000000Z.
-std::vector<std::string> s3_signed_headers(const S3Call& call, const S3Access& access, const std::string& time);
+std::vector<std::string> s3_signed_headers(const S3Call& call, const S3Access& access,
+                                           const std::string& time);
 
 /// SHA-256 in hexadecimal.
 std::string sha256_hex(std::string_view bytes);

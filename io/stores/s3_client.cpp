@@ -47,8 +47,12 @@ HttpRequest S3Client::request(const std::string& method, const S3Place& place, c
                               const Pairs& headers, std::string body) {
   S3Access access = access_;
   access.region = region_of(place.bucket);
-  S3Call call{.method = method, .host = {}, .path = "/" + percent_encode(place.key, true), .query = query,
-              .headers = headers, .payload_hash = sha256_hex(body)};
+  S3Call call{.method = method,
+              .host = {},
+              .path = "/" + percent_encode(place.key, true),
+              .query = query,
+              .headers = headers,
+              .payload_hash = sha256_hex(body)};
   std::string base;
   if (!access.endpoint.empty() || place.bucket.find('.') != std::string::npos) {
     base = access.endpoint.empty() ? "https://s3." + access.region + ".amazonaws.com" : access.endpoint;
@@ -66,7 +70,8 @@ HttpRequest S3Client::request(const std::string& method, const S3Place& place, c
   return made;
 }
 
-HttpAnswer S3Client::call(const std::string& method, const S3Place& place, const Pairs& query, std::string body) {
+HttpAnswer S3Client::call(const std::string& method, const S3Place& place, const Pairs& query,
+                          std::string body) {
   Retries retries(place.bucket + place.key + s3_query(query));
   for (;;) {
     HttpRequest wanted = request(method, place, query, {}, body);
@@ -75,7 +80,7 @@ HttpAnswer S3Client::call(const std::string& method, const S3Place& place, const
     if (answer.good()) return answer;
     if (learn_region(place.bucket, answer)) continue;
     if (!answer.may_try_again || !retries.again(answer)) {
-      if (!answer.failure.empty()) answer.failure += retries.told();
+      answer.attempts = retries.told();
       return answer;
     }
   }

@@ -24,8 +24,8 @@ class S3Client {
 
   using Pairs = std::map<std::string, std::string>;
   /// A signed request, good for a quarter of an hour. `body` of PUT and POST.
-  HttpRequest request(const std::string& method, const S3Place& place, const Pairs& query, const Pairs& headers,
-                      std::string body = {});
+  HttpRequest request(const std::string& method, const S3Place& place, const Pairs& query,
+                      const Pairs& headers, std::string body = {});
   /// Sends it, signed anew for every attempt. The last answer.
   HttpAnswer call(const std::string& method, const S3Place& place, const Pairs& query, std::string body = {});
 

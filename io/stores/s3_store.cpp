@@ -35,7 +35,9 @@ class S3Store final : public Store {
       const HttpAnswer answer = s3_client().call("HEAD", place, {});
       if (answer.good()) {
         const Index bytes = parse_length(answer.header("content-length"));
-        if (bytes < 0) throw Error(ErrorCode::no_input, "cannot read '" + path + "': the store does not say how long it is");
+        if (bytes < 0)
+          throw Error(ErrorCode::no_input,
+                      "cannot read '" + path + "': the store does not say how long it is");
         return StoredFile{.path = path, .bytes = bytes, .version = answer.header("etag")};
       }
       if (answer.status != 404) throw s3_error(path, answer, false);
@@ -55,7 +57,8 @@ class S3Store final : public Store {
         if (object.key != place.key)
           found.push_back({.path = base + object.key, .bytes = object.bytes, .version = object.entity_tag});
       for (const auto& prefix : page.prefixes)
-        found.push_back({.path = base + prefix.substr(0, prefix.size() - 1), .directory = true, .version = {}});
+        found.push_back(
+            {.path = base + prefix.substr(0, prefix.size() - 1), .directory = true, .version = {}});
       if (page.next.empty()) return found;
       token = page.next;
     }
@@ -75,8 +78,10 @@ class S3Store final : public Store {
     return place;
   }
 
-  static S3Listing list_page(const std::string& path, const S3Place& folder, const std::string& token, int most) {
-    S3Client::Pairs query{{"list-type", "2"}, {"delimiter", "/"}, {"max-keys", std::to_string(most)}, {"encoding-type", "url"}};
+  static S3Listing list_page(const std::string& path, const S3Place& folder, const std::string& token,
+                             int most) {
+    S3Client::Pairs query{
+        {"list-type", "2"}, {"delimiter", "/"}, {"max-keys", std::to_string(most)}, {"encoding-type", "url"}};
     if (!folder.key.empty()) query["prefix"] = folder.key;
     if (!token.empty()) query["continuation-token"] = token;
     const HttpAnswer answer = s3_client().call("GET", {folder.bucket, {}}, query);

@@ -54,16 +54,17 @@ class Multipart {
   }
 
   void part(int number, std::string bytes) {
-    const HttpAnswer answer =
-        s3_client().call("PUT", place_, {{"partNumber", std::to_string(number)}, {"uploadId", id_}}, std::move(bytes));
+    const HttpAnswer answer = s3_client().call(
+        "PUT", place_, {{"partNumber", std::to_string(number)}, {"uploadId", id_}}, std::move(bytes));
     if (!answer.good()) throw not_written(path_, why_of(answer));
     list_ += "<Part><PartNumber>" + std::to_string(number) + "</PartNumber><ETag>" + answer.header("etag") +
              "</ETag></Part>";
   }
 
   void complete() {
-    const HttpAnswer answer = s3_client().call("POST", place_, {{"uploadId", id_}},
-                                               "<CompleteMultipartUpload>" + list_ + "</CompleteMultipartUpload>");
+    const HttpAnswer answer =
+        s3_client().call("POST", place_, {{"uploadId", id_}},
+                         "<CompleteMultipartUpload>" + list_ + "</CompleteMultipartUpload>");
     // A failure may come behind a 200; a lost answer to an attempt that went through looks like no upload.
     const std::string said = parse_s3_error(answer.body);
     if (answer.good() && said.empty()) {
@@ -90,7 +91,8 @@ class Multipart {
 void s3_try_upload(const std::string& path) {
   const S3Place place = s3_place(path);
   if (place.key.empty() || place.key.back() == '/')
-    throw Error(ErrorCode::cannot_create, "cannot create " + path + ": expected the name of an object after the bucket");
+    throw Error(ErrorCode::cannot_create,
+                "cannot create " + path + ": expected the name of an object after the bucket");
   const Multipart given_up(path);
 }
 

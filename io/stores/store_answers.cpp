@@ -22,7 +22,8 @@ Error no_answer(const std::string& what) {
 }
 
 bool load(pugi::xml_document& document, std::string_view xml) {
-  return static_cast<bool>(document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8));
+  return static_cast<bool>(
+      document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8));
 }
 
 /// One line of bounded length, whatever a server says.
@@ -47,8 +48,10 @@ const Json& member(const Json& object, const char* name) {
 
 Index whole(const Json& object, const char* name) {
   const Json& value = member(object, name);
-  if (!value.is_number_integer() && !value.is_number_unsigned()) throw no_answer(std::string("'") + name + "' is no number");
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{1} << 62) throw no_answer("an impossible number");
+  if (!value.is_number_integer() && !value.is_number_unsigned())
+    throw no_answer(std::string("'") + name + "' is no number");
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{1} << 62)
+    throw no_answer("an impossible number");
   const auto number = value.get<std::int64_t>();
   if (number < 0) throw no_answer(std::string("'") + name + "' is negative");
   return number;
@@ -116,7 +119,9 @@ std::string xml_element(std::string_view xml, const char* name) {
   return document.document_element().child_value(name);
 }
 
-HdfsStatus parse_hdfs_status(std::string_view json) { return status_of(member(parse_json(json), "FileStatus")); }
+HdfsStatus parse_hdfs_status(std::string_view json) {
+  return status_of(member(parse_json(json), "FileStatus"));
+}
 
 std::vector<HdfsStatus> parse_hdfs_list(std::string_view text) {
   const Json json = parse_json(text);
@@ -160,14 +165,15 @@ std::vector<std::pair<std::string, std::string>> parse_ini_section(std::string_v
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.empty() || line.front() == '#' || line.front() == ';') continue;
     if (line.front() == '[') {
-      const std::string name(trimmed(line.substr(1, line.find(']') == std::string_view::npos ? 0 : line.find(']') - 1)));
+      const std::string name(
+          trimmed(line.substr(1, line.find(']') == std::string_view::npos ? 0 : line.find(']') - 1)));
       current = std::find(sections.begin(), sections.end(), name);
       continue;
     }
     const auto equals = line.find('=');
     if (current == sections.end() || indented || equals == std::string_view::npos) continue;
-    found[static_cast<std::size_t>(current - sections.begin())].emplace_back(trimmed(line.substr(0, equals)),
-                                                                            trimmed(line.substr(equals + 1)));
+    found[static_cast<std::size_t>(current - sections.begin())].emplace_back(
+        trimmed(line.substr(0, equals)), trimmed(line.substr(equals + 1)));
   }
   for (auto& section : found)
     if (!section.empty()) return std::move(section);

@@ -25,7 +25,8 @@ std::string lowered(std::string text) {
 /// Length of "scheme" in scheme://…, 0 where there is none.
 std::size_t scheme_length(std::string_view text) {
   std::size_t i = 0;
-  while (i < text.size() && (is_letter(text[i]) || (i > 0 && (is_digit(text[i]) || text[i] == '+'))) && i < 16)
+  while (i < text.size() && (is_letter(text[i]) || (i > 0 && (is_digit(text[i]) || text[i] == '+'))) &&
+         i < 16)
     ++i;
   return i >= 2 && text.substr(i).starts_with("://") ? i : 0;
 }
@@ -51,8 +52,10 @@ int parse_port(const std::string& url, std::string_view digits) {
 /// "host", "host:port", "[v6]:port".
 void parse_authority(const std::string& text, std::string_view authority, Url& url) {
   if (authority.find('@') != std::string_view::npos)
-    wrong(text, "a user or password in a URL can be seen by everybody on this machine: leave it out, and put it into "
-                "~/.netrc (http) or ~/.aws/credentials (s3)");
+    wrong(
+        text,
+        "a user or password in a URL can be seen by everybody on this machine: leave it out, and put it into "
+        "~/.netrc (http) or ~/.aws/credentials (s3)");
   const bool bracketed = authority.starts_with('[');
   const auto host_end = bracketed ? authority.find(']') : std::min(authority.find(':'), authority.size());
   if (host_end == std::string_view::npos) wrong(text, "expected ']' after the address");
@@ -62,7 +65,8 @@ void parse_authority(const std::string& text, std::string_view authority, Url& u
     url.port = parse_port(text, rest.substr(1));
   else if (!rest.empty())
     wrong(text, "expected ':' and a port after the address");
-  const std::string_view inner = bracketed ? authority.substr(1, host_end - 1) : authority.substr(0, host_end);
+  const std::string_view inner =
+      bracketed ? authority.substr(1, host_end - 1) : authority.substr(0, host_end);
   if (inner.empty()) wrong(text, url.scheme == "s3" ? "expected s3://BUCKET/KEY" : "expected a host");
   for (const char c : inner)
     if (!is_letter(c) && !is_digit(c) && c != '-' && c != '.' && c != '_' && !(bracketed && c == ':'))
@@ -73,7 +77,8 @@ void parse_authority(const std::string& text, std::string_view authority, Url& u
 }
 
 bool may_be_secret(std::string_view name) {
-  static constexpr std::array kWords{"sig", "token", "key", "cred", "pass", "secret", "policy", "auth", "code", "session"};
+  static constexpr std::array kWords{"sig",    "token",  "key",  "cred", "pass",
+                                     "secret", "policy", "auth", "code", "session"};
   const std::string small = lowered(std::string(name));
   return std::any_of(kWords.begin(), kWords.end(),
                      [&](const char* word) { return small.find(word) != std::string::npos; });
@@ -127,7 +132,8 @@ std::string without_secrets(const std::string& url) {
   std::string text = url;
   const std::size_t begin = length + 3;
   const auto authority_end = std::min(text.find_first_of("/?#", begin), text.size());
-  if (const auto at = text.rfind('@', authority_end); at != std::string::npos && at >= begin && at < authority_end)
+  if (const auto at = text.rfind('@', authority_end);
+      at != std::string::npos && at >= begin && at < authority_end)
     text.replace(begin, at - begin, "...");
   const std::string scheme = lowered(url.substr(0, length));
   const auto mark = text.find('?', begin);
@@ -152,7 +158,8 @@ std::string percent_encode(std::string_view text, bool keep_slashes) {
   static constexpr std::string_view kDigits = "0123456789ABCDEF";
   std::string out;
   for (const char c : text) {
-    if (is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~' || (keep_slashes && c == '/')) {
+    if (is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~' ||
+        (keep_slashes && c == '/')) {
       out += c;
     } else {
       const auto byte = static_cast<unsigned char>(c);

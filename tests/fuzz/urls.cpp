@@ -13,14 +13,16 @@ namespace {
 /// A URL that is taken has parts that make it again, and is shown without a secret that it holds.
 std::string take_url(const std::string& text) {
   const Url url = parse_url(text);
-  std::string again = url.scheme + "://" + url.host + (url.port == 0 ? "" : ":" + std::to_string(url.port)) + url.path;
+  std::string again =
+      url.scheme + "://" + url.host + (url.port == 0 ? "" : ":" + std::to_string(url.port)) + url.path;
   if (!url.query.empty()) again += "?" + url.query;
   const Url second = parse_url(again);
   fuzz::require_equal("host", url.host, second.host);
   fuzz::require_equal("path", url.path, second.path);
   fuzz::require_equal("query", url.query, second.query);
   if (url.port != second.port) fuzz::broken("a port changes");
-  if (url.host.empty() || url.path.empty() || url.path.front() != '/') fuzz::broken("a URL without host or path");
+  if (url.host.empty() || url.path.empty() || url.path.front() != '/')
+    fuzz::broken("a URL without host or path");
   fuzz::require_equal("shown twice", without_secrets(text), without_secrets(without_secrets(text)));
   if (url.query.empty()) {
     const std::string secret = "fuzzedsecret";
@@ -56,7 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       return 0;
     case 2:
       fuzz::outcome([&] {
-        for (const auto& status : parse_hdfs_list(text)) check_index(std::min(status.bytes, status.modified_ms));
+        for (const auto& status : parse_hdfs_list(text))
+          check_index(std::min(status.bytes, status.modified_ms));
         return std::string();
       });
       return 0;

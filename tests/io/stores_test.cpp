@@ -36,15 +36,18 @@ TEST(Urls, are_taken_apart) {
   EXPECT_EQ(parse_url("hdfs://[::1]:9870/x").host, "[::1]");
   EXPECT_EQ(parse_url("http://host").path, "/");
   EXPECT_EQ(parse_url("http://host?q").query, "q");
-  for (const char* path : {"a.csv", "/a/b", "c:/a", "a=://b", "://", "1a://b"}) EXPECT_FALSE(is_url(path)) << path;
+  for (const char* path : {"a.csv", "/a/b", "c:/a", "a=://b", "://", "1a://b"})
+    EXPECT_FALSE(is_url(path)) << path;
 }
 
 TEST(Urls, that_are_wrong_are_refused_without_their_secrets) {
-  EXPECT_NE(refusal("http://me:hidden@host/a").find("'http://...@host/a': a user or password"), std::string::npos);
+  EXPECT_NE(refusal("http://me:hidden@host/a").find("'http://...@host/a': a user or password"),
+            std::string::npos);
   EXPECT_EQ(refusal("http://me:hidden@host/a").find("hidden"), std::string::npos);
-  for (const char* url : {"http://", "http:///a", "http://host:/", "http://host:0/", "http://host:65536/", "http://ho st/",
-                          "http://host/a b", "http://host/a#b", "http://[::1/", "http://host\n/", "s3:///key",
-                          "s3://bucket:1/key", "ftp://host/a", "file:///a", "http://h\xc3\xb6st/"})
+  for (const char* url :
+       {"http://", "http:///a", "http://host:/", "http://host:0/", "http://host:65536/", "http://ho st/",
+        "http://host/a b", "http://host/a#b", "http://[::1/", "http://host\n/", "s3:///key",
+        "s3://bucket:1/key", "ftp://host/a", "file:///a", "http://h\xc3\xb6st/"})
     EXPECT_NE(refusal(url), "none") << url;
 }
 
@@ -88,7 +91,8 @@ TEST_F(Signature, is_the_published_one) {
             "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
   EXPECT_EQ(of({.method = "PUT",
                 .path = "/" + percent_encode("test$file.text", true),
-                .headers = {{"date", "Fri, 24 May 2013 00:00:00 GMT"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
+                .headers = {{"date", "Fri, 24 May 2013 00:00:00 GMT"},
+                            {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
                 .payload_hash = sha256_hex("Welcome to Amazon S3.")}),
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
   EXPECT_EQ(of({.path = "/", .query = {{"lifecycle", ""}}, .payload_hash = sha256_hex("")}),
@@ -99,9 +103,12 @@ TEST_F(Signature, is_the_published_one) {
 
 TEST(Answers, of_s3) {
   const auto page = parse_s3_listing(
-      "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><EncodingType>url</EncodingType>"
-      "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken><Contents><Key>a%20b</Key>"
-      "<Size>12</Size><ETag>&quot;x&quot;</ETag></Contents><CommonPrefixes><Prefix>k%3D1/</Prefix></CommonPrefixes>"
+      "<?xml version=\"1.0\"?><ListBucketResult "
+      "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><EncodingType>url</EncodingType>"
+      "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken><Contents><Key>a%20b</"
+      "Key>"
+      "<Size>12</Size><ETag>&quot;x&quot;</ETag></Contents><CommonPrefixes><Prefix>k%3D1/</Prefix></"
+      "CommonPrefixes>"
       "</ListBucketResult>");
   ASSERT_EQ(page.objects.size(), 1U);
   EXPECT_EQ(page.objects[0].key, "a b");
@@ -110,8 +117,11 @@ TEST(Answers, of_s3) {
   EXPECT_EQ(page.prefixes, (std::vector<std::string>{"k=1/"}));
   EXPECT_EQ(page.next, "t");
   EXPECT_THROW(parse_s3_listing("<html/>"), Error);
-  EXPECT_THROW(parse_s3_listing("<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>"), Error);
-  EXPECT_EQ(parse_s3_error("<Error><Code>AccessDenied</Code><Message>no\nway</Message></Error>"), "AccessDenied: no way");
+  EXPECT_THROW(parse_s3_listing(
+                   "<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>"),
+               Error);
+  EXPECT_EQ(parse_s3_error("<Error><Code>AccessDenied</Code><Message>no\nway</Message></Error>"),
+            "AccessDenied: no way");
   EXPECT_EQ(parse_s3_error("garbage"), "");
 }
 
@@ -123,7 +133,9 @@ TEST(Answers, of_hdfs) {
   EXPECT_EQ(list[0].bytes, 5);
   EXPECT_TRUE(list[1].directory);
   EXPECT_THROW(parse_hdfs_list("[]"), Error);
-  EXPECT_THROW(parse_hdfs_status(R"({"FileStatus":{"pathSuffix":"","type":"FILE","length":-5,"modificationTime":7}})"), Error);
+  EXPECT_THROW(
+      parse_hdfs_status(R"({"FileStatus":{"pathSuffix":"","type":"FILE","length":-5,"modificationTime":7}})"),
+      Error);
   EXPECT_EQ(parse_hdfs_error(R"({"RemoteException":{"exception":"E","message":"m\nat x"}})"), "E: m");
 }
 
@@ -133,14 +145,16 @@ TEST(Answers, ranges_and_lengths) {
   EXPECT_EQ(range.end, 10);
   EXPECT_EQ(range.total, 100);
   EXPECT_EQ(parse_content_range("bytes */0").total, 0);
-  for (const char* wrong : {"", "bytes", "bytes 9-5/100", "bytes 5-100/100", "bytes -1-5/9", "items 0-1/2", "bytes 0-x/2"})
+  for (const char* wrong :
+       {"", "bytes", "bytes 9-5/100", "bytes 5-100/100", "bytes -1-5/9", "items 0-1/2", "bytes 0-x/2"})
     EXPECT_EQ(parse_content_range(wrong).begin, -1) << wrong;
   EXPECT_EQ(parse_length("9223372036854775808"), -1);
   EXPECT_EQ(parse_length("12"), 12);
 }
 
 TEST(Files, of_keys) {
-  const std::string text = "[default]\naws_access_key_id = A\n# no\n[profile x]\nregion=eu\ns3 =\n  region = nested\n";
+  const std::string text =
+      "[default]\naws_access_key_id = A\n# no\n[profile x]\nregion=eu\ns3 =\n  region = nested\n";
   EXPECT_EQ(parse_ini_section(text, {"profile x"}),
             (std::vector<std::pair<std::string, std::string>>{{"region", "eu"}, {"s3", ""}}));
   EXPECT_EQ(parse_ini_section(text, {"default"}).at(0).second, "A");

@@ -53,6 +53,8 @@ class HdfsServer:
         with open(self.directory + "/log4j.properties", "w") as file:
             file.write("log4j.rootLogger=WARN,A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n"
                        "log4j.appender.A.layout=org.apache.log4j.PatternLayout\nlog4j.appender.A.layout.ConversionPattern=%d %p %c: %m%n\n")
+        for pages in ("hdfs", "datanode", "static"):  # of the web interface, which has to have some
+            os.makedirs(f"{self.directory}/webapps/{pages}")
         self.log = open(self.directory + "/log", "w+")
         try:
             node = "org.apache.hadoop.hdfs.server.namenode.NameNode"
