@@ -33,6 +33,12 @@ def signature(environ, names, date):
 class Checked:
     def __init__(self, application):
         self.application = application
+        self.seen = {}
+
+    def fails(self, place):
+        """Writing to /bucket/busy/ fails twice, to /bucket/broken/ always."""
+        self.seen[place] = self.seen.get(place, 0) + 1
+        return "/broken/" in place or ("/busy/" in place and self.seen[place] <= 2)
 
     def __call__(self, environ, start_response):
         given = environ.get("HTTP_AUTHORIZATION", "")
@@ -51,6 +57,9 @@ class Checked:
             body = f"<Error><Code>SignatureDoesNotMatch</Code><Message>{problem}</Message></Error>".encode()
             start_response("403 Forbidden", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
             return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+        if environ["REQUEST_METHOD"] == "PUT" and self.fails(environ["RAW_URI"]):
+            start_response("503 Service Unavailable", [("Content-Length", "0")])
+            return [b""]
         return self.application(environ, start_response)
 
 

@@ -120,6 +120,17 @@ class Refusals(S3Test):
                    AWS_SHARED_CREDENTIALS_FILE=self.path("credentials"), AWS_CONFIG_FILE=self.path("config"))
         self.assertEqual(self.digest("s3://bucket/profile.csv", ranks=2, **env), self.digest("a.csv"))
 
+    @unittest.skipUnless(KIND == "moto", "a fault of our own making")
+    def test_writing_that_fails(self):
+        self.write("a.csv", classification_csv(50, 2))
+        train = ["train", "kmeans", "--input", "a.csv", "--quiet", "--output"]
+        self.succeed(*train, "s3://bucket/busy/m.h5", ranks=2, **self.environment)
+        self.succeed("inspect", "s3://bucket/busy/m.h5", **self.environment)
+        self.refuse(74, [*train, "s3://bucket/broken/m.h5"], "writing s3://bucket/broken/m.h5 failed: the server says 503",
+                    "(after 3 attempts)", ranks=2)
+        self.refuse(66, ["inspect", "s3://bucket/broken/m.h5"], "it does not exist")
+        self.refuse(73, [*train, "s3://bucket/m.h5", "--scratch", "nowhere"], "scratch directory nowhere", ranks=2)
+
     def test_outputs_that_cannot_be(self):
         self.write("a.csv", classification_csv(50, 2))
         train = ["train", "kmeans", "--input", "a.csv", "--output"]
