@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/file_lock.hpp"
 #include "firesteel/io/store.hpp"
 
 namespace firesteel {
@@ -24,6 +25,7 @@ std::string staging_path() {
 
 void check_can_write(const std::string& path) {
   const std::string shown = shown_name(path);
+  if (is_url(path)) remove_abandoned_files(store_scratch());
   store_of(shown).check_can_create(shown);
 }
 
