@@ -22,3 +22,4 @@ firesteel_add_test(text_files SOURCES io/text_files_test.cpp LIBRARIES firesteel
 if(FIRESTEEL_HAS_STORES)
   firesteel_add_test(stores_words SOURCES io/stores_test.cpp LIBRARIES firesteel::io RANKS 1)
 endif()
+firesteel_add_test(remote_file SOURCES io/remote_file_test.cpp LIBRARIES firesteel::io RANKS 1)

@@ -6,7 +6,6 @@ import pathlib
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -34,20 +33,20 @@ class S3Server:
     """Has a bucket called `bucket` and listens at self.url until close(). `environment` is what a client needs."""
 
     def __init__(self, kind):
-        self.directory = tempfile.mkdtemp(prefix="firesteel-s3-")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         if kind == "versitygw":
             program = os.environ.get("FIRESTEEL_VERSITYGW") or SERVERS / "versitygw" / "versitygw"
-            os.makedirs(self.directory + "/files/bucket")
-            line = [str(program), "--port", f"127.0.0.1:{self.port}", "--region", REGION, "posix", self.directory + "/files"]
+            words = ["--port", f"127.0.0.1:{self.port}", "--region", REGION, "posix", "files"]
         else:
             program = os.environ.get("FIRESTEEL_MOTO") or SERVERS / "moto" / "bin" / "python"
-            line = [str(program), str(pathlib.Path(__file__).with_name("checked_moto.py")), str(self.port)]
+            words = [str(pathlib.Path(__file__).with_name("checked_moto.py")), str(self.port)]
         if not os.path.exists(program):
             raise Missing(f"{program} is not there: scripts/test makes it; FIRESTEEL_SKIP_SERVERS=1 leaves these tests out")
+        self.directory = tempfile.mkdtemp(prefix="firesteel-s3-")
+        os.makedirs(self.directory + "/files/bucket")
         self.log = open(self.directory + "/log", "w+")
-        self.process = subprocess.Popen(line, stdout=self.log, stderr=self.log, cwd=self.directory,
+        self.process = subprocess.Popen([str(program), *words], stdout=self.log, stderr=self.log, cwd=self.directory,
                                         env=dict(os.environ, ROOT_ACCESS_KEY=KEY, ROOT_SECRET_KEY=SECRET))
         self.environment = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION,
                             "AWS_ENDPOINT_URL": self.url, "AWS_CONFIG_FILE": "/dev/null",
