@@ -105,6 +105,7 @@ TEST_F(RemoteFiles, what_is_fetched_is_what_is_asked_for) {
 
 TEST_F(RemoteFiles, a_failure_is_told_to_all_who_wait_and_what_came_stays) {
   const auto file = make(1000000);
+  EXPECT_TRUE(right(*file, 100, 1000));
   file->expect(0, kBytes);
   std::vector<std::thread> threads;
   std::atomic<int> told{0};
