@@ -10,7 +10,7 @@ if(NOT FIRESTEEL_SANITIZE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_SYST
   target_link_libraries(fit_once PRIVATE firesteel::algorithms firesteel::io)
   add_test(NAME instructions COMMAND Python3::Interpreter "${CMAKE_CURRENT_LIST_DIR}/instructions.py" $<TARGET_FILE:fit_once>)
   set_tests_properties(
-    instructions PROPERTIES TIMEOUT 180 PROCESSORS 2 ENVIRONMENT
+    instructions PROPERTIES TIMEOUT 400 PROCESSORS 2 ENVIRONMENT
                             "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMP_WAIT_POLICY=passive")
   # A processor without fused multiply-add is refused in words, before any kernel runs.
   find_program(FIRESTEEL_QEMU qemu-x86_64)
