@@ -43,7 +43,7 @@ std::vector<double> Optimizer::take_vector(std::size_t size) const {
     result.swap(spare_->back());
     spare_->pop_back();
   }
-  result.assign(size, 0.0);
+  result.resize(size);
   return result;
 }
 

@@ -88,7 +88,7 @@ class Optimizer {
   bool lost_in_noise(double decrease, double value) const;
   std::vector<double> pseudo_gradient(const OptimizerState& state) const;
 
-  /// A vector of zeros, of memory that was given back; so an iteration takes none.
+  /// A vector whose values may be anything, of memory that was given back; so an iteration takes none.
   std::vector<double> take_vector(std::size_t size) const;
   void give_back(std::vector<double> vector) const { spare_->push_back(std::move(vector)); }
   /// Optimisers that work in turn share what they give back.
