@@ -46,7 +46,7 @@ std::string shown_name(const std::string& path) {
   const std::string plain = without_secrets(path);
   // Two URLs that differ in secrets only are told apart by number.
   for (int number = 1;; ++number) {
-    const std::string shown = number == 1 ? plain : plain + "#" + std::to_string(number);
+    std::string shown = number == 1 ? plain : plain + "#" + std::to_string(number);
     const auto [known, added] = all.urls.emplace(shown, path);
     if (added || known->second == path) return shown;
   }
