@@ -80,7 +80,8 @@ namespace detail {
 
 void schema_to_record(const FeatureSchema& schema, Record& record);
 FeatureSchema schema_from_record(const Record& record);
-[[noreturn]] void throw_no_recommendations(std::string_view learner);
+/// Collective, so that one rank speaks for all.
+[[noreturn]] void throw_no_recommendations(const Context& context, std::string_view learner);
 [[noreturn]] void throw_wrong_data(std::string_view learner);
 [[noreturn]] void throw_wrong_learner(std::string_view expected, std::string_view found);
 
@@ -147,7 +148,7 @@ class ModelAdapter final : public AnyModel {
     if constexpr (requires { model_.recommend(context, top, for_items); })
       return model_.recommend(context, top, for_items);
     else
-      throw_no_recommendations(name_);
+      throw_no_recommendations(context, name_);
   }
 
  private:

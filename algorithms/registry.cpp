@@ -44,9 +44,11 @@ FeatureSchema schema_from_record(const Record& record) {
   return schema;
 }
 
-void throw_no_recommendations(std::string_view learner) {
-  throw bad_parameter("--top: a model of learner '" + std::string(learner) +
-                      "' does not recommend; models of 'als' do");
+void throw_no_recommendations(const Context& context, std::string_view learner) {
+  const Error error = bad_parameter("--top: a model of learner '" + std::string(learner) +
+                                    "' does not recommend; models of 'als' do");
+  context.comm().agree(std::make_exception_ptr(error));
+  throw error;  // not reached: agree() throws
 }
 
 void throw_wrong_learner(std::string_view expected, std::string_view found) {
