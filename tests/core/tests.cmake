@@ -17,6 +17,7 @@ firesteel_add_test(
     core/placement_test.cpp
     core/row_blocks_test.cpp
   RANKS 1 2 3 4)
+firesteel_add_test(exact_sum SOURCES core/exact_sum_test.cpp RANKS 1)
 firesteel_add_test(atomic_file SOURCES core/atomic_file_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)
 firesteel_add_test(checkpoint SOURCES core/checkpoint_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(state_copies SOURCES core/state_copies_test.cpp RANKS 1 2 3 4 5)
