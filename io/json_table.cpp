@@ -283,10 +283,6 @@ class JsonTable final : public Table {
   void for_lines(const TablePart& part, Index first, Index end, MemberListener& listener, Begin&& begin,
                  Fault&& fault) const {
     const TextExtent& extent = index_.extents[size(part.place)];
-    constexpr Index kMostBytes = Index{1} << 30;
-    if (extent.end - extent.begin > kMostBytes + index_.piece_bytes)
-      throw bad_input(place_of(extent, 0) + ": a line from here on is longer than 1 GiB",
-                      {extent.file, extent.begin});
     TextReader reader(files_);
     const auto text = reader.read(extent.file, extent.begin, extent.end);
     const char* const text_end = text.data() + text.size();

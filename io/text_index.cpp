@@ -175,6 +175,54 @@ TextIndex join(const TextFiles& files, const TextDialect& dialect, const Pieces&
   return index;
 }
 
+/// Text of two or four bytes a character has a byte order mark, or a zero beside its first character.
+void refuse_wide_characters(const TextFiles& files, Index file, TextReader& reader) {
+  const auto text = reader.read(file, 0, std::min<Index>(4, files.size(file)));
+  const std::string_view bytes(text.data(), text.size());
+  using namespace std::string_view_literals;
+  const char* name = nullptr;
+  if (bytes == "\xff\xfe\0\0"sv || bytes == "\0\0\xfe\xff"sv)
+    name = "UTF-32";
+  else if (bytes.starts_with("\xff\xfe"sv) || bytes.starts_with("\xfe\xff"sv) ||
+           (bytes.size() >= 2 && (bytes[0] == '\0') != (bytes[1] == '\0')))
+    name = "UTF-16";
+  if (name != nullptr)
+    throw bad_input(files.path(file) + " is " + name + " text, expected UTF-8: convert it by iconv -f " +
+                        name + " -t UTF-8 " + files.path(file) + " > FILE",
+                    {file, 0});
+}
+
+/// A record is read as one piece: none may be longer than this, so that no text makes a rank take more.
+Index most_record_bytes(const Context& context) {
+  constexpr Index kMost = Index{256} << 20;
+  constexpr Index kLeast = Index{4} << 20;
+  if (!context.memory()->strict()) return kMost;
+  return std::clamp(context.memory()->limit() / 32, kLeast, kMost);
+}
+
+/// Where the last record of an extent begins, which goes on beyond its first piece.
+Index last_record_begin(const TextFiles& files, const TextIndex& index, const TextExtent& extent) {
+  TextReader reader(files);
+  const Index end = std::min(extent.end, (extent.begin / index.piece_bytes + 1) * index.piece_bytes);
+  const auto text = reader.read(extent.file, extent.begin, end);
+  const char* const text_end = text.data() + text.size();
+  const char* p = text.data();
+  for (const char* next = p; next < text_end; next = skip_records(p, text_end, 1, index.dialect)) p = next;
+  return extent.begin + (p - text.data());
+}
+
+void refuse_long_records(const TextFiles& files, const TextIndex& index, Index most) {
+  for (const auto& extent : index.extents) {
+    if (extent.end - extent.begin <= most + index.piece_bytes) continue;
+    const Index begin = last_record_begin(files, index, extent);
+    throw bad_input(
+        files.path(extent.file) + ":" + std::to_string(line_of(files, index, extent.file, begin)) +
+            ": a record from here on is longer than " + bytes_text(most) +
+            (index.dialect.quotes ? ": is a quote not closed, or is it no text?" : ": is it text?"),
+        {extent.file, begin});
+  }
+}
+
 }  // namespace
 
 TextIndex index_text(const Context& context, const TextFiles& files, const TextDialect& dialect) {
@@ -183,6 +231,11 @@ TextIndex index_text(const Context& context, const TextFiles& files, const TextD
   const Index begin = pieces.count() * comm.rank() / comm.size();
   const Index end = pieces.count() * (comm.rank() + 1) / comm.size();
   std::vector<PieceCandidates> own;
+  comm.collectively([&] {
+    TextReader reader(files);
+    for (Index file = comm.rank(); file < files.count(); file += comm.size())
+      refuse_wide_characters(files, file, reader);
+  });
   comm.collectively([&] {
     own.resize(size(end - begin));
     expect_pieces(files, pieces, begin, end);
@@ -197,7 +250,12 @@ TextIndex index_text(const Context& context, const TextFiles& files, const TextD
   const LineState state = entry_state(comm, pieces, begin, own);
   const auto settled = comm.collectively([&] { return settle(pieces, begin, own, state); });
   const auto all = comm.allgatherv(std::span<const Piece>(settled));
-  return comm.collectively([&] { return join(files, dialect, pieces, all); });
+  const Index most = most_record_bytes(context);
+  return comm.collectively([&] {
+    TextIndex index = join(files, dialect, pieces, all);
+    refuse_long_records(files, index, most);
+    return index;
+  });
 }
 
 void drop_headers(TextIndex& index, const std::vector<Index>& header_ends) {

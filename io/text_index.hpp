@@ -41,7 +41,8 @@ struct TextIndex {
 /// First sweep: every rank reads an even share of the bytes of all files, in pieces of at most 1 MiB (more
 /// above 256 GiB), counts records for every state a piece may begin in, and a scan over pieces and ranks
 /// settles which state was true, so that a line break inside quotes is read right wherever ranges are cut.
-/// Collective; throws 66, 74.
+/// Collective; throws 65 for text of two bytes a character and for a record of more than 256 MiB (a 32nd of
+/// the context's bound on its memory, where that is less), 66, 74.
 TextIndex index_text(const Context& context, const TextFiles& files, const TextDialect& dialect);
 
 /// Takes the first record of every file that starts before header_end[file] out of the rows (a CSV header).

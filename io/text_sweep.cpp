@@ -10,8 +10,6 @@ namespace firesteel {
 
 namespace {
 
-constexpr Index kMaxExtentBytes = Index{1} << 30;
-
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 
 Error changed(const TextFiles& files, const TextExtent& extent) {
@@ -43,11 +41,6 @@ void parse_records(const Context& context, const TextFiles& files, const TextInd
   parallel_for(context.threads(), static_cast<Index>(end_extent) - begin_extent, [&](Index i, int thread) {
     const TextExtent& extent = index.extents[size(begin_extent + i)];
     if (extent.rows == 0) return;
-    if (extent.end - extent.begin > kMaxExtentBytes + index.piece_bytes)
-      throw bad_input(files.path(extent.file) + ":" +
-                          std::to_string(line_of(files, index, extent.file, extent.begin)) +
-                          ": a record after this line is longer than 1 GiB: is a quote not closed?",
-                      {extent.file, extent.begin});
     const auto text = readers[size(thread)].read(extent.file, extent.begin, extent.end);
     const char* const text_end = text.data() + text.size();
     Index row = std::max(first_row, extent.first_row);
