@@ -5,9 +5,7 @@
 //   mpirun -n 2 build/release/examples/word_count LICENSE
 //   mpirun -n 3 build/release/examples/word_count LICENSE
 // Prints: 100 the
-#include <cctype>
 #include <cstdio>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -16,14 +14,21 @@
 namespace fs = firesteel;
 
 /// The words of a line, in small letters.
-std::vector<std::string> words_of(std::string line) {
-  for (char& c : line)
-    c = std::isalpha(static_cast<unsigned char>(c))
-            ? static_cast<char>(std::tolower(static_cast<unsigned char>(c)))
-            : ' ';
-  std::istringstream stream(line);
+std::vector<std::string> words_of(const std::string& line) {
   std::vector<std::string> words;
-  for (std::string word; stream >> word;) words.push_back(word);
+  std::string word;
+  const auto end_word = [&] {
+    if (!word.empty()) words.push_back(word);
+    word.clear();
+  };
+  for (const char c : line) {
+    const auto small = static_cast<char>(c | 0x20);
+    if (small >= 'a' && small <= 'z')
+      word += small;
+    else
+      end_word();
+  }
+  end_word();
   return words;
 }
 
