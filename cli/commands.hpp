@@ -10,7 +10,21 @@
 
 namespace firesteel::cli {
 
-enum class Verb { train, score, evaluate, inspect, convert, learners, doctor, plan };
+enum class Verb {
+  train,
+  score,
+  evaluate,
+  inspect,
+  convert,
+  learners,
+  doctor,
+  plan,
+  describe,
+  sample,
+  split,
+  sort,
+  join
+};
 
 /// One command: its grammar and what --help says of it.
 struct Command {
@@ -18,9 +32,13 @@ struct Command {
   std::string_view name;
   std::string_view usage;       ///< what follows the name
   std::string_view summary;     ///< one line
-  std::string_view positional;  ///< LEARNER, MODEL or empty
+  std::string_view positional;  ///< LEARNER, MODEL, DATA..., LEFT RIGHT or empty
   std::string_view example;
+  std::string_view lesson = {};  ///< what --help says beyond the options
 };
+
+/// True for the verbs that work on rows of data without a learner or a model.
+bool works_on_rows(Verb verb);
 
 const std::vector<Command>& commands();
 /// The command of that name; nullptr if there is none.

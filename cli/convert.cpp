@@ -2,7 +2,7 @@
 #include "firesteel/cli/json.hpp"
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
-#include "firesteel/io/output_file.hpp"
+#include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/write_data.hpp"
 
 namespace firesteel::cli {
@@ -15,7 +15,7 @@ void run_convert(const Run& run) {
   refuse_unused(run, task, sources);
   refuse_to_overwrite(context, job.output, sources);
   context.comm().collectively([&] {
-    if (context.rank() == 0) check_can_write(job.output);
+    if (context.rank() == 0) check_can_output(job.output);
   });
 
   enter_phase(run, "reading");

@@ -175,6 +175,7 @@ std::string command_help(const Command& command, const LearnerEntry* learner) {
     text += "\nLearners (firesteel train LEARNER --help shows the parameters of one)\n";
     for (const auto& entry : learners()) text += learner_title(entry);
   }
+  if (!command.lesson.empty()) text += "\nMore examples\n" + std::string(command.lesson);
   if (command.verb == Verb::doctor)
     text +=
         "\nOne line a check: ok, warning or failed, what was found, and the remedy. Under mpirun the worst "

@@ -6,7 +6,9 @@
 
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/store.hpp"
+#include "firesteel/io/write_data.hpp"
 
 namespace firesteel::cli {
 
@@ -132,6 +134,7 @@ void check_positionals(Job& job, const Arguments& arguments) {
   const auto& words = arguments.positionals();
   const std::string usage =
       "firesteel " + std::string(job.command->name) + " " + std::string(job.command->usage);
+  if (works_on_rows(job.command->verb) || job.command->verb == Verb::convert) return;
   const std::size_t most = job.command->positional.empty() ? 0 : 1;
   if (words.size() > most)
     throw bad_parameter("unexpected word " + quoted(words[most]) + "; usage: " + usage);
@@ -153,8 +156,12 @@ void require(const Arguments& arguments, const Command& command, std::string_vie
 void check_extension(const std::string& path, const std::vector<std::string>& extensions) {
   if (path == "-" && extensions.front() == ".csv" && extensions.back() == "-") return;
   std::string list;
+  const std::string name = without_slash(path);
+  if (is_parts(path) && name.ends_with(".fsp"))
+    throw bad_parameter("--output: a packed file is one file, without a slash at its end, got " +
+                        quoted(path));
   for (const auto& extension : extensions) {
-    if (extension != "-" && path.size() > extension.size() && path.ends_with(extension)) return;
+    if (extension != "-" && name.size() > extension.size() && name.ends_with(extension)) return;
     list += (list.empty() ? "" : ", ") + extension;
   }
   throw bad_parameter("--output: the format is named by the extension (" + list + "), got " + quoted(path));
@@ -256,16 +263,27 @@ void set_storage(Job& job, const Arguments& arguments) {
   job.storage.memory = *bytes;
 }
 
+/// Data may be named without --input, and the last word of convert is its output.
+void set_data(Job& job, const Arguments& arguments) {
+  std::vector<std::string> words = arguments.positionals();
+  if (std::find(words.begin(), words.end(), "") != words.end())
+    throw bad_parameter("expected a file, a directory or a glob, got ''");
+  if (job.command->verb == Verb::convert && !words.empty() && !arguments.given("output")) {
+    job.output = words.back();
+    words.pop_back();
+  }
+  job.read.inputs.insert(job.read.inputs.begin(), words.begin(), words.end());
+}
+
 void set_output(Job& job, const Arguments& arguments) {
-  require(arguments, *job.command, "output");
-  job.output = arguments.text("output");
+  if (job.output.empty()) {
+    require(arguments, *job.command, "output");
+    job.output = arguments.text("output");
+  }
   if ((job.command->verb == Verb::train || job.command->verb == Verb::plan) && job.output == "-")
     throw bad_parameter("--output: a model is a file, it cannot be written to stdout ('-')");
   if (job.command->verb == Verb::score) check_extension(job.output, {".csv", ".tsv", ".h5", ".hdf5", "-"});
-  if (job.command->verb == Verb::convert)
-    check_extension(job.output,
-                    {".csv", ".tsv", ".libsvm", ".svm", ".svmlight", ".h5", ".hdf5", ".npy", ".npz", ".mtx",
-                     ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".orc"});
+  if (job.command->verb == Verb::convert) check_extension(job.output, output_extensions());
   if (job.output == "-" && job.json)
     throw bad_parameter("--json and --output - both write to stdout: name a file, or leave out --json");
 }
@@ -288,6 +306,14 @@ void set_values(Job& job, const Arguments& arguments) {
   job.stall_s = wait_of(arguments, "stall-seconds", job.stall_s);
   set_storage(job, arguments);
   job.read = read_options(arguments);
+  if (works_on_rows(verb) || verb == Verb::convert) set_data(job, arguments);
+  if (works_on_rows(verb)) {
+    job.rows = row_words(*job.command, arguments, job.read);
+    job.output = job.rows.outputs.empty() ? "" : job.rows.outputs.front();
+    if (job.output == "-" && job.json)
+      throw bad_parameter("--json and --output - both write to stdout: name a file, or leave out --json");
+    return;
+  }
   if (verb == Verb::train || verb == Verb::plan) {
     set_learner(job, arguments);
     set_checkpoint(job, arguments);
@@ -296,7 +322,7 @@ void set_values(Job& job, const Arguments& arguments) {
   job.shrink = one_of(arguments, "on-failure", {"end", "shrink"}, "end") == "shrink";
   if (verb == Verb::score || verb == Verb::evaluate) set_scoring(job, arguments);
   if (verb == Verb::score) set_top(job, arguments);
-  if (job.top == 0) require(arguments, *job.command, "input");
+  if (job.top == 0 && job.read.inputs.empty()) require(arguments, *job.command, "input");
   if (verb != Verb::evaluate && (verb != Verb::plan || arguments.given("output"))) set_output(job, arguments);
   if (!job.heartbeat.empty() && job.heartbeat == job.output)
     throw bad_parameter("--heartbeat and --output name the same file, " + quoted(job.output));

@@ -9,6 +9,7 @@
 
 #include "firesteel/algorithms/learner.hpp"
 #include "firesteel/cli/commands.hpp"
+#include "firesteel/cli/row_words.hpp"
 #include "firesteel/io/read_options.hpp"
 
 namespace firesteel::cli {
@@ -32,6 +33,7 @@ struct Job {
   std::string model;           ///< score, evaluate, inspect
   std::string output;
   ReadOptions read;
+  RowWords rows;  ///< describe, sample, split, sort, join
   Index top = 0;  ///< score: 0 predicts rows
   bool top_for_items = false;
   bool json = false;

@@ -96,8 +96,8 @@ void check_invocation(Invocation& invocation) {
   const auto& words = invocation.words;
   if (words.empty())
     throw bad_parameter(
-        "expected a command (train, score, evaluate, inspect, convert, learners, doctor, plan); see "
-        "firesteel --help");
+        "expected a command (train, score, evaluate, inspect, convert, learners, doctor, plan, describe, "
+        "sample, split, sort, join); see firesteel --help");
   if (words.front() == "--version") {
     if (words.size() > 1) throw bad_parameter("unexpected word '" + words[1] + "' after --version");
     invocation.answer = "firesteel " FIRESTEEL_VERSION "\n";

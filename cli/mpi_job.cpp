@@ -41,6 +41,16 @@ void run_verb(const Run& run) {
       return run_doctor(run);
     case Verb::plan:
       return run_plan(run);
+    case Verb::describe:
+      return run_describe(run);
+    case Verb::sample:
+      return run_sample(run);
+    case Verb::split:
+      return run_split(run);
+    case Verb::sort:
+      return run_sort(run);
+    case Verb::join:
+      return run_join(run);
     case Verb::learners:
       return;  // answered without MPI
   }

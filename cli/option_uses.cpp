@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "firesteel/io/typed_rows.hpp"
+
 namespace firesteel::cli {
 
 namespace {
@@ -22,9 +24,13 @@ constexpr unsigned kNumpyRows = 128;
 constexpr unsigned kNumpyRatings = 256;
 constexpr unsigned kMatrixRows = 512;
 constexpr unsigned kMatrixRatings = 1024;
-constexpr unsigned kRows = kCsvRows | kLibsvmRows | kHdf5Rows | kTableRows | kNumpyRows | kMatrixRows;
+constexpr unsigned kCsvCopies = 2048;  // rows with all their columns
+constexpr unsigned kTableCopies = 4096;
+constexpr unsigned kPackedRows = 8192;  // which are ready for a fit: nothing is chosen any more
+constexpr unsigned kChosenRows = kCsvRows | kLibsvmRows | kHdf5Rows | kTableRows | kNumpyRows | kMatrixRows;
+constexpr unsigned kRows = kChosenRows | kPackedRows;
 constexpr unsigned kRatings = kCsvRatings | kHdf5Ratings | kTableRatings | kNumpyRatings | kMatrixRatings;
-constexpr unsigned kCsv = kCsvRows | kCsvRatings;
+constexpr unsigned kCsv = kCsvRows | kCsvRatings | kCsvCopies;
 constexpr unsigned kHdf5 = kHdf5Rows | kHdf5Ratings;
 
 /// Where an option of reading says something.
@@ -35,17 +41,18 @@ struct OptionUse {
 };
 
 constexpr std::array kUses{
-    OptionUse{"label", kRows, "it names the label of rows of features"},
-    OptionUse{"features", kRows, "it chooses columns of rows of features"},
-    OptionUse{"exclude", kRows, "it chooses columns of rows of features"},
-    OptionUse{"weight", kRows, "it weighs rows of features"},
-    OptionUse{"missing", kRows, "it is about missing features"},
+    OptionUse{"label", kChosenRows, "it names the label of rows of features"},
+    OptionUse{"features", kChosenRows, "it chooses columns of rows of features"},
+    OptionUse{"exclude", kChosenRows, "it chooses columns of rows of features"},
+    OptionUse{"weight", kChosenRows, "it weighs rows of features"},
+    OptionUse{"missing", kChosenRows, "it is about missing features"},
     OptionUse{"header", kCsv, "it is for CSV"},
     OptionUse{"delimiter", kCsv, "it is for CSV"},
     OptionUse{"zero-based", kLibsvmRows, "it is for LIBSVM text"},
     OptionUse{"num-features", kLibsvmRows | kHdf5Rows | kNumpyRows | kMatrixRows,
               "it is for sparse rows, of LIBSVM text or HDF5"},
     OptionUse{"dataset", kHdf5Rows | kNumpyRows, "it names the features of an HDF5 file"},
+    OptionUse{"precision", kChosenRows | kRatings, "it is about features"},
     OptionUse{"user", kCsvRows | kTableRows | kRatings, "it names a column of ratings"},
     OptionUse{"item", kCsvRows | kTableRows | kRatings, "it names a column of ratings"},
     OptionUse{"rating", kCsvRows | kTableRows | kRatings, "it names a column of ratings"},
@@ -58,14 +65,21 @@ unsigned places_of(std::string_view format) {
   if (format == "hdf5") return kHdf5;
   if (format == "numpy") return kNumpyRows | kNumpyRatings;
   if (format == "mtx") return kMatrixRows | kMatrixRatings;
+  if (format == "packed") return kPackedRows;
   return format == "csv" ? kCsv : kTableRows | kTableRatings;
 }
 
 std::string_view title_of(std::string_view format) {
   if (format == "libsvm") return "LIBSVM text";
-  static constexpr std::pair<std::string_view, std::string_view> kTitles[] = {
-      {"csv", "CSV"},          {"hdf5", "HDF5"},       {"numpy", "NumPy's"}, {"mtx", "a Matrix Market file"},
-      {"jsonl", "JSON lines"}, {"parquet", "Parquet"}, {"arrow", "Arrow"},   {"orc", "ORC"}};
+  static constexpr std::pair<std::string_view, std::string_view> kTitles[] = {{"csv", "CSV"},
+                                                                              {"hdf5", "HDF5"},
+                                                                              {"numpy", "NumPy's"},
+                                                                              {"mtx", "a Matrix Market file"},
+                                                                              {"jsonl", "JSON lines"},
+                                                                              {"parquet", "Parquet"},
+                                                                              {"arrow", "Arrow"},
+                                                                              {"orc", "ORC"},
+                                                                              {"packed", "a packed file"}};
   for (const auto& [name, title] : kTitles)
     if (format == name) return title;
   return format;
@@ -129,6 +143,19 @@ void refuse_unused(const Run& run, Task task, const std::vector<std::string>& fi
 
 void refuse_unused(const Run& run, const std::vector<std::string>& files) {
   check_format(run, kRows | kRatings, files);
+}
+
+void refuse_unused_of_rows(const Run& run, const std::vector<std::string>& files, bool copies_columns) {
+  std::string format;
+  run.context.comm().collectively([&] {
+    if (run.context.rank() == 0) format = common_format(files, run.job.read);
+  });
+  format = run.context.comm().broadcast_text(format, 0);
+  if (!copies_columns || !is_column_format(format)) return check_format(run, kRows, files);
+  run.context.comm().collectively([&] {
+    check(run.job, format == "csv" ? kCsvCopies : kTableCopies,
+          files.front() + ", of which all columns are taken as they are");
+  });
 }
 
 void warn_of_threshold(const Run& run, const AnyModel& model) {

@@ -25,6 +25,10 @@ void refuse_unused(const Run& run, Task task, const std::vector<std::string>& fi
 /// The same before a model has said its task: what either task has a use for passes. Collective.
 void refuse_unused(const Run& run, const std::vector<std::string>& files);
 
+/// The same for verbs that copy rows: where files of columns are copied with all their columns, the options
+/// that choose some have no use. Collective.
+void refuse_unused_of_rows(const Run& run, const std::vector<std::string>& files, bool copies_columns);
+
 /// Warns of --threshold, where it was given for a model of more than two classes.
 void warn_of_threshold(const Run& run, const AnyModel& model);
 

@@ -5,6 +5,7 @@
 #include "firesteel/cli/json.hpp"
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
+#include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/write_table.hpp"
 
 namespace firesteel::cli {
@@ -87,8 +88,8 @@ ColumnTable predict_rows(const Run& run, LoadedModel& loaded) {
   Input input = read_input(run, loaded.entry->task);
 
   // CSV repeats the text as it was; in HDF5 a number is a number.
-  const bool as_text =
-      run.job.output == "-" || run.job.output.ends_with(".csv") || run.job.output.ends_with(".tsv");
+  const std::string name = without_slash(run.job.output);
+  const bool as_text = name == "-" || name.ends_with(".csv") || name.ends_with(".tsv");
   if (!as_text) read_kept_numbers(run.context, input.kept);
 
   enter_phase(run, "predicting");

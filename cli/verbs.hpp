@@ -21,5 +21,10 @@ void run_inspect(const Run& run);
 void run_convert(const Run& run);
 void run_doctor(const Run& run);
 void run_plan(const Run& run);
+void run_describe(const Run& run);
+void run_sample(const Run& run);
+void run_split(const Run& run);
+void run_sort(const Run& run);
+void run_join(const Run& run);
 
 }  // namespace firesteel::cli

@@ -31,9 +31,11 @@ Datatype stored_type(const OutputArray& array) {
 /// Lays out the arrays; returns where in the file each begins.
 class Layout {
  public:
-  Layout(std::string path, std::size_t array_bytes, std::size_t metadata_bytes) : path_(std::move(path)) {
+  Layout(std::string path, std::size_t array_bytes, std::size_t metadata_bytes, std::size_t alignment)
+      : path_(std::move(path)) {
     const PropertyList creation = file_creation();
     const PropertyList access = file_access();
+    if (alignment > 1) check(H5Pset_alignment(access, 4096, alignment) >= 0, "H5Pset_alignment");
     image_.use(access, array_bytes, metadata_bytes);
     file_ = File(H5Fcreate("arrays", H5F_ACC_TRUNC, creation, access));
     check(file_.valid(), "H5Fcreate");
@@ -153,13 +155,13 @@ std::size_t OutputArray::value_bytes() const {
 }
 
 ArrayFile::ArrayFile(Communicator& comm, const std::string& path, const std::vector<OutputArray>& arrays,
-                     const std::vector<OutputAttribute>& attributes)
+                     const std::vector<OutputAttribute>& attributes, std::size_t alignment)
     : ArrayOutput(arrays), file_(comm, path) {
   comm.collectively([&] {
     offsets_.assign(arrays.size(), 0);
     if (comm.rank() != 0) return;
     const Quiet quiet;
-    Layout layout(path, array_bytes(arrays), metadata_bytes(arrays, attributes));
+    Layout layout(path, array_bytes(arrays), metadata_bytes(arrays, attributes), alignment);
     for (std::size_t i = 0; i < arrays.size(); ++i) offsets_[i] = layout.add(arrays[i]);
     for (const auto& attribute : attributes) layout.add(attribute);
     const Image& image = layout.close();

@@ -67,8 +67,9 @@ class ArrayOutput {
 class ArrayFile final : public ArrayOutput {
  public:
   /// Collective; arguments replicated. Throws 73, 74.
+  /// Arrays of 4 KiB and more begin on a boundary of `alignment` bytes.
   ArrayFile(Communicator& comm, const std::string& path, const std::vector<OutputArray>& arrays,
-            const std::vector<OutputAttribute>& attributes = {});
+            const std::vector<OutputAttribute>& attributes = {}, std::size_t alignment = 1);
 
   using ArrayOutput::write;
   void write(std::size_t array, Index first, std::span<const std::byte> bytes) override;

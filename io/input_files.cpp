@@ -92,7 +92,7 @@ std::string format_of_bytes(const std::string& path) {
 
 const std::vector<std::string>& data_formats() {
   static const std::vector<std::string> formats{"csv",   "libsvm",  "hdf5",  "numpy", "mtx",
-                                                "jsonl", "parquet", "arrow", "orc"};
+                                                "jsonl", "parquet", "arrow", "orc",   "packed"};
   return formats;
 }
 
@@ -108,7 +108,7 @@ std::string detect_format(const std::string& path, const ReadOptions& options) {
       {".svmlight", "libsvm"}, {".h5", "hdf5"},    {".hdf5", "hdf5"},     {".npy", "numpy"},
       {".npz", "numpy"},       {".mtx", "mtx"},    {".jsonl", "jsonl"},   {".ndjson", "jsonl"},
       {".parquet", "parquet"}, {".pq", "parquet"}, {".arrow", "arrow"},   {".feather", "arrow"},
-      {".orc", "orc"}};
+      {".orc", "orc"},         {".fsp", "packed"}};
   const std::string extension = lower_extension(path);
   for (const auto& [ending, format] : kExtensions)
     if (extension == ending) return format;

@@ -4,9 +4,12 @@
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/hdf5_data.hpp"
 #include "firesteel/io/input_files.hpp"
+#include "firesteel/io/packed_file.hpp"
 #include "firesteel/io/read_options.hpp"
 #include "firesteel/io/read_text.hpp"
 #include "firesteel/io/table.hpp"
+#include "firesteel/io/table_view.hpp"
+#include "firesteel/io/typed_rows.hpp"
 
 namespace firesteel {
 
@@ -62,6 +65,7 @@ RowInput read_rows(const Context& context, const ReadOptions& options) {
     if (is_table(format)) return read_rows_table(context, options, *open_table(context, files, format));
     if (format == "numpy") return read_rows_arrays(context, options, files.paths, open_numpy);
     if (format == "mtx") return read_rows_matrix_market(context, options, files.paths);
+    if (format == "packed") return read_rows_packed(context, options, files.paths);
     return read_rows_csv(context, options, files);
   });
 }
@@ -72,6 +76,7 @@ RowsShape measure_rows(const Context& context, const ReadOptions& options) {
     if (format == "hdf5") return measure_rows_arrays(context, options, files.paths, open_hdf5);
     if (is_table(format)) return measure_rows_table(context, options, *open_table(context, files, format));
     if (format == "numpy") return measure_rows_arrays(context, options, files.paths, open_numpy);
+    if (format == "packed") return measure_rows_packed(context, files.paths);
     if (format == "mtx")
       throw Error(ErrorCode::bad_parameter,
                   "rows of Matrix Market files are not counted ahead: convert them to .npz or .h5", {}, true);
@@ -85,6 +90,10 @@ RatingInput read_ratings(const Context& context, const ReadOptions& options) {
       if (format == "libsvm")
         throw bad_input(files.paths.front() +
                         " is LIBSVM text, which has no users and items: expected CSV or HDF5");
+      if (format == "packed")
+        throw bad_input(
+            files.paths.front() +
+            " is a packed file of rows of features, which has no users and items: expected CSV or HDF5");
     });
     if (format == "hdf5") return read_ratings_hdf5(context, options, files.paths);
     if (is_table(format)) return read_ratings_table(context, options, *open_table(context, files, format));
@@ -94,6 +103,28 @@ RatingInput read_ratings(const Context& context, const ReadOptions& options) {
   });
   input.ratings.single_precision = options.single_precision;
   return input;
+}
+
+bool is_column_format(std::string_view format) { return format == "csv" || is_table(std::string(format)); }
+
+std::string format_of_files(Communicator& comm, const ReadOptions& options,
+                            const std::vector<std::string>& inputs) {
+  return format_of_inputs(comm, find_inputs(comm, inputs), options);
+}
+
+void with_table(const Context& context, const ReadOptions& options, UseTable use) {
+  read_inputs(context, options, [&](const InputFiles& files, const std::string& format) {
+    context.comm().collectively([&] {
+      if (!is_column_format(format))
+        throw bad_input(files.paths.front() + " is " + format +
+                        ", which has no columns of texts and numbers");
+    });
+    const auto table =
+        format == "csv" ? open_csv_columns(context, files, options) : open_table(context, files, format);
+    const TableView view = context.comm().collectively([&] { return TableView(*table); });
+    use(*table, view);
+    return 0;
+  });
 }
 
 }  // namespace firesteel

@@ -11,14 +11,17 @@ namespace firesteel {
 /// What of a set of rows is written: the same for every format.
 struct RowsOutput {
   const RowBlocks* rows = nullptr;
-  std::vector<Index> used;  ///< local rows, without the dropped ones
-  Index first = 0;          ///< place of the first of them in the output
-  Index total = 0;          ///< of all ranks
+  const Context* alone = nullptr;  ///< of a rank that writes its rows to a file of its own
+  std::vector<Index> used;         ///< local rows, without the dropped ones
+  Index first = 0;                 ///< place of the first of them in the output
+  Index total = 0;                 ///< of all ranks
   bool has_labels = false;
   bool text_labels = false;
   bool whole_labels = false;
   bool has_weights = false;
 
+  /// The ranks that write the file together.
+  const Context& context() const { return alone == nullptr ? rows->context : *alone; }
   Index count() const { return static_cast<Index>(used.size()); }
   double weight(Index row) const {
     return rows->weights.empty() ? 1.0 : rows->weights[static_cast<std::size_t>(row)];

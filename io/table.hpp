@@ -88,6 +88,13 @@ std::unique_ptr<Table> open_arrow_table(const Context& context, const InputFiles
 /// 65 with file:line.
 std::unique_ptr<Table> open_json_table(const Context& context, const InputFiles& files);
 
+/// Opens CSV as a table of all its columns, texts included. A column is text where its first value is (see
+/// CsvTable), or where its numbers are codes with leading zeros; whole where every value is a whole number as
+/// numbers are printed. Texts that say "missing" are marked and kept. One sweep for places of lines, one for
+/// kinds. Collective; throws 65 with file:line:column, 66, 74.
+std::unique_ptr<Table> open_csv_columns(const Context& context, const InputFiles& files,
+                                        const ReadOptions& options);
+
 /// read_rows and read_ratings for tables. Each rank reads the parts that hold its rows. Collective.
 RowInput read_rows_table(const Context& context, const ReadOptions& options, const Table& table);
 /// What read_rows_table would read. Collective; throws as it does of columns.

@@ -82,11 +82,23 @@ void write_arrow(const Context& context, const std::string& path, const std::vec
   for (Index begin = 0; begin < total; begin += batch_rows) {
     const Index from = std::clamp(begin - first, Index{0}, local_rows);
     const Index to = std::clamp(begin + batch_rows - first, Index{0}, local_rows);
-    std::vector<ColumnValues> own;
-    comm.collectively([&] { own = values_of(from, to); });
+    std::vector<TableValues> own;
+    std::vector<std::int64_t> lacks(columns.size(), 0);
+    comm.collectively([&] {
+      own = values_of(from, to);
+      for (std::size_t column = 0; column < columns.size(); ++column)
+        lacks[column] = own[column].missing.empty() ? 0 : 1;
+    });
+    comm.allreduce_max(std::span(lacks));
     std::vector<TableValues> batch;
-    for (std::size_t column = 0; column < columns.size(); ++column)
-      batch.push_back({gather(comm, columns[column].kind, own[column]), {}});
+    for (std::size_t column = 0; column < columns.size(); ++column) {
+      TableValues values{gather(comm, columns[column].kind, own[column].values), {}};
+      if (lacks[column] != 0) {
+        own[column].missing.resize(size(to - from), 0);
+        values.missing = comm.gatherv(std::span<const std::uint8_t>(own[column].missing), 0);
+      }
+      batch.push_back(std::move(values));
+    }
     comm.collectively([&] {
       if (comm.rank() == 0) writing(path, [&] { writer->write(batch); });
     });
@@ -108,19 +120,19 @@ void write_rows_arrow(const RowsOutput& output, const std::string& path) {
                                                      : TableKind::real;
   if (output.has_labels) columns.push_back({"label", label_kind});
   if (output.has_weights) columns.push_back({"weight", TableKind::real});
-  rows.context.comm().collectively([&] {
+  output.context().comm().collectively([&] {
     std::vector<std::string> names;
     for (const auto& column : columns) names.push_back(column.name);
     std::sort(names.begin(), names.end());
     if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end())
       throw bad_input("the output would have two columns named '" + *twice + "': leave one out by --exclude");
   });
-  write_arrow(rows.context, path, columns, output.count(), [&](Index begin, Index end) {
-    std::vector<ColumnValues> values;
+  write_arrow(output.context(), path, columns, output.count(), [&](Index begin, Index end) {
+    std::vector<TableValues> values;
     std::visit(
         [&](const auto& storage) {
           for (Index column = 0; column < storage.columns(); ++column)
-            values.emplace_back(std::vector<double>(size(end - begin)));
+            values.push_back({std::vector<double>(size(end - begin)), {}});
           std::vector<double> dense(size(storage.columns()));
           for (Index i = begin; i < end; ++i) {
             const Index row = output.used[size(i)];
@@ -128,12 +140,12 @@ void write_rows_arrow(const RowsOutput& output, const std::string& path) {
               const auto indices = storage.row_indices(row);
               const auto entries = storage.row_values(row);
               for (std::size_t j = 0; j < indices.size(); ++j)
-                std::get<0>(values[static_cast<std::size_t>(indices[j])])[size(i - begin)] =
+                std::get<0>(values[static_cast<std::size_t>(indices[j])].values)[size(i - begin)] =
                     static_cast<double>(entries[j]);
             } else {
               storage.copy_row(row, dense);
               for (std::size_t column = 0; column < dense.size(); ++column)
-                std::get<0>(values[column])[size(i - begin)] = dense[column];
+                std::get<0>(values[column].values)[size(i - begin)] = dense[column];
             }
           }
         },
@@ -143,13 +155,13 @@ void write_rows_arrow(const RowsOutput& output, const std::string& path) {
           [&](const auto& labels) {
             std::decay_t<decltype(labels)> used;
             for (Index i = begin; i < end; ++i) used.push_back(labels[size(output.used[size(i)])]);
-            values.emplace_back(std::move(used));
+            values.push_back({std::move(used), {}});
           },
           rows.labels);
     if (output.has_weights) {
       std::vector<double> weights;
       for (Index i = begin; i < end; ++i) weights.push_back(output.weight(output.used[size(i)]));
-      values.emplace_back(std::move(weights));
+      values.push_back({std::move(weights), {}});
     }
     return values;
   });

@@ -15,7 +15,7 @@ namespace firesteel {
 std::string arrow_format_of(const std::string& path);
 
 /// This rank's rows [first, end) as columns.
-using ValuesOfRows = FunctionRef<std::vector<ColumnValues>(Index first, Index end)>;
+using ValuesOfRows = FunctionRef<std::vector<TableValues>(Index first, Index end)>;
 
 /// Writes the ranks' rows, in rank order, as one file by the extension of `path`: batches of as many rows as
 /// 32 MiB hold, cut by the number of columns alone, travel to rank 0, which writes each as a row group,

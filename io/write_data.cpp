@@ -7,6 +7,8 @@
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/column_selection.hpp"
+#include "firesteel/io/packed_file.hpp"
+#include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/rows_output.hpp"
 #include "firesteel/io/write_arrow.hpp"
 #include "firesteel/io/write_table.hpp"
@@ -15,14 +17,15 @@ namespace firesteel {
 
 namespace {
 
-enum class DataFormat { csv, tsv, libsvm, hdf5, numpy, mtx, jsonl, arrow };
+enum class DataFormat { csv, tsv, libsvm, hdf5, numpy, mtx, jsonl, arrow, packed };
 
 DataFormat format_of(const std::string& path) {
   static constexpr std::pair<const char*, DataFormat> kExtensions[] = {
       {".csv", DataFormat::csv},    {".tsv", DataFormat::tsv},         {".libsvm", DataFormat::libsvm},
       {".svm", DataFormat::libsvm}, {".svmlight", DataFormat::libsvm}, {".h5", DataFormat::hdf5},
       {".hdf5", DataFormat::hdf5},  {".npy", DataFormat::numpy},       {".npz", DataFormat::numpy},
-      {".mtx", DataFormat::mtx},    {".jsonl", DataFormat::jsonl},     {".ndjson", DataFormat::jsonl}};
+      {".mtx", DataFormat::mtx},    {".jsonl", DataFormat::jsonl},     {".ndjson", DataFormat::jsonl},
+      {".fsp", DataFormat::packed}};
   const std::string extension = std::filesystem::path(path).extension().string();
   if (path == "-") return DataFormat::csv;
   for (const auto& [ending, format] : kExtensions)
@@ -31,7 +34,7 @@ DataFormat format_of(const std::string& path) {
   throw bad_parameter(
       "--output: expected a file name that ends in .csv, .tsv, .libsvm, .svm, .h5, .hdf5, .npy, .npz, .mtx, "
       ".jsonl, "
-      ".parquet, .arrow or .orc, got '" +
+      ".parquet, .arrow, .orc or .fsp, got '" +
       path + "'");
 }
 
@@ -59,18 +62,7 @@ RowsOutput select_rows(const RowBlocks& rows) {
   return output;
 }
 
-}  // namespace
-
-std::vector<std::string> feature_names(const RowBlocks& rows) {
-  if (!rows.schema.names.empty()) return rows.schema.names;
-  std::vector<std::string> names;
-  for (Index column = 0; column < rows.columns(); ++column) names.push_back(numbered_name(column));
-  return names;
-}
-
-void write_rows(const RowBlocks& rows, const std::string& path) {
-  const DataFormat format = rows.context.comm().collectively([&] { return format_of(path); });
-  const RowsOutput output = select_rows(rows);
+void write_selected(const RowsOutput& output, DataFormat format, const std::string& path) {
   switch (format) {
     case DataFormat::hdf5:
       return write_rows_hdf5(output, path);
@@ -84,19 +76,62 @@ void write_rows(const RowBlocks& rows, const std::string& path) {
       return write_rows_json(output, path);
     case DataFormat::arrow:
       return write_rows_arrow(output, path);
+    case DataFormat::packed:
+      return;
     case DataFormat::csv:
     case DataFormat::tsv:
       return write_rows_csv(output, path, format == DataFormat::tsv ? '\t' : ',');
   }
 }
 
+}  // namespace
+
+const std::vector<std::string>& output_extensions() {
+  static const std::vector<std::string> extensions{
+      ".csv", ".tsv",   ".libsvm", ".svm",     ".svmlight", ".h5",    ".hdf5",    ".npy", ".npz",
+      ".mtx", ".jsonl", ".ndjson", ".parquet", ".pq",       ".arrow", ".feather", ".orc", ".fsp"};
+  return extensions;
+}
+
+void write_rows(const RowBlocks& rows, const std::string& path) {
+  const DataFormat format = rows.context.comm().collectively([&] { return format_of(without_slash(path)); });
+  if (format == DataFormat::packed) return write_rows_packed(rows, path);
+  const RowsOutput output = select_rows(rows);
+  if (!is_parts(path)) return write_selected(output, format, path);
+  write_parts(rows.context, path, output.count(), [&](const Context& own, const std::string& part) {
+    RowsOutput mine = output;
+    mine.alone = &own;
+    mine.first = 0;
+    mine.total = mine.count();
+    write_selected(mine, format, part);
+  });
+}
+
+std::vector<std::string> feature_names(const RowBlocks& rows) {
+  if (!rows.schema.names.empty()) return rows.schema.names;
+  std::vector<std::string> names;
+  for (Index column = 0; column < rows.columns(); ++column) names.push_back(numbered_name(column));
+  return names;
+}
+
 void write_ratings(const Ratings& ratings, const std::string& path) {
   Communicator& comm = ratings.context.comm();
+  if (is_parts(path)) {
+    const auto own_rows = static_cast<Index>(column_size(ratings.users));
+    return write_parts(ratings.context, path, own_rows, [&](const Context& own, const std::string& part) {
+      Ratings mine = ratings;
+      mine.context = own;
+      mine.rows = own_rows;
+      mine.first_row = 0;
+      write_ratings(mine, part);
+    });
+  }
   const ColumnTable table = comm.collectively([&] {
     const DataFormat format = format_of(path);
     if (format == DataFormat::libsvm)
       throw bad_input("LIBSVM files hold no users and items: write .csv or .h5");
-    if (format == DataFormat::numpy || format == DataFormat::mtx || format == DataFormat::jsonl)
+    if (format == DataFormat::numpy || format == DataFormat::mtx || format == DataFormat::jsonl ||
+        format == DataFormat::packed)
       throw bad_input("ratings are written as .csv, .h5 or .parquet, not as " +
                       std::filesystem::path(path).extension().string());
     ColumnTable columns{{{"user", ratings.users}, {"item", ratings.items}}};
@@ -113,11 +148,11 @@ void write_ratings(const Ratings& ratings, const std::string& path) {
     columns.push_back({column.name, kKinds[kind]});
   }
   write_arrow(ratings.context, path, columns, table.local_rows(), [&](Index first, Index end) {
-    std::vector<ColumnValues> values;
+    std::vector<TableValues> values;
     for (const auto& column : table.columns)
       std::visit(
           [&](const auto& all) {
-            values.emplace_back(std::decay_t<decltype(all)>(all.begin() + first, all.begin() + end));
+            values.push_back({std::decay_t<decltype(all)>(all.begin() + first, all.begin() + end), {}});
           },
           column.values);
     return values;

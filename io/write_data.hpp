@@ -2,10 +2,14 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "firesteel/io/read_options.hpp"
 
 namespace firesteel {
+
+/// Extensions that outputs may have, with the dot.
+const std::vector<std::string>& output_extensions();
 
 /// `convert`: writes rows (features, label, weight) or ratings in the format that the extension of `path`
 /// names: .csv/.tsv, .libsvm/.svm/.svmlight, .h5/.hdf5, .npy/.npz, .mtx, .jsonl/.ndjson, .parquet/.pq,

@@ -40,7 +40,7 @@ Index used_values(const RowsOutput& output, const SparseRows<Scalar>& rows) {
 
 template <class Scalar>
 void plan_features(Plan& plan, const RowsOutput& output, const SparseRows<Scalar>& rows) {
-  const Index values = output.rows->context.comm().sum(used_values(output, rows));
+  const Index values = output.context().comm().sum(used_values(output, rows));
   plan.arrays.push_back({.name = "features/data", .type = real_type<Scalar>(), .shape = {values}});
   plan.arrays.push_back({.name = "features/indices", .type = OutputArray::Type::int32, .shape = {values}});
   plan.arrays.push_back(
@@ -73,7 +73,7 @@ void put_features(ArrayOutput& file, const RowsOutput& output, const SparseRows<
   std::vector<Scalar> values;
   std::vector<std::int32_t> indices;
   std::vector<std::int64_t> ends;
-  if (output.rows->context.rank() == 0) file.write(2, 0, std::vector<std::int64_t>{0});
+  if (output.context().rank() == 0) file.write(2, 0, std::vector<std::int64_t>{0});
   for (Index begin = 0; begin < output.count(); begin += kPieceRows) {
     const Index end = std::min(output.count(), begin + kPieceRows);
     values.clear();
@@ -111,7 +111,7 @@ OutputArray label_array(const RowsOutput& output) {
   OutputArray array{.name = "label", .shape = {output.total}};
   const auto* texts = std::get_if<std::vector<std::string>>(&output.rows->labels);
   array.text_length =
-      longest_text(output.rows->context.comm(),
+      longest_text(output.context().comm(),
                    texts == nullptr ? std::span<const std::string>() : std::span<const std::string>(*texts));
   if (output.text_labels)
     array.type = OutputArray::Type::text;
@@ -124,7 +124,7 @@ OutputArray label_array(const RowsOutput& output) {
 template <class Make>
 void write_rows_arrays(const RowsOutput& output, const std::string& path, Make&& make) {
   const RowBlocks& rows = *output.rows;
-  Communicator& comm = rows.context.comm();
+  Communicator& comm = output.context().comm();
   Plan plan;
   std::visit([&](const auto& storage) { plan_features(plan, output, storage); }, rows.features);
   if (!rows.schema.names.empty()) plan.attributes.push_back({"features", "feature_names", rows.schema.names});
@@ -162,7 +162,7 @@ void write_rows_hdf5(const RowsOutput& output, const std::string& path) {
 }
 
 void write_rows_numpy(const RowsOutput& output, const std::string& path) {
-  output.rows->context.comm().collectively([&] {
+  output.context().comm().collectively([&] {
     if (!path.ends_with(".npy")) return;
     if (output.rows->sparse()) throw bad_input(".npy files hold dense rows, these are sparse: write .npz");
     if (output.has_labels || output.has_weights)

@@ -67,7 +67,7 @@ void write_rows_csv(const RowsOutput& output, const std::string& path, char deli
   if (output.has_labels) names.emplace_back("label");
   if (output.has_weights) names.emplace_back("weight");
   std::string header;
-  rows.context.comm().collectively([&] {
+  output.context().comm().collectively([&] {
     std::set<std::string> known;
     for (const auto& name : names) {
       if (!known.insert(name).second)
@@ -77,7 +77,7 @@ void write_rows_csv(const RowsOutput& output, const std::string& path, char deli
     }
     header += '\n';
   });
-  write_text(rows.context, path, header, output.count(), [&](Index first, Index end, std::string& out) {
+  write_text(output.context(), path, header, output.count(), [&](Index first, Index end, std::string& out) {
     for (Index i = first; i < end; ++i) {
       const Index row = output.used[size(i)];
       bool next = false;
@@ -104,12 +104,12 @@ void write_rows_csv(const RowsOutput& output, const std::string& path, char deli
 
 void write_rows_libsvm(const RowsOutput& output, const std::string& path) {
   const RowBlocks& rows = *output.rows;
-  rows.context.comm().collectively([&] {
+  output.context().comm().collectively([&] {
     if (output.text_labels)
       throw bad_input("LIBSVM files hold numbers as labels, these are texts: write .csv or .h5");
     if (output.has_weights) throw bad_input("LIBSVM files hold no row weights: write .csv or .h5");
   });
-  write_text(rows.context, path, "", output.count(), [&](Index first, Index end, std::string& out) {
+  write_text(output.context(), path, "", output.count(), [&](Index first, Index end, std::string& out) {
     for (Index i = first; i < end; ++i) {
       const Index row = output.used[size(i)];
       if (output.has_labels)
@@ -134,7 +134,7 @@ void write_rows_libsvm(const RowsOutput& output, const std::string& path) {
 void write_rows_json(const RowsOutput& output, const std::string& path) {
   const RowBlocks& rows = *output.rows;
   std::vector<std::string> keys;  // ready to be written
-  rows.context.comm().collectively([&] {
+  output.context().comm().collectively([&] {
     auto names = feature_names(rows);
     if (output.has_labels) names.emplace_back("label");
     if (output.has_weights) names.emplace_back("weight");
@@ -145,7 +145,7 @@ void write_rows_json(const RowsOutput& output, const std::string& path) {
       keys.push_back((keys.empty() ? "{" : ",") + nlohmann::json(name).dump() + ":");
     }
   });
-  write_text(rows.context, path, "", output.count(), [&](Index first, Index end, std::string& out) {
+  write_text(output.context(), path, "", output.count(), [&](Index first, Index end, std::string& out) {
     for (Index i = first; i < end; ++i) {
       const Index row = output.used[size(i)];
       std::size_t next = 0;
@@ -180,7 +180,7 @@ void write_rows_json(const RowsOutput& output, const std::string& path) {
 
 void write_rows_matrix_market(const RowsOutput& output, const std::string& path) {
   const RowBlocks& rows = *output.rows;
-  Communicator& comm = rows.context.comm();
+  Communicator& comm = output.context().comm();
   const auto entries = comm.collectively([&] {
     if (output.has_labels || output.has_weights)
       throw bad_input("Matrix Market files hold no labels and weights: write .npz, .h5 or .libsvm");
@@ -193,7 +193,7 @@ void write_rows_matrix_market(const RowsOutput& output, const std::string& path)
   const std::string header = "%%MatrixMarket matrix coordinate real general\n" +
                              std::to_string(output.total) + " " + std::to_string(rows.columns()) + " " +
                              std::to_string(comm.sum(entries)) + "\n";
-  write_text(rows.context, path, header, output.count(), [&](Index first, Index end, std::string& out) {
+  write_text(output.context(), path, header, output.count(), [&](Index first, Index end, std::string& out) {
     for (Index i = first; i < end; ++i)
       std::visit(
           [&](const auto& storage) {

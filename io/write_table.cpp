@@ -11,7 +11,7 @@
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/io/array_file.hpp"
 #include "firesteel/io/csv_fields.hpp"
-#include "firesteel/io/output_file.hpp"
+#include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/text_output.hpp"
 
 namespace firesteel {
@@ -155,12 +155,15 @@ void read_kept_numbers(const Context& context, ColumnTable& table) {
 
 void probe_output(const Context& context, const std::string& path) {
   context.comm().collectively([&] {
-    format_of(path);
-    if (path != "-" && context.rank() == 0) check_can_write(path);
+    format_of(without_slash(path));
+    if (context.rank() == 0) check_can_output(path);
   });
 }
 
 void write_table(const Context& context, const ColumnTable& table, const std::string& path) {
+  if (is_parts(path))
+    return write_parts(context, path, table.local_rows(),
+                       [&](const Context& own, const std::string& part) { write_table(own, table, part); });
   const TableFormat format = context.comm().collectively([&] {
     check_table(table);
     return format_of(path);

@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
   libeigen3-dev libboost-program-options-dev libhwy-dev libgtest-dev nlohmann-json3-dev libssl-dev
-  libfast-float-dev libcurl4-openssl-dev libpugixml-dev ca-certificates zlib1g-dev libbz2-dev liblzma-dev libzstd-dev
+  libfast-float-dev libxxhash-dev libcurl4-openssl-dev libpugixml-dev ca-certificates zlib1g-dev libbz2-dev liblzma-dev libzstd-dev
   zstd xz-utils bzip2 python3 python3-venv openssl valgrind)
 
 clang_packages=(clang-14 libclang-rt-14-dev libomp-14-dev llvm-14) # what the presets tsan and fuzz need beside
