@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -38,13 +39,17 @@ class DenseTiles {
         values_(static_cast<std::size_t>((local_rows + kTileRows - 1) / kTileRows * kTileRows * columns)) {}
   /// As many in memory as `context` has room for. `block_rows` a power of two. Local; throws 73, 71.
   DenseTiles(const Context& context, Index local_rows, Index columns, Index block_rows);
+  /// Tiles that lie in memory that somebody else has, such as a mapped file, and that lives as long as
+  /// `owner` does; `first` on a 64-byte boundary. Local.
+  DenseTiles(std::shared_ptr<const void> owner, Scalar* first, Index local_rows, Index columns)
+      : rows_(local_rows), columns_(columns), owner_(std::move(owner)), mapped_(first) {}
 
   Index local_rows() const { return rows_; }
   Index columns() const { return columns_; }
   Index tiles() const { return (rows_ + kTileRows - 1) / kTileRows; }
   Scalar* tile(Index t) { return const_cast<Scalar*>(std::as_const(*this).tile(t)); }
   const Scalar* tile(Index t) const {
-    if (!store_) return values_.data() + t * kTileRows * columns_;
+    if (!store_) return (mapped_ != nullptr ? mapped_ : values_.data()) + t * kTileRows * columns_;
     return reinterpret_cast<const Scalar*>(store_->address(t >> block_shift_)) +
            (t & ((Index{1} << block_shift_) - 1)) * kTileRows * columns_;
   }
@@ -67,6 +72,8 @@ class DenseTiles {
   Index rows_ = 0;
   Index columns_ = 0;
   AlignedVector<Scalar> values_;
+  std::shared_ptr<const void> owner_;
+  Scalar* mapped_ = nullptr;
   int block_shift_ = 0;  ///< tiles a block, as a power of two
   std::shared_ptr<MemoryReservation> reserved_;
   std::shared_ptr<BlockStore> store_;
