@@ -5,8 +5,9 @@
 // Run:
 //   build/release/examples/sort_records 100000
 //   mpirun -n 3 build/release/examples/sort_records 100000
-//   f=$(mktemp) && build/release/examples/sort_records 100000 $f && mpirun -n 2
-//   build/release/examples/sort_records $f $f.s > $f.t && LC_ALL=C sort -c $f.s && rm $f $f.s && cat $f.t
+// clang-format off
+//   f=$(mktemp) && build/release/examples/sort_records 100000 $f && mpirun -n 2 build/release/examples/sort_records $f $f.s > $f.t && LC_ALL=C sort -c $f.s && rm $f $f.s && cat $f.t
+// clang-format on
 // Prints: 100000 records in order, none lost
 #include <fcntl.h>
 #include <unistd.h>
