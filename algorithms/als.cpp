@@ -5,10 +5,13 @@
 #include <cmath>
 
 #include "firesteel/algorithms/als_blocks.hpp"
+#include "firesteel/algorithms/als_chunks.hpp"
 #include "firesteel/algorithms/als_solver.hpp"
 #include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/philox.hpp"
+#include "firesteel/core/rating_chunks.hpp"
+#include "firesteel/linalg/factor_kernels.hpp"
 
 namespace firesteel {
 
@@ -61,17 +64,18 @@ std::vector<double> initial_factors(const Als& als, std::uint64_t draws, const I
   return factors;
 }
 
-/// The ratings to fit: as given, or 1 for each row where implicit feedback comes without a rating column.
-std::vector<double> checked_ratings(const Als& als, const Ratings& data) {
+void check_columns(const Als& als, const Ratings& data) {
   if (data.rows == 0) throw bad_input("als: the data have no ratings");
+  if (!data.has_ratings && !als.implicit_prefs)
+    throw bad_input(
+        "als: the data have no rating column; name it with --rating, or use --implicit-prefs, which takes "
+        "every row as 1");
+}
+
+/// The ratings to fit: as given, or 1 for each row where implicit feedback comes without a rating column.
+std::vector<double> checked_ratings(const Ratings& data) {
   check_lengths(data);
-  if (!data.has_ratings) {
-    if (!als.implicit_prefs)
-      throw bad_input(
-          "als: the data have no rating column; name it with --rating, or use --implicit-prefs, which takes "
-          "every row as 1");
-    return std::vector<double>(at(column_size(data.users)), 1.0);
-  }
+  if (!data.has_ratings) return std::vector<double>(at(column_size(data.users)), 1.0);
   for (std::size_t r = 0; r < data.ratings.size(); ++r)
     if (!std::isfinite(data.ratings[r])) {
       const Index row = data.first_row + static_cast<Index>(r);
@@ -80,6 +84,50 @@ std::vector<double> checked_ratings(const Als& als, const Ratings& data) {
                       {0, row});
     }
   return data.ratings;
+}
+
+/// What a fit keeps of users and items, whatever becomes of their ratings: factors here and as they travel,
+/// as other entities need them, and in the model; ids, counts, places.
+MemoryReservation reserve_factors(const Context& context, Index users, Index items, Index rank) {
+  constexpr Index kOfEntity = 96;
+  const Index factor_bytes = static_cast<Index>(sizeof(double)) * (4 * rank + padded_rank(rank));
+  return {context.memory(), (users + items) * (factor_bytes + kOfEntity),
+          "factors and ids of " + std::to_string(users) + " users and " + std::to_string(items) + " items"};
+}
+
+/// Users, items, and their ratings by user and by item.
+struct DealtRatings {
+  IdList users;
+  IdList items;
+  MemoryReservation reserved;
+  RatingSides sides;
+};
+
+DealtRatings deal(const Als& als, const Ratings& data) {
+  const Context& context = data.context;
+  Communicator& comm = context.comm();
+  DealtRatings dealt;
+  const auto reserve = [&] {
+    dealt.reserved = comm.collectively(
+        [&] { return reserve_factors(context, id_count(dealt.users), id_count(dealt.items), als.rank); });
+  };
+  comm.collectively([&] { check_columns(als, data); });
+  if (data.chunks) {
+    dealt.users = index_chunked_ids(context, data, true);
+    dealt.items = index_chunked_ids(context, data, false);
+    reserve();
+    dealt.sides = deal_chunks(context, data, dealt.users, dealt.items, !data.has_ratings, als.rank);
+    return dealt;
+  }
+  const auto values = comm.collectively([&] { return checked_ratings(data); });
+  auto users = index_ids(context, data.users, data.user_name);
+  auto items = index_ids(context, data.items, data.item_name);
+  dealt.users = std::move(users.ids);
+  dealt.items = std::move(items.ids);
+  reserve();
+  dealt.sides = deal_ratings(
+      context, {users.index, items.index, values, id_count(dealt.users), id_count(dealt.items)}, als.rank);
+  return dealt;
 }
 
 /// The two half-steps and the objective.
@@ -169,29 +217,26 @@ AlsModel Als::fit(const Ratings& data) const {
   AlsModel model;
   model.parameters = *this;
   comm.collectively([&] { validate_parameters(model.parameters); });
-  auto values = comm.collectively([&] { return checked_ratings(*this, data); });
-  auto users = index_ids(context, data.users, data.user_name);
-  auto items = index_ids(context, data.items, data.item_name);
-  const RatingSides sides = deal_ratings(
-      context, {users.index, items.index, values, id_count(users.ids), id_count(items.ids)}, rank);
-  values = {};
-  users.index = {};
-  items.index = {};
+  DealtRatings dealt = deal(*this, data);
+  const RatingSides& sides = dealt.sides;
 
   AlsState state{rank, {}, {}};
   comm.collectively([&] {
-    state.user_factors = initial_factors(*this, kUserDraws, users.ids, sides.by_user);
-    state.item_factors = initial_factors(*this, kItemDraws, items.ids, sides.by_item);
+    state.user_factors = initial_factors(*this, kUserDraws, dealt.users, sides.by_user);
+    state.item_factors = initial_factors(*this, kItemDraws, dealt.items, sides.by_item);
   });
   AlsFit fit(context, *this, data.single_precision, sides);
   model.summary = run_fit_loop(data, "als", *this, fit.initial_objective(state), state,
                                [&](AlsState& s, Index) { return fit.step(s); });
   check_finite(comm, model.summary, state);
+  if (data.chunks)
+    for (const RatingSide* side : {&sides.by_user, &sides.by_item})
+      data.chunks->add_traffic(side->store->blocks());
 
   model.user_factors = comm.allgatherv(std::span<const double>(state.user_factors));
   model.item_factors = comm.allgatherv(std::span<const double>(state.item_factors));
-  model.user_ids = std::move(users.ids);
-  model.item_ids = std::move(items.ids);
+  model.user_ids = std::move(dealt.users);
+  model.item_ids = std::move(dealt.items);
   model.user_name = data.user_name;
   model.item_name = data.item_name;
   model.num_ratings = data.rows;

@@ -21,22 +21,6 @@ struct Rating {
   double value;
 };
 
-/// Contiguous ranges of blocks with about equal work.
-BlockPartition balance(const std::vector<std::int64_t>& ratings_of, Index rank, int ranks) {
-  const auto entities = static_cast<Index>(ratings_of.size());
-  const Index blocks = (entities + kEntityBlockRows - 1) / kEntityBlockRows;
-  std::vector<Index> work(at(blocks) + 1, 0);  // before each block
-  for (Index e = 0; e < entities; ++e) work[at(e / kEntityBlockRows) + 1] += ratings_of[at(e)] + rank / 3;
-  std::partial_sum(work.begin(), work.end(), work.begin());
-  std::vector<Index> cuts{0};
-  for (int r = 1; r <= ranks; ++r) {
-    const Index target = work.back() / ranks * r + work.back() % ranks * r / ranks;
-    const Index cut = std::lower_bound(work.begin(), work.end(), target) - work.begin();
-    cuts.push_back(std::max(cuts.back(), r == ranks ? blocks : cut));
-  }
-  return {entities, kEntityBlockRows, std::move(cuts)};
-}
-
 /// Ratings of each entity over all ranks. Replicated.
 std::vector<std::int64_t> count_ratings(const Context& context, std::span<const std::int32_t> entity_of,
                                         Index entities) {
@@ -80,14 +64,8 @@ std::vector<Rating> sort_by(const std::vector<Rating>& ratings, Index keys, KeyO
   return sorted;
 }
 
-/// What this rank asks of the others: positions in their parts of the other side.
-struct Wanted {
-  std::vector<std::int32_t> rows;
-  std::vector<Index> counts;
-};
-
 /// Fills the CSR of the side from ratings that arrived in global row order.
-Wanted fill_side(RatingSide& side, std::vector<Rating> ratings, const BlockPartition& other, int rank) {
+NeededRows fill_side(RatingSide& side, std::vector<Rating> ratings, const BlockPartition& other, int rank) {
   side.first = side.partition.first_row(rank);
   side.count = side.partition.local_rows(rank);
   ratings = sort_by(ratings, other.rows(), [](const Rating& r) { return r.other; });
@@ -99,22 +77,15 @@ Wanted fill_side(RatingSide& side, std::vector<Rating> ratings, const BlockParti
     position[at(rating.other)] = 0;
   }
   std::partial_sum(side.row_begin.begin(), side.row_begin.end(), side.row_begin.begin());
-  Wanted wanted{{}, std::vector<Index>(at(other.ranks()), 0)};
-  for (int owner = 0; owner < other.ranks(); ++owner)
-    for (Index e = other.first_row(owner); e < other.end_row(owner); ++e) {
-      if (position[at(e)] < 0) continue;
-      position[at(e)] = static_cast<std::int32_t>(wanted.rows.size());
-      wanted.rows.push_back(static_cast<std::int32_t>(e - other.first_row(owner)));
-      ++wanted.counts[at(owner)];
-    }
-  side.gathered = static_cast<Index>(wanted.rows.size());
+  NeededRows needed = place_needed(position, other);
+  side.gathered = static_cast<Index>(needed.rows.size());
   side.others.reserve(ratings.size());
   side.values.reserve(ratings.size());
   for (const Rating& rating : ratings) {
     side.others.push_back(position[at(rating.other)]);
     side.values.push_back(rating.value);
   }
-  return wanted;
+  return needed;
 }
 
 RatingSide deal_side(const Context& context, const BlockPartition& own_partition,
@@ -126,14 +97,41 @@ RatingSide deal_side(const Context& context, const BlockPartition& own_partition
   parcel = {};
   RatingSide side;
   side.partition = own_partition;
-  const Wanted wanted =
+  const NeededRows needed =
       comm.collectively([&] { return fill_side(side, std::move(received), other_partition, comm.rank()); });
   side.send_own =
-      comm.alltoallv(std::span<const std::int32_t>(wanted.rows), wanted.counts, &side.send_counts);
+      comm.alltoallv(std::span<const std::int32_t>(needed.rows), needed.counts, &side.send_counts);
   return side;
 }
 
 }  // namespace
+
+BlockPartition balance(const std::vector<std::int64_t>& ratings_of, Index rank, int ranks) {
+  const auto entities = static_cast<Index>(ratings_of.size());
+  const Index blocks = (entities + kEntityBlockRows - 1) / kEntityBlockRows;
+  std::vector<Index> work(at(blocks) + 1, 0);  // before each block
+  for (Index e = 0; e < entities; ++e) work[at(e / kEntityBlockRows) + 1] += ratings_of[at(e)] + rank / 3;
+  std::partial_sum(work.begin(), work.end(), work.begin());
+  std::vector<Index> cuts{0};
+  for (int r = 1; r <= ranks; ++r) {
+    const Index target = work.back() / ranks * r + work.back() % ranks * r / ranks;
+    const Index cut = std::lower_bound(work.begin(), work.end(), target) - work.begin();
+    cuts.push_back(std::max(cuts.back(), r == ranks ? blocks : cut));
+  }
+  return {entities, kEntityBlockRows, std::move(cuts)};
+}
+
+NeededRows place_needed(std::vector<std::int32_t>& position, const BlockPartition& other) {
+  NeededRows needed{{}, std::vector<Index>(at(other.ranks()), 0)};
+  for (int owner = 0; owner < other.ranks(); ++owner)
+    for (Index e = other.first_row(owner); e < other.end_row(owner); ++e) {
+      if (position[at(e)] < 0) continue;
+      position[at(e)] = static_cast<std::int32_t>(needed.rows.size());
+      needed.rows.push_back(static_cast<std::int32_t>(e - other.first_row(owner)));
+      ++needed.counts[at(owner)];
+    }
+  return needed;
+}
 
 RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, Index rank) {
   Communicator& comm = context.comm();
@@ -191,6 +189,12 @@ void FactorGather::gather_single(const std::vector<double>& other_factors) {
   const std::size_t stride = at(padded_single(static_cast<Index>(rank_)));
   for (std::size_t row = 0; row < at(side_.gathered); ++row)
     std::copy_n(received.data() + row * rank_, rank_, gathered_.single_rows.data() + row * stride);
+}
+
+void fold_tree(std::vector<AlignedVector<double>>& sums, std::size_t count) {
+  for (std::size_t step = 1; step < count; step *= 2)
+    for (std::size_t i = 0; i + step < count; i += 2 * step)
+      for (std::size_t j = 0; j < sums[i].size(); ++j) sums[i][j] += sums[i + step][j];
 }
 
 double scale_to_one(double largest) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct IndexedRatings {
   Index num_items = 0;  ///< global
 };
 
+class RatingStore;
+
 /// One of the two copies of the ratings: by user (own = users, other = items) or by item. A rank owns a
 /// contiguous range of entities and all their ratings, ordered by (entity, other entity, global row).
 struct RatingSide {
@@ -37,6 +40,11 @@ struct RatingSide {
   std::vector<Index> row_begin;      ///< count + 1: the ratings of own entity e
   std::vector<std::int32_t> others;  ///< one a rating: row of the gathered factors
   std::vector<double> values;        ///< one a rating
+  /// Where the ratings lie that do not fit into memory; `others` and `values` are empty then. Null: in
+  /// memory.
+  std::shared_ptr<RatingStore> store;
+
+  Index ratings() const { return row_begin.back(); }
 
   // The exchange of a half-step: which factor rows of the other side go where.
   Index gathered = 0;                  ///< factor rows of the other side that this rank needs, each once
@@ -66,6 +74,21 @@ struct RatingSides {
 /// (16 bytes each) sent twice, counts of all entities summed once. Memory: 12 bytes a rating and side, after
 /// a peak of 32.
 RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, Index rank);
+
+/// Contiguous ranges of blocks of entities with about equal work.
+BlockPartition balance(const std::vector<std::int64_t>& ratings_of, Index rank, int ranks);
+
+/// What a rank asks of the others: positions in their parts of the other side.
+struct NeededRows {
+  std::vector<std::int32_t> rows;
+  std::vector<Index> counts;  ///< of each rank
+};
+/// position[e] of every other entity: −1 where it is not needed; where it is, its place among those that are,
+/// put here. Local.
+NeededRows place_needed(std::vector<std::int32_t>& position, const BlockPartition& other);
+
+/// sums[0] ← the sum of the first `count` by the fixed pairwise tree.
+void fold_tree(std::vector<AlignedVector<double>>& sums, std::size_t count);
 
 /// The power of two that brings `largest` ≥ 0 to at most 1.
 double scale_to_one(double largest);

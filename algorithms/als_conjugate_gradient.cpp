@@ -22,13 +22,6 @@ constexpr double kFloatNoise = 0x1p-19;  // error of float sums: 33 roundings of
 
 constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
-/// sums[0] ← the sum of the first `count` by the fixed pairwise tree.
-void fold_tree(std::vector<AlignedVector<double>>& sums, Index count) {
-  for (Index step = 1; step < count; step *= 2)
-    for (Index i = 0; i + step < count; i += 2 * step)
-      for (std::size_t j = 0; j < sums[at(i)].size(); ++j) sums[at(i)][j] += sums[at(i + step)][j];
-}
-
 double largest_of(std::span<const double> values) {
   double largest = 0;
   for (const double value : values) largest = std::max(largest, std::fabs(value));
@@ -54,11 +47,15 @@ ConjugateGradients::Workspace::Workspace(const Problem& problem)
 ConjugateGradients::ConjugateGradients(const Problem& problem, const RatingSide& side,
                                        const std::vector<double>& penalty_factor, int threads)
     : problem_(problem), side_(side), penalty_factor_(penalty_factor), threads_(threads) {
-  plan();
+  if (side_.store)
+    plan_scratch();
+  else
+    plan();
+  if (problem_.implicit_prefs) gram_.resize(at(problem_.rank * padded_rank(problem_.rank)));
 }
 
 Index ConjugateGradients::chunks_of(Index e) const {
-  return (static_cast<Index>(side_.values_of(e).size()) + kRatingChunk - 1) / kRatingChunk;
+  return (side_.row_begin[at(e) + 1] - side_.row_begin[at(e)] + kRatingChunk - 1) / kRatingChunk;
 }
 
 void ConjugateGradients::plan() {
@@ -84,14 +81,24 @@ void ConjugateGradients::plan() {
     work = 0;
   }
   close(side_.count);
+  make_workspaces(most_chunks, std::min(most_chunks, kSharedChunks));
+}
+
+/// The first thread's has room for the chunk sums of the largest entity.
+void ConjugateGradients::make_workspaces(Index most_chunks, Index most_chunks_of_one) {
   for (int thread = 0; thread < threads_; ++thread) {
     workspaces_.emplace_back(problem_);
     auto& sums = workspaces_.back().chunk_sums;
-    sums.assign(at(thread == 0 ? most_chunks : std::min(most_chunks, kSharedChunks)),
+    sums.assign(at(thread == 0 ? most_chunks : most_chunks_of_one),
                 AlignedVector<double>(at(problem_.single_precision ? padded_single(problem_.rank)
                                                                    : padded_rank(problem_.rank))));
   }
-  if (problem_.implicit_prefs) gram_.resize(at(problem_.rank * padded_rank(problem_.rank)));
+}
+
+void ConjugateGradients::plan_scratch() {
+  Index most_chunks = RatingStore::kBlockRatings / kRatingChunk;
+  for (const auto& large : side_.store->large()) most_chunks = std::max(most_chunks, chunks_of(large.entity));
+  make_workspaces(most_chunks, RatingStore::kBlockRatings / kRatingChunk);
 }
 
 void ConjugateGradients::expand(std::span<const double> packed) {
@@ -101,24 +108,27 @@ void ConjugateGradients::expand(std::span<const double> packed) {
       gram_[at(i * stride + j)] = gram_[at(j * stride + i)] = packed[at(entry)];
 }
 
-/// out += the chunk's ratings.
-void ConjugateGradients::add_chunk(const GatheredFactors& gathered, Index e, Index chunk, Form form,
+RatingSpan ConjugateGradients::chunk_of(Index e, Index chunk, Form form) const {
+  const Index begin = side_.row_begin[at(e)] + chunk * kRatingChunk;
+  const Index count = std::min(kRatingChunk, side_.row_begin[at(e) + 1] - begin);
+  // The first pass over an entity's ratings brings nearer what comes next, the entity behind it included.
+  const auto others = std::span(side_.others).subspan(at(begin));
+  return {form == Form::residual ? others : others.first(at(count)),
+          std::span(side_.values).subspan(at(begin), at(count))};
+}
+
+void ConjugateGradients::add_chunk(const GatheredFactors& gathered, RatingSpan ratings, Form form,
                                    const double* x, Workspace& work, double* out) const {
-  const Index begin = chunk * kRatingChunk;
-  const auto values = side_.values_of(e).subspan(at(begin));
-  const Index count = std::min(kRatingChunk, static_cast<Index>(values.size()));
+  const auto count = static_cast<Index>(ratings.values.size());
   const double sign = form == Form::residual ? -1 : 1;
   for (Index q = 0; q < count; ++q) {
-    const double value = values[at(q)];
+    const double value = ratings.values[at(q)];
     const double weight = problem_.implicit_prefs ? problem_.alpha * std::fabs(value) : 1.0;
     const double target = problem_.implicit_prefs ? (value > 0 ? 1.0 + weight : 0.0) : value;
     work.weights[at(q)] = sign * weight;
     work.coefficients[at(q)] = form == Form::residual ? target : 0.0;
   }
-  // The first pass over an entity's ratings brings nearer what comes next, the entity behind it included.
-  const auto first = at(side_.row_begin[at(e)] + begin);
-  const auto which = form == Form::residual ? std::span(side_.others).subspan(first)
-                                            : std::span(side_.others).subspan(first, at(count));
+  const auto which = ratings.others;
   if (problem_.single_precision) return add_single_chunk(gathered, which, count, x, work, out);
   add_normal_products({gathered.rows.data(), problem_.rank, which, count}, work.weights.data(),
                       work.coefficients.data(), x, out);
@@ -153,9 +163,9 @@ void ConjugateGradients::add_entity(const GatheredFactors& gathered, Index e, Fo
   for (Index chunk = 0; chunk < chunks; ++chunk) {
     auto& sum = work.chunk_sums[at(chunk)];
     std::fill(sum.begin(), sum.end(), 0.0);
-    add_chunk(gathered, e, chunk, form, x, work, sum.data());
+    add_chunk(gathered, chunk_of(e, chunk, form), form, x, work, sum.data());
   }
-  fold_tree(work.chunk_sums, chunks);
+  fold_tree(work.chunk_sums, at(chunks));
   std::copy_n(work.chunk_sums.front().begin(), padded_rank(problem_.rank), out);
 }
 
@@ -167,14 +177,16 @@ void ConjugateGradients::add_entity_by_all(const GatheredFactors& gathered, Inde
   parallel_for(threads_, chunks, [&](Index chunk, int thread) {
     auto& sum = sums[at(chunk)];
     std::fill(sum.begin(), sum.end(), 0.0);
-    add_chunk(gathered, e, chunk, form, x, workspaces_[at(thread)], sum.data());
+    add_chunk(gathered, chunk_of(e, chunk, form), form, x, workspaces_[at(thread)], sum.data());
   });
-  fold_tree(sums, chunks);
+  fold_tree(sums, at(chunks));
   std::copy_n(sums.front().begin(), padded_rank(problem_.rank), out);
 }
 
 /// Whether the right-hand side can differ from 0. If not, the minimiser is 0.
 bool ConjugateGradients::has_right_hand_side(Index e) const {
+  if (side_.store)
+    return problem_.implicit_prefs ? side_.store->positives(e) > 0 : side_.store->has_non_zero(e);
   const auto values = side_.values_of(e);
   return std::any_of(values.begin(), values.end(),
                      [&](double r) { return problem_.implicit_prefs ? r > 0 : r != 0; });
@@ -243,6 +255,7 @@ void ConjugateGradients::improve(Index e, RatingSum rating_sum, Workspace& work,
 void ConjugateGradients::solve(const GatheredFactors& gathered, std::span<const double> gram,
                                std::vector<double>& own) {
   if (problem_.implicit_prefs) expand(gram);
+  if (side_.store) return solve_from_scratch(gathered, own);
   parallel_for(threads_, static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
     Workspace& work = workspaces_[at(thread)];
     for (Index e = tasks_[at(task)].begin; e < tasks_[at(task)].end; ++e)
@@ -254,6 +267,65 @@ void ConjugateGradients::solve(const GatheredFactors& gathered, std::span<const 
   for (const Index e : shared_)
     improve(
         e, [&](Form form, const double* x, double* out) { add_entity_by_all(gathered, e, form, x, out); },
+        workspaces_.front(), own);
+}
+
+/// out ← an entity's ratings, all of which are there.
+void ConjugateGradients::add_held(const GatheredFactors& gathered, RatingSpan ratings, Form form,
+                                  const double* x, Workspace& work, double* out) const {
+  std::size_t chunks = 0;
+  for (std::size_t begin = 0; begin < ratings.values.size(); begin += at(kRatingChunk), ++chunks) {
+    const std::size_t length = std::min(at(kRatingChunk), ratings.values.size() - begin);
+    auto& sum = work.chunk_sums[chunks];
+    std::fill(sum.begin(), sum.end(), 0.0);
+    add_chunk(gathered, {ratings.others.subspan(begin, length), ratings.values.subspan(begin, length)}, form,
+              x, work, sum.data());
+  }
+  fold_tree(work.chunk_sums, chunks);
+  std::copy_n(work.chunk_sums.front().begin(), padded_rank(problem_.rank), out);
+}
+
+/// The same for an entity of several blocks, which are read for every product.
+void ConjugateGradients::add_large(const GatheredFactors& gathered, const RatingStore::Large& large,
+                                   Form form, const double* x, double* out) {
+  const RatingStore& store = *side_.store;
+  auto& sums = workspaces_.front().chunk_sums;
+  BlockPass pass(&store.blocks(), large.first_block, large.end_block);
+  parallel_for(threads_, large.end_block - large.first_block, [&](Index i, int thread) {
+    const BlockPass::Hold hold(pass, large.first_block + i);
+    const RatingSpan ratings = store.block(large.first_block + i);
+    std::size_t chunk = at(i * (RatingStore::kBlockRatings / kRatingChunk));
+    for (std::size_t begin = 0; begin < ratings.values.size(); begin += at(kRatingChunk), ++chunk) {
+      const std::size_t length = std::min(at(kRatingChunk), ratings.values.size() - begin);
+      std::fill(sums[chunk].begin(), sums[chunk].end(), 0.0);
+      add_chunk(gathered, {ratings.others.subspan(begin, length), ratings.values.subspan(begin, length)},
+                form, x, workspaces_[at(thread)], sums[chunk].data());
+    }
+  });
+  fold_tree(sums, at(chunks_of(large.entity)));
+  std::copy_n(sums.front().begin(), padded_rank(problem_.rank), out);
+}
+
+void ConjugateGradients::solve_from_scratch(const GatheredFactors& gathered, std::vector<double>& own) {
+  const RatingStore& store = *side_.store;
+  {
+    BlockPass pass(&store.blocks(), 0, store.units());
+    parallel_for(threads_, store.units(), [&](Index unit, int thread) {
+      const BlockPass::Hold hold(pass, unit);
+      Workspace& work = workspaces_[at(thread)];
+      store.for_entities(unit, [&](Index e, RatingSpan ratings) {
+        improve(
+            e,
+            [&](Form form, const double* x, double* out) { add_held(gathered, ratings, form, x, work, out); },
+            work, own);
+      });
+    });
+  }
+  const FloatEnvironment environment;
+  for (const auto& large : store.large())
+    improve(
+        large.entity,
+        [&](Form form, const double* x, double* out) { add_large(gathered, large, form, x, out); },
         workspaces_.front(), own);
 }
 

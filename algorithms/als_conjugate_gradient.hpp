@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "firesteel/algorithms/als_blocks.hpp"
+#include "firesteel/algorithms/als_store.hpp"
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/function_ref.hpp"
 
@@ -59,15 +60,26 @@ class ConjugateGradients {
   };
 
   void plan();
+  void plan_scratch();
+  void make_workspaces(Index most_chunks, Index most_chunks_of_one);
   void expand(std::span<const double> packed);
   void improve(Index e, RatingSum rating_sum, Workspace& work, std::vector<double>& own) const;
-  void add_chunk(const GatheredFactors& gathered, Index e, Index chunk, Form form, const double* x,
+  /// out += up to kRatingChunk ratings; `ratings.others` may hold those behind them, too.
+  void add_chunk(const GatheredFactors& gathered, RatingSpan ratings, Form form, const double* x,
                  Workspace& work, double* out) const;
   void add_single_chunk(const GatheredFactors& gathered, std::span<const std::int32_t> which, Index count,
                         const double* x, Workspace& work, double* out) const;
+  /// The chunks of an entity's ratings, as add_chunk takes them.
+  RatingSpan chunk_of(Index e, Index chunk, Form form) const;
   void add_entity(const GatheredFactors& gathered, Index e, Form form, const double* x, Workspace& work,
                   double* out) const;
   void add_entity_by_all(const GatheredFactors& gathered, Index e, Form form, const double* x, double* out);
+  // Of ratings in scratch.
+  void solve_from_scratch(const GatheredFactors& gathered, std::vector<double>& own);
+  void add_held(const GatheredFactors& gathered, RatingSpan ratings, Form form, const double* x,
+                Workspace& work, double* out) const;
+  void add_large(const GatheredFactors& gathered, const RatingStore::Large& large, Form form, const double* x,
+                 double* out);
   bool may_step(const Workspace& work, double curvature, double reach, double& steepest) const;
   void add_base(Index e, const AlignedVector<double>& vector, double sign, Workspace& work,
                 AlignedVector<double>& sum) const;

@@ -7,9 +7,12 @@
 #include <numeric>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "firesteel/algorithms/als_chunks.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 
 namespace firesteel {
 
@@ -69,6 +72,10 @@ void check_count(Index count, std::string_view what) {
                     " distinct ids, more than the 2147483647 that ALS takes");
 }
 
+Error ids_of_another_kind(std::string_view what) {
+  return bad_input(std::string(what) + ": expected ids that are all 64-bit whole numbers or all texts");
+}
+
 template <class Id>
 LocalIds<Id> distinct_ids(const std::vector<Id>& column, std::string_view what) {
   LocalIds<Id> local;
@@ -111,26 +118,30 @@ std::vector<Index> deal_by_value(const std::vector<Id>& ids, std::vector<Id> sam
   return counts;
 }
 
+/// The distinct ids of all ranks, ascending, from those of each. Collective.
+template <class Id>
+std::vector<Id> join_distinct(const Context& context, const std::vector<Id>& distinct) {
+  Communicator& comm = context.comm();
+  if (comm.size() == 1) return distinct;
+  std::vector<Id> samples;
+  const std::size_t count = std::min(kSamplesPerRank, distinct.size());
+  for (std::size_t s = 0; s < count; ++s) samples.push_back(distinct[s * distinct.size() / count]);
+  samples = gather_all(comm, samples);
+  const auto counts = comm.collectively(
+      [&] { return deal_by_value(distinct, samples, static_cast<std::size_t>(comm.size())); });
+  std::vector<Id> all = exchange_ids(comm, distinct, counts);
+  comm.collectively([&] {
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+  });
+  return gather_all(comm, all);
+}
+
 template <class Id>
 IndexedIds index_typed(const Context& context, const std::vector<Id>& column, std::string_view what) {
   Communicator& comm = context.comm();
   auto local = comm.collectively([&] { return distinct_ids(column, what); });
-  std::vector<Id> all = local.distinct;
-  if (comm.size() > 1) {
-    std::vector<Id> samples;
-    const std::size_t count = std::min(kSamplesPerRank, local.distinct.size());
-    for (std::size_t s = 0; s < count; ++s)
-      samples.push_back(local.distinct[s * local.distinct.size() / count]);
-    samples = gather_all(comm, samples);
-    const auto counts = comm.collectively(
-        [&] { return deal_by_value(local.distinct, samples, static_cast<std::size_t>(comm.size())); });
-    all = exchange_ids(comm, local.distinct, counts);
-    comm.collectively([&] {
-      std::sort(all.begin(), all.end());
-      all.erase(std::unique(all.begin(), all.end()), all.end());
-    });
-    all = gather_all(comm, all);
-  }
+  auto all = join_distinct(context, local.distinct);
   return comm.collectively([&] {
     check_count(static_cast<Index>(all.size()), what);
     std::vector<std::int32_t> position;
@@ -140,6 +151,26 @@ IndexedIds index_typed(const Context& context, const std::vector<Id>& column, st
     for (auto& index : local.index) index = position[at(index)];
     return IndexedIds{std::move(all), std::move(local.index)};
   });
+}
+
+/// The distinct ids of a column that comes chunk by chunk.
+template <class Id>
+IdList index_chunked(const Context& context, const Ratings& ratings, bool users, std::string_view what) {
+  std::vector<Id> distinct;
+  context.comm().collectively([&] {
+    std::unordered_set<Id> seen;
+    for_each_chunk(ratings, [&](const Ratings& chunk) {
+      const auto* const column = std::get_if<std::vector<Id>>(users ? &chunk.users : &chunk.items);
+      if (column == nullptr) throw ids_of_another_kind(what);
+      seen.insert(column->begin(), column->end());
+      check_count(static_cast<Index>(seen.size()), what);
+    });
+    distinct.assign(seen.begin(), seen.end());
+    std::sort(distinct.begin(), distinct.end());
+  });
+  auto all = join_distinct(context, distinct);
+  context.comm().collectively([&] { check_count(static_cast<Index>(all.size()), what); });
+  return all;
 }
 
 template <class Id>
@@ -187,7 +218,7 @@ IndexedIds index_ids(const Context& context, const ColumnValues& column, std::st
   comm.allreduce_max(kinds);
   comm.collectively([&] {
     if (kinds[0] == 0 || kinds[1] == 0 || (column_size(column) > 0 && kinds[0] != kind))
-      throw bad_input(std::string(what) + ": expected ids that are all 64-bit whole numbers or all texts");
+      throw ids_of_another_kind(what);
   });
   if (kinds[0] == kTexts) {
     const auto* texts = std::get_if<std::vector<std::string>>(&column);
@@ -195,6 +226,20 @@ IndexedIds index_ids(const Context& context, const ColumnValues& column, std::st
   }
   const auto* numbers = std::get_if<std::vector<std::int64_t>>(&column);
   return index_typed(context, numbers != nullptr ? *numbers : std::vector<std::int64_t>{}, what);
+}
+
+IdList index_chunked_ids(const Context& context, const Ratings& ratings, bool users) {
+  Communicator& comm = context.comm();
+  const std::string& what = users ? ratings.user_name : ratings.item_name;
+  // A rank without rows does not know the kind.
+  bool texts = false;
+  comm.collectively([&] {
+    if (ratings.chunks->count() == 0) return;
+    const Ratings first = ratings.chunks->read(ratings, 0);
+    texts = std::holds_alternative<std::vector<std::string>>(users ? first.users : first.items);
+  });
+  if (comm.any(texts)) return index_chunked<std::string>(context, ratings, users, what);
+  return index_chunked<std::int64_t>(context, ratings, users, what);
 }
 
 std::vector<std::int32_t> find_ids(const IdList& ids, const ColumnValues& column, int threads) {

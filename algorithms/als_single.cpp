@@ -23,6 +23,7 @@ constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 void FactorSolver::find_single_scales() {
   double largest = 0;
+  if (side_.store) largest = side_.store->largest();
   for (const double value : side_.values) largest = std::max(largest, std::fabs(value));
   comm_.allreduce_max(std::span(&largest, 1));
   const double weight = objective_.alpha * largest;
@@ -53,28 +54,29 @@ FactorSolver::Sums FactorSolver::sums_of(const double* values, const GatheredFac
           1 / coefficient_scale_ / gathered.scale};
 }
 
-/// sums ← the normal equations of own entity e of the rounded factors, in double, ratings in order.
-void FactorSolver::sum_in_double(const GatheredFactors& gathered, Index e, Workspace& work,
+/// sums ← the normal equations of a lane's entity of the rounded factors, in double, ratings in order.
+void FactorSolver::sum_in_double(const Given& given, std::size_t lane, Workspace& work,
                                  AlignedVector<double>& sums) const {
-  const auto others = side_.others_of(e);
-  const auto values = side_.values_of(e);
+  const GatheredFactors& gathered = given.gathered;
   const std::size_t stride = at(padded_rank(objective_.rank));
   const std::size_t single_stride = at(padded_single(objective_.rank));
   sums.assign(at(work.equations.size()), 0.0);
   GatheredFactors widened;
   std::vector<std::int32_t> which;
-  for (std::size_t begin = 0; begin < values.size(); begin += at(kRatingChunk)) {
-    const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
-    which.resize(length);
-    std::iota(which.begin(), which.end(), 0);
-    widened.rows.resize(length * stride);
-    for (std::size_t q = 0; q < length; ++q) {
-      const float* row = gathered.single_rows.data() + at(others[begin + q]) * single_stride;
-      for (std::size_t j = 0; j < stride; ++j)
-        widened.rows[q * stride + j] = static_cast<double>(row[j]) / gathered.scale;
+  given.for_ratings(lane, [&](RatingSpan ratings) {
+    for (std::size_t begin = 0; begin < ratings.values.size(); begin += at(kRatingChunk)) {
+      const std::size_t length = std::min(at(kRatingChunk), ratings.values.size() - begin);
+      which.resize(length);
+      std::iota(which.begin(), which.end(), 0);
+      widened.rows.resize(length * stride);
+      for (std::size_t q = 0; q < length; ++q) {
+        const float* row = gathered.single_rows.data() + at(ratings.others[begin + q]) * single_stride;
+        for (std::size_t j = 0; j < stride; ++j)
+          widened.rows[q * stride + j] = static_cast<double>(row[j]) / gathered.scale;
+      }
+      add_ratings(widened, which, ratings.values.subspan(begin, length), work, sums.data());
     }
-    add_ratings(widened, which, values.subspan(begin, length), work, sums.data());
-  }
+  });
 }
 
 /// Solves the batch again with the systems of small pivots summed in double. The other lanes come to the same
@@ -91,7 +93,7 @@ void FactorSolver::solve_again(const Given& given, std::span<const std::int32_t>
     }
     again = true;
     const Index e = entities[lane];
-    sum_in_double(given.gathered, e, work, sums);
+    sum_in_double(given, lane, work, sums);
     load_lane({sums.data(), padded_rank(objective_.rank)}, given.gram, penalty_factor_[at(e)],
               static_cast<Index>(lane), work);
   }

@@ -20,25 +20,14 @@ namespace {
 
 constexpr Index kTaskRatings = 8192;
 constexpr Index kThreadMultiplications = 2'000'000;  // about 100 microseconds
-constexpr Index kChunksAtATime = 64;                 // a power of two: whole nodes of the tree
 constexpr double kSingularPivot = 0x1p-40;           // of the diagonal entry: below it a pivot is rounding
 constexpr double kRidge = 0x1p-30;                   // of the largest diagonal entry
 
 constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
-void add_to(AlignedVector<double>& left, const AlignedVector<double>& right) {
-  for (std::size_t i = 0; i < left.size(); ++i) left[i] += right[i];
-}
-
-/// sums[0] ← the sum of the first `count` by the fixed pairwise tree.
-void fold_tree(std::vector<AlignedVector<double>>& sums, std::size_t count) {
-  for (std::size_t step = 1; step < count; step *= 2)
-    for (std::size_t i = 0; i + step < count; i += 2 * step) add_to(sums[i], sums[i + step]);
-}
-
 /// Threads that are worth waking for a half-step of this rank. They do not reach the result.
 int useful_threads(int threads, const RatingSide& side, Index rank) {
-  const Index multiplications = static_cast<Index>(side.values.size()) * rank * (rank + 1) / 2;
+  const Index multiplications = side.ratings() * rank * (rank + 1) / 2;
   return static_cast<int>(std::clamp<Index>(multiplications / kThreadMultiplications, 1, threads));
 }
 
@@ -65,7 +54,12 @@ FactorSolver::FactorSolver(const Context& context, const FactorObjective& object
       loss_sum_(comm_, side.partition, 1, threads_),
       penalty_sum_(comm_, side.partition, 1, 1),
       gram_sum_(comm_, side.partition, objective.implicit_prefs ? packed_size(objective.rank) : 1, threads_) {
-  comm_.collectively([&] { plan(); });
+  comm_.collectively([&] {
+    if (side_.store)
+      plan_scratch();
+    else
+      plan();
+  });
   if (objective_.single_precision) find_single_scales();
 }
 
@@ -239,10 +233,8 @@ void FactorSolver::make_nonnegative(Index lane, double ridge, Workspace& work, s
 void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double> gram,
                          std::vector<double>& own) {
   comm_.collectively([&] {
-    if (conjugate_gradients_) {
-      conjugate_gradients_->solve(gathered, gram, own);
-      return;
-    }
+    if (conjugate_gradients_) return conjugate_gradients_->solve(gathered, gram, own);
+    if (side_.store) return solve_from_scratch(gathered, gram, own);
     parallel_for(threads_, static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
       Workspace& work = workspaces_[at(thread)];
       for (std::size_t begin = tasks_[at(task)].begin; begin < tasks_[at(task)].end;
@@ -255,7 +247,11 @@ void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double
           load_lane(sums_of(work.sums.data(), gathered), gram, penalty_factor_[at(e)],
                     static_cast<Index>(s - begin), work);
         }
-        solve_batch({gathered, gram}, std::span(short_rows_).subspan(begin, end - begin), work, own);
+        const auto entities = std::span(short_rows_).subspan(begin, end - begin);
+        const auto ratings_of = [&](std::size_t lane, Given::Visit visit) {
+          visit({side_.others_of(entities[lane]), side_.values_of(entities[lane])});
+        };
+        solve_batch({gathered, gram, ratings_of}, entities, work, own);
       }
     });
     const FloatEnvironment environment;
@@ -263,7 +259,10 @@ void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double
     for (std::size_t s = 0; s < long_rows_.size(); ++s) {
       add_long_row(gathered, long_rows_[s], work.sums.data());
       load_lane(sums_of(work.sums.data(), gathered), gram, penalty_factor_[at(long_rows_[s])], 0, work);
-      solve_batch({gathered, gram}, std::span(long_rows_).subspan(s, 1), work, own);
+      const auto ratings_of = [&](std::size_t, Given::Visit visit) {
+        visit({side_.others_of(long_rows_[s]), side_.values_of(long_rows_[s])});
+      };
+      solve_batch({gathered, gram, ratings_of}, std::span(long_rows_).subspan(s, 1), work, own);
     }
   });
 }
@@ -280,17 +279,29 @@ void FactorSolver::loss_of_all_pairs(std::span<const double> gram, std::span<con
   quadratic_forms(gram, rank, buffers.lanes.data(), buffers.of_all.data());
 }
 
-/// `loss`, which counts every pair as not rated, with the rated ones put right.
-double FactorSolver::entity_loss(const GatheredFactors& gathered, std::span<const double> x, Index e,
-                                 double loss, LossBuffers& buffers) const {
-  const Index rank = objective_.rank;
+void FactorSolver::size_buffers(std::span<const double> gram, LossBuffers& buffers) const {
+  buffers.x.assign(at(padded_single(objective_.rank)), 0.0);
+  buffers.lanes.assign(gram.empty() ? 0 : at(objective_.rank * kFormLanes), 0.0);
+  buffers.of_all.assign(at(kFormLanes), 0.0);
+  buffers.products.resize(at(kRatingChunk));
+}
+
+/// The factors of the entity whose ratings come next.
+void FactorSolver::begin_loss(const GatheredFactors& gathered, std::span<const double> x,
+                              LossBuffers& buffers) const {
   const bool single = !gathered.single_rows.empty();
   for (std::size_t i = 0; i < x.size(); ++i) buffers.x[i] = single ? x[i] / gathered.scale : x[i];
-  const auto others = side_.others_of(e);
-  const auto values = side_.values_of(e);
+}
+
+/// `loss`, which counts these pairs as not rated, with them put right.
+double FactorSolver::add_loss(const GatheredFactors& gathered, RatingSpan ratings, double loss,
+                              LossBuffers& buffers) const {
+  const Index rank = objective_.rank;
+  const bool single = !gathered.single_rows.empty();
+  const auto values = ratings.values;
   for (std::size_t begin = 0; begin < values.size(); begin += at(kRatingChunk)) {
     const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
-    const auto which = others.subspan(begin, length);
+    const auto which = ratings.others.subspan(begin, length);
     if (single)
       gathered_products(gathered.single_rows.data(), rank, which, buffers.x.data(), buffers.products.data());
     else
@@ -340,19 +351,25 @@ EntityRange entities_of(const RatingSide& side, Index block) {
 double FactorSolver::loss_and_penalty(const GatheredFactors& gathered, std::span<const double> gram,
                                       const std::vector<double>& own) {
   const Index rank = objective_.rank;
+  if (side_.store) comm_.collectively([&] { find_losses(gathered, gram, own); });
   return loss_sum_([&](Index block, std::span<double> out) {
     static thread_local LossBuffers buffers;  // kept, so that a block takes no memory
-    buffers.x.assign(at(padded_single(rank)), 0.0);
-    buffers.lanes.assign(gram.empty() ? 0 : at(rank * kFormLanes), 0.0);
-    buffers.of_all.assign(at(kFormLanes), 0.0);
-    buffers.products.resize(at(kRatingChunk));
+    size_buffers(gram, buffers);
     const auto [begin, end] = entities_of(side_, block);
-    loss_of_all_pairs(gram, std::span(own).subspan(at(begin * rank), at((end - begin) * rank)), buffers);
+    if (!side_.store)
+      loss_of_all_pairs(gram, std::span(own).subspan(at(begin * rank), at((end - begin) * rank)), buffers);
     out[0] = 0;
     for (Index e = begin; e < end; ++e) {
       const auto x = std::span(own).subspan(at(e * rank), at(rank));
-      out[0] += entity_loss(gathered, x, e, buffers.of_all[at(e - begin)], buffers) +
-                penalty_factor_[at(e)] * square_norm(x);
+      double loss = 0;
+      if (side_.store) {
+        loss = losses_[at(e)];
+      } else {
+        begin_loss(gathered, x, buffers);
+        loss = add_loss(gathered, {side_.others_of(e), side_.values_of(e)}, buffers.of_all[at(e - begin)],
+                        buffers);
+      }
+      out[0] += loss + penalty_factor_[at(e)] * square_norm(x);
     }
   })[0];
 }

@@ -8,9 +8,11 @@
 
 #include "firesteel/algorithms/als_blocks.hpp"
 #include "firesteel/algorithms/als_conjugate_gradient.hpp"
+#include "firesteel/algorithms/als_store.hpp"
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/context.hpp"
+#include "firesteel/core/function_ref.hpp"
 #include "firesteel/linalg/factor_kernels.hpp"
 #include "firesteel/linalg/single_products.hpp"
 
@@ -26,6 +28,9 @@ struct FactorObjective {
   bool single_precision = false;
   Index cg_steps = 0;  ///< of conjugate gradients; 0: by Cholesky
 };
+
+/// Chunk sums that are joined at a time: whole nodes of the tree.
+inline constexpr Index kChunksAtATime = 64;
 
 /// Solves for all factor rows of one side, the other side's being fixed:
 ///   explicit  x = argmin Σ_q (r_q − xᵀy_q)² + λ n ‖x‖²,                     n = ratings of the entity
@@ -70,6 +75,8 @@ class FactorSolver {
     std::vector<float> single_coefficients;
     std::vector<double> dense;
     std::vector<double> dense_rhs;
+    std::vector<AlignedVector<double>> chunks;  ///< sums of those of an entity of several, from scratch
+    std::vector<RatingSpan> held;               ///< of the lanes, from scratch
   };
   struct LossBuffers {
     AlignedVector<double> x;       ///< padded
@@ -104,10 +111,13 @@ class FactorSolver {
   struct Given {
     const GatheredFactors& gathered;
     std::span<const double> gram;
+    /// Calls visit(some of its ratings) for those of a lane's entity, in order.
+    using Visit = FunctionRef<void(RatingSpan)>;
+    FunctionRef<void(std::size_t lane, Visit visit)> for_ratings;
   };
   void solve_batch(const Given& given, std::span<const std::int32_t> entities, Workspace& work,
                    std::vector<double>& own) const;
-  void sum_in_double(const GatheredFactors& gathered, Index e, Workspace& work,
+  void sum_in_double(const Given& given, std::size_t lane, Workspace& work,
                      AlignedVector<double>& sums) const;
   void solve_again(const Given& given, std::span<const std::int32_t> entities, Workspace& work,
                    std::span<double> pivots) const;
@@ -115,8 +125,19 @@ class FactorSolver {
   void make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const;
   void clear_lanes(Index first, Workspace& work) const;
   void loss_of_all_pairs(std::span<const double> gram, std::span<const double> x, LossBuffers& buffers) const;
-  double entity_loss(const GatheredFactors& gathered, std::span<const double> x, Index e, double loss,
-                     LossBuffers& buffers) const;
+  void size_buffers(std::span<const double> gram, LossBuffers& buffers) const;
+  void begin_loss(const GatheredFactors& gathered, std::span<const double> x, LossBuffers& buffers) const;
+  double add_loss(const GatheredFactors& gathered, RatingSpan ratings, double loss,
+                  LossBuffers& buffers) const;
+  // Of ratings in scratch (als_scratch.cpp).
+  void plan_scratch();
+  void solve_from_scratch(const GatheredFactors& gathered, std::span<const double> gram,
+                          std::vector<double>& own);
+  void sum_entity(const GatheredFactors& gathered, RatingSpan ratings, Workspace& work) const;
+  void sum_large(const GatheredFactors& gathered, const RatingStore::Large& large, double* sums);
+  void for_ratings_of(const RatingStore::Large& large, Given::Visit visit) const;
+  void find_losses(const GatheredFactors& gathered, std::span<const double> gram,
+                   const std::vector<double>& own);
 
   Communicator comm_;
   int threads_;  ///< as many as the work is worth
@@ -130,7 +151,8 @@ class FactorSolver {
   std::vector<Task> tasks_;            ///< runs of short_rows_
   std::vector<Workspace> workspaces_;  ///< one a thread
   std::vector<AlignedVector<double>> chunk_sums_;
-  std::vector<AlignedVector<double>> chunk_nodes_;         ///< sums of kChunksAtATime chunks
+  std::vector<AlignedVector<double>> chunk_nodes_;  ///< sums of kChunksAtATime chunks
+  std::vector<double> losses_;  ///< of own entities, where their ratings come from scratch
   std::optional<ConjugateGradients> conjugate_gradients_;  ///< where they are the solver
   CanonicalSum loss_sum_;
   CanonicalSum penalty_sum_;

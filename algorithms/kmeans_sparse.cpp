@@ -7,6 +7,8 @@
 #include "firesteel/algorithms/kmeans_points.hpp"
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/core/row_reader.hpp"
+#include "firesteel/core/sparse_rows_builder.hpp"
 #include "firesteel/linalg/nearest_centres.hpp"
 
 namespace firesteel::detail {
@@ -75,10 +77,7 @@ class SparsePoints final : public KMeansPoints {
  public:
   SparsePoints(const RowBlocks& rows, const SparseRows<Scalar>& sparse, bool cosine)
       : KMeansPoints(rows), sparse_(&sparse) {
-    if (!cosine) return;
-    normalised_ = sparse;
-    sparse_ = &normalised_;
-    parallel_for(context().threads(), tiles(), [&](Index t, int) { normalise(t); });
+    if (cosine) normalise();
   }
 
   const SparseRows<Scalar>& values() const { return *sparse_; }
@@ -87,8 +86,17 @@ class SparsePoints final : public KMeansPoints {
   }
   void copy_row(Index row, std::span<double> values) const override {
     std::fill(values.begin(), values.end(), 0.0);
-    for_each(row, [&](Index j, double x) { values[at(j)] = x; });
+    const auto held = [&] { return store()->address(row >> sparse_->blocks.row_shift) != nullptr; };
+    if (store() == nullptr || held()) {
+      for_each(row, [&](Index j, double x) { values[at(j)] = x; });
+      return;
+    }
+    SparseRowReader<Scalar> reader(*sparse_);
+    const auto own = reader.row(row);
+    for (std::size_t i = 0; i < own.indices.size(); ++i)
+      values[at(own.indices[i])] = static_cast<double>(own.values[i]);
   }
+  BlockStore* store() const override { return sparse_->store(); }
   void move(Index tile, std::span<const Index> places,
             std::span<const TwoLimbTerms::Move> moves) const override {
     for (std::size_t i = 0; i < moves.size(); ++i) {
@@ -122,24 +130,55 @@ class SparsePoints final : public KMeansPoints {
   TermRange measure_terms() override;
 
  private:
-  void normalise(Index tile);
+  void normalise();
+  /// out ← values / ‖values‖.
+  void normalise_row(Index row, std::span<const Scalar> values, Scalar* out) const;
 
   const SparseRows<Scalar>* sparse_;
   SparseRows<Scalar> normalised_;
 };
 
 template <class Scalar>
-void SparsePoints<Scalar>::normalise(Index tile) {
+void SparsePoints<Scalar>::normalise_row(Index row, std::span<const Scalar> values, Scalar* out) const {
   std::array<double, kTileRows> buffer{};
-  const double* weight = weights(tile, buffer);
-  std::vector<double> row;
-  for (Index r = tile * kTileRows; r < end_row(tile); ++r) {
-    const auto values = sparse_->row_values(r);
-    row.assign(values.begin(), values.end());
-    const double inverse = inverse_length(row, weight[r % kTileRows], first_row() + r);
-    for (std::size_t i = 0; i < row.size(); ++i)
-      normalised_.values[at(normalised_.row_begin[at(r)]) + i] = static_cast<Scalar>(row[i] * inverse);
+  const double weight = weights(row / kTileRows, buffer)[row % kTileRows];
+  const std::vector<double> wide(values.begin(), values.end());
+  const double inverse = inverse_length(wide, weight, first_row() + row);
+  for (std::size_t i = 0; i < wide.size(); ++i) out[i] = static_cast<Scalar>(wide[i] * inverse);
+}
+
+/// Rows of length 1, in memory where there is room for them beside the others.
+template <class Scalar>
+void SparsePoints<Scalar>::normalise() {
+  const SparseRows<Scalar>& given = *sparse_;
+  if (given.store() != nullptr) {
+    normalised_ = with_other_values<Scalar>(rows(), given, [&](Index row, std::span<Scalar> values) {
+      normalise_row(row, values, values.data());
+    });
+  } else {
+    SparseRowsBuilder<Scalar> builder(context(), local_rows(), columns(), rows().partition.block_rows(),
+                                      given.non_zeros());
+    if (builder.spills()) {
+      std::vector<Scalar> values;
+      for (Index row = 0; row < local_rows(); ++row) {
+        values.resize(given.row_values(row).size());
+        normalise_row(row, given.row_values(row), values.data());
+        builder.add(given.row_indices(row), values);
+      }
+      normalised_ = builder.finish();
+    } else {
+      SparseRows<Scalar> made = builder.finish();
+      made.row_begin = given.row_begin;
+      made.indices = given.indices;
+      made.values.resize(given.values.size());
+      parallel_for(context().threads(), tiles(), [&](Index t, int) {
+        for (Index row = t * kTileRows; row < end_row(t); ++row)
+          normalise_row(row, given.row_values(row), made.values.data() + given.row_begin[at(row)]);
+      });
+      normalised_ = std::move(made);
+    }
   }
+  sparse_ = &normalised_;
 }
 
 template <class Scalar>
@@ -149,13 +188,20 @@ KMeansPoints::ColumnRange SparsePoints<Scalar>::measure_columns() const {
   range.shift.assign(at(columns()), 0.0);
   range.lowest.assign(at(columns()), 0.0);
   range.highest.assign(at(columns()), 0.0);
-  for (Index r = 0; r < local_rows(); ++r) {
-    if (weighted() && rows().weights[at(r)] == 0) continue;
-    for_each(r, [&](Index j, double x) {
-      range.lowest[at(j)] = std::min(range.lowest[at(j)], x);
-      range.highest[at(j)] = std::max(range.highest[at(j)], x);
+  std::mutex mutex;
+  context().comm().collectively([&] {
+    for_each_block([&](Index block, int) {
+      const Index end = std::min(end_tile(block) * kTileRows, local_rows());
+      const std::lock_guard lock(mutex);
+      for (Index r = first_tile(block) * kTileRows; r < end; ++r) {
+        if (weighted() && rows().weights[at(r)] == 0) continue;
+        for_each(r, [&](Index j, double x) {
+          range.lowest[at(j)] = std::min(range.lowest[at(j)], x);
+          range.highest[at(j)] = std::max(range.highest[at(j)], x);
+        });
+      }
     });
-  }
+  });
   context().comm().allreduce_min(std::span<double>(range.lowest));
   context().comm().allreduce_max(std::span<double>(range.highest));
   return range;
@@ -171,25 +217,31 @@ KMeansPoints::TermRange SparsePoints<Scalar>::measure_terms() {
     range.largest[at(j)] = std::max(range.largest[at(j)], magnitude);
     range.smallest[at(j)] = std::min(range.smallest[at(j)], magnitude);
   };
-  for (Index r = 0; r < local_rows(); ++r) {
-    const double weight = weighted() ? rows().weights[at(r)] : 1.0;
-    widen(columns(), weight * terms().weight_scale());
-    if (weight == 0) continue;
-    for_each(r, [&](Index j, double x) { widen(j, std::abs(terms().term(j, x, weight))); });
-  }
+  // One walk for both: what is widest and smallest does not depend on the order of blocks.
+  std::mutex mutex;
   CanonicalSum sum(context().comm(), rows().partition, 1, context().threads());
-  const auto total = sum([&](Index block, std::span<double> out) {
-    out[0] = 0;
-    for (Index t = first_tile(block); t < end_tile(block); ++t) {
-      std::array<double, kTileRows> buffer{};
-      const double* weight = weights(t, buffer);
-      for (Index r = t * kTileRows; r < end_row(t); ++r) {
-        double norm = 0;
-        for_each(r, [&](Index, double x) { norm += (x * scale()) * (x * scale()); });
-        out[0] += weight[r % kTileRows] * norm;
-      }
-    }
-  });
+  const auto total = sum(
+      [&](Index block, std::span<double> out) {
+        out[0] = 0;
+        for (Index t = first_tile(block); t < end_tile(block); ++t) {
+          std::array<double, kTileRows> buffer{};
+          const double* weight = weights(t, buffer);
+          for (Index r = t * kTileRows; r < end_row(t); ++r) {
+            double norm = 0;
+            for_each(r, [&](Index, double x) { norm += (x * scale()) * (x * scale()); });
+            out[0] += weight[r % kTileRows] * norm;
+          }
+        }
+        const Index end = std::min(end_tile(block) * kTileRows, local_rows());
+        const std::lock_guard lock(mutex);
+        for (Index r = first_tile(block) * kTileRows; r < end; ++r) {
+          const double weight = weighted() ? rows().weights[at(r)] : 1.0;
+          widen(columns(), weight * terms().weight_scale());
+          if (weight == 0) continue;
+          for_each(r, [&](Index j, double x) { widen(j, std::abs(terms().term(j, x, weight))); });
+        }
+      },
+      store());
   range.energy = total[0];
   return range;
 }

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "firesteel/algorithms/learner.hpp"
+#include "firesteel/core/function_ref.hpp"
 
 namespace firesteel {
 
@@ -25,5 +27,11 @@ struct RegressionRows {
 /// constant. All ranks return the same bits however rows are dealt to ranks. Collective; moves 24 bytes a row
 /// at most. Throws internal_error where lengths contradict.
 Metrics regression_metrics(const Context& context, const RegressionRows& rows);
+
+/// The same of rows that come piece by piece, `count` of them here: next(truth, prediction) fills in the next
+/// piece, and says whether there was one. They lie in scratch where the context has no room. Collective.
+Metrics regression_metrics(
+    const Context& context, Index count,
+    FunctionRef<bool(std::vector<double>& truth, std::vector<double>& prediction)> next);
 
 }  // namespace firesteel

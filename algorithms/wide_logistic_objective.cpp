@@ -76,11 +76,15 @@ std::span<const double> WideLogisticObjective::to_original_scale(std::span<const
 
 /// Margins, residuals, and Σ loss, Σ residual.
 std::span<const double> WideLogisticObjective::sum_rows(std::span<const double> offsets) {
-  return row_sum_([&](Index block, std::span<double> out) {
-    const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
-    columns_.margins(offsets, range, trial_margins_.data());
-    block_residuals(targets_, outputs_, range, trial_margins_.data(), residuals_.data(), out);
-  });
+  data_.context.comm().collectively([&] { columns_.begin_collecting(); });
+  return row_sum_(
+      [&](Index block, std::span<double> out) {
+        const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
+        columns_.margins(offsets, range, trial_margins_.data());
+        block_residuals(targets_, outputs_, range, trial_margins_.data(), residuals_.data(), out);
+        columns_.collect(range, residuals_.data());
+      },
+      data_.store());
 }
 
 /// ∂f/∂θ_kj = (Σ r x_j − μ_j Σ r)/(σ_j W) + l2 θ_kj,  ∂f/∂b_k = Σ r/W.

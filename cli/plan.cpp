@@ -79,8 +79,7 @@ Plan make_plan(const Run& run) {
   Index room = std::max<Index>(0, run.context.memory()->available() - plan.state_bytes);
   comm.allreduce_min(std::span(&room, 1));
   plan.room = room;
-  // Sparse rows stay in memory.
-  if (!plan.shape.sparse) plan.spilled = std::max<Index>(0, plan.row_bytes - room);
+  plan.spilled = std::max<Index>(0, plan.row_bytes - room);
   if (plan.spilled > 0) plan.scratch_rate = measure_scratch(run);
   return plan;
 }
@@ -135,7 +134,9 @@ std::string plan_text(const Run& run, const Plan& plan) {
 void run_plan(const Run& run) {
   run.context.comm().collectively([&] {
     if (run.job.entry->task == Task::recommendation)
-      throw bad_parameter("plan: ratings are kept in memory; expected a learner of rows: logistic, kmeans");
+      throw bad_parameter(
+          "plan: what a fit of ratings takes depends on their ids, which are not read; expected a learner of "
+          "rows: logistic, kmeans");
   });
   check_scratch(run);
   prepare_label(run.job);

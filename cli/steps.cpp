@@ -12,6 +12,7 @@
 
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/core/atomic_file.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/core/scratch_file.hpp"
 #include "firesteel/io/model_file.hpp"
 #include "firesteel/io/store.hpp"
@@ -76,7 +77,10 @@ LoadedModel load_model(const Run& run) {
 
 Input read_input(const Run& run, Task task) {
   if (task == Task::recommendation) {
-    auto input = read_ratings(run.context, run.job.read);
+    ReadOptions options = run.job.read;
+    // Other verbs write all that was read.
+    options.ratings_in_scratch = run.job.command->name == "train" || run.job.command->name == "evaluate";
+    auto input = read_ratings(run.context, options);
     return {std::move(input.ratings), std::move(input.kept)};
   }
   auto input = read_rows(run.context, run.job.read);
@@ -96,16 +100,31 @@ void check_scratch(const Run& run) {
   });
 }
 
+namespace {
+
+/// What lies in scratch on this rank, and what its passes have cost.
+struct Spilled {
+  StoreTraffic traffic;
+  std::string_view reader = "none";
+};
+
+Spilled spilled_of(const LearnerData& data) {
+  if (const auto* rows = std::get_if<RowBlocks>(&data))
+    return rows->store() == nullptr ? Spilled{}
+                                    : Spilled{rows->store()->traffic(), rows->store()->reader_name()};
+  const auto& chunks = std::get<Ratings>(data).chunks;
+  return chunks ? Spilled{chunks->traffic(), chunks->reader_name()} : Spilled{};
+}
+
+}  // namespace
+
 StorageReport storage_report(const Run& run, const LearnerData& data) {
-  const auto* rows = std::get_if<RowBlocks>(&data);
-  const BlockStore* const store = rows == nullptr ? nullptr : rows->store();
+  const Spilled own = spilled_of(data);
   StorageReport report{.memory_bytes = run.context.memory()->limit()};
-  const bool ring = store != nullptr && std::string_view(store->reader_name()) == "io_uring";
-  if (run.context.comm().any(store != nullptr)) report.reader = "threads";
-  if (run.context.comm().any(ring)) report.reader = "io_uring";
+  if (run.context.comm().any(own.reader != "none")) report.reader = "threads";
+  if (run.context.comm().any(own.reader == "io_uring")) report.reader = "io_uring";
   Index in_flight = 0;
-  for (const StoreTraffic& traffic :
-       run.context.comm().allgather(store == nullptr ? StoreTraffic{} : store->traffic())) {
+  for (const StoreTraffic& traffic : run.context.comm().allgather(own.traffic)) {
     report.spilled_bytes += traffic.spilled_bytes;
     report.bytes_read += traffic.bytes_read;
     report.bytes_written += traffic.bytes_written;
@@ -120,19 +139,19 @@ StorageReport storage_report(const Run& run, const LearnerData& data) {
 }
 
 void announce_storage(const Run& run, const LearnerData& data) {
-  const auto* rows = std::get_if<RowBlocks>(&data);
-  Index bytes = 0;
-  Index spilled = 0;
-  if (rows != nullptr && rows->store() != nullptr) {
-    bytes = rows->store()->bytes();
-    spilled = rows->store()->spilled_bytes();
+  const std::string bound = "memory " + bytes_text(run.context.memory()->limit()) + " a rank: ";
+  if (const auto* ratings = std::get_if<Ratings>(&data)) {
+    if (ratings->chunks)
+      run.monitor.say(bound + "ratings lie in scratch, " + run.context.scratch() +
+                      ", by user and by item, and are read once a pass");
+    return;
   }
-  bytes = run.context.comm().sum(bytes);
-  spilled = run.context.comm().sum(spilled);
+  const BlockStore* const store = std::get<RowBlocks>(data).store();
+  const Index bytes = run.context.comm().sum(store == nullptr ? 0 : store->bytes());
+  const Index spilled = run.context.comm().sum(store == nullptr ? 0 : store->spilled_bytes());
   if (spilled > 0)
-    run.monitor.say("memory " + bytes_text(run.context.memory()->limit()) +
-                    " a rank: " + bytes_text(spilled) + " of " + bytes_text(bytes) +
-                    " of rows lie in scratch, " + run.context.scratch() + ", and are read once a pass");
+    run.monitor.say(bound + bytes_text(spilled) + " of " + bytes_text(bytes) + " of rows lie in scratch, " +
+                    run.context.scratch() + ", and are read once a pass");
 }
 
 Index rows_used(const LearnerData& data) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <numeric>
 
 #include "firesteel/core/error.hpp"
 
@@ -18,6 +19,11 @@ Index whole_pages(Index bytes) {
   return std::max<Index>(1, (bytes + kScratchAlignment - 1) / kScratchAlignment) * kScratchAlignment;
 }
 
+constexpr const char* kBuffers = "buffers for rows in scratch";
+constexpr const char* kRowsInMemory = "rows in memory";
+/// Of the buffers where blocks are large.
+constexpr Index kRingBytes = Index{16} << 20;
+
 /// Blocks that threads may hold between them while the reads of others are under way.
 Index buffers_for(int threads) { return BlockStore::kRequests + 2 * threads; }
 
@@ -27,54 +33,122 @@ BlockStore::BlockStore(std::shared_ptr<MemoryPool> pool, const std::string& scra
                        Index block_bytes, int threads)
     : pool_(std::move(pool)),
       file_(scratch, blocks * whole_pages(block_bytes)),
-      stride_(whole_pages(block_bytes)),
       threads_(std::max(1, threads)) {
+  const Index stride = whole_pages(block_bytes);
+  sizes_.assign(at(blocks), stride);
+  for (Index block = 0; block < blocks; ++block) offsets_.push_back(block * stride);
+  ring_bytes_ = buffers_for(threads_) * stride;
+  begin(blocks * stride);
+}
+
+BlockStore::BlockStore(std::shared_ptr<MemoryPool> pool, const std::string& scratch, AnySizes sizes,
+                       int threads)
+    : pool_(std::move(pool)),
+      file_(scratch, sizes.most_bytes + sizes.blocks * kScratchAlignment),
+      threads_(std::max(1, threads)),
+      any_sizes_(true),
+      filling_(true) {
+  // What stays is chosen as if blocks were of one size; where one is larger than that another stays less.
+  const Index mean = whole_pages(sizes.most_bytes / std::max<Index>(1, sizes.blocks));
+  sizes_.assign(at(sizes.blocks), mean);
+  offsets_.assign(at(sizes.blocks), 0);
+  ring_bytes_ = buffers_for(threads_) * mean;
+  begin(sizes.blocks * mean);
+}
+
+/// The memory for buffers, and for as many blocks as there is room for.
+void BlockStore::begin(Index bytes) {
+  const Index blocks = static_cast<Index>(sizes_.size());
+  bytes_ = bytes;
   places_.assign(at(blocks), nullptr);
   memory_.resize(at(blocks));
-  working_ = MemoryReservation(pool_, buffers_for(threads_) * stride_, "buffers for rows in scratch");
-  reserved_ = MemoryReservation(pool_, choose_resident(pool_->available()), "rows in memory");
-  reclaimer_ = pool_->add_reclaimer([this](Index bytes) { return shed(bytes); });
+  resident_.assign(at(blocks), 1);
+  working_ = MemoryReservation(pool_, ring_bytes_, kBuffers);
+  choose_resident(pool_->available());
+  reserved_ = MemoryReservation(pool_, resident_bytes_, kRowsInMemory);
+  if (any_sizes_) bytes_ = resident_bytes_ = 0;  // counted as they come
+  reclaimer_ = pool_->add_reclaimer([this](Index wanted) { return shed(wanted); });
   traffic_.blocks = blocks;
 }
 
 BlockStore::~BlockStore() { pool_->remove_reclaimer(reclaimer_); }
 
-Index BlockStore::choose_resident(Index bytes) {
-  const Index n = blocks();
-  const Index room = bytes / stride_;
-  if (room >= n) {
-    threshold_ = kAll;
-    return n * stride_;
+std::vector<Index> BlockStore::by_golden_ratio() const {
+  constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15U;
+  std::vector<Index> order(sizes_.size());
+  std::iota(order.begin(), order.end(), Index{0});
+  std::sort(order.begin(), order.end(), [](Index a, Index b) {
+    return static_cast<std::uint64_t>(a) * kGolden < static_cast<std::uint64_t>(b) * kGolden;
+  });
+  return order;
+}
+
+void BlockStore::choose_resident(Index bytes) {
+  resident_bytes_ = 0;
+  bool room = true;
+  for (const Index block : by_golden_ratio()) {
+    if (!stays(block)) continue;
+    room = room && resident_bytes_ + sizes_[at(block)] <= bytes;
+    if (room)
+      resident_bytes_ += sizes_[at(block)];
+    else
+      resident_[at(block)] = 0;
   }
-  for (double share = static_cast<double>(room) / static_cast<double>(n);; share *= 0.99) {
-    threshold_ = static_cast<std::uint64_t>(share * 0x1p64);
-    Index count = 0;
-    for (Index block = 0; block < n; ++block) count += stays(block) ? 1 : 0;
-    if (count <= room || share < 1e-9) return count * stride_;
-  }
+}
+
+void BlockStore::write(Index block, const std::byte* from) {
+  file_.write(offset(block), from, sizes_[at(block)]);
+  const std::lock_guard lock(mutex_);
+  traffic_.bytes_written += sizes_[at(block)];
 }
 
 void BlockStore::open(Index block) {
   const std::lock_guard lock(mutex_);
   if (places_[at(block)] != nullptr) return;
-  memory_[at(block)] = PageMemory(at(stride_));
+  memory_[at(block)] = PageMemory(at(sizes_[at(block)]));
   places_[at(block)] = memory_[at(block)].data();
 }
 
 void BlockStore::close(Index block) {
   if (stays(block)) return;
-  file_.write(offset(block), places_[at(block)], stride_);
+  write(block, places_[at(block)]);
   const std::lock_guard lock(mutex_);
-  traffic_.bytes_written += stride_;
   places_[at(block)] = nullptr;
   memory_[at(block)] = {};
 }
 
+void BlockStore::put(Index block, const std::byte* from, Index bytes) {
+  {
+    const std::lock_guard lock(mutex_);
+    sizes_[at(block)] = whole_pages(bytes);
+    bytes_ += sizes_[at(block)];
+    if (resident_bytes_ + sizes_[at(block)] > reserved_.bytes()) resident_[at(block)] = 0;
+    if (stays(block)) {
+      resident_bytes_ += sizes_[at(block)];
+    } else {
+      offsets_[at(block)] = end_;
+      end_ += sizes_[at(block)];
+    }
+  }
+  if (!stays(block)) return write(block, from);
+  open(block);
+  std::memcpy(places_[at(block)], from, at(bytes));
+}
+
+void BlockStore::filled() {
+  Index largest = 0;
+  for (const Index size : sizes_) largest = std::max(largest, size);
+  const Index mean = whole_pages(bytes_ / std::max<Index>(1, blocks()));
+  filling_ = false;
+  ring_bytes_ = std::max(2 * largest, std::min(buffers_for(threads_) * mean, std::max(kRingBytes, 4 * mean)));
+  reserved_ = {};
+  reserved_ = MemoryReservation(pool_, resident_bytes_, kRowsInMemory);
+  working_ = {};
+  working_ = MemoryReservation(pool_, ring_bytes_, kBuffers);
+}
+
 void BlockStore::rewrite(Index block) {
-  if (stays(block)) return;
-  file_.write(offset(block), places_[at(block)], stride_);
-  const std::lock_guard lock(mutex_);
-  traffic_.bytes_written += stride_;
+  if (!stays(block)) write(block, places_[at(block)]);
 }
 
 void BlockStore::copy(Index block, Index begin, std::byte* to, Index bytes) const {
@@ -90,15 +164,21 @@ void BlockStore::copy(Index block, Index begin, std::byte* to, Index bytes) cons
 }
 
 Index BlockStore::shed(Index bytes) {
-  const Index before = reserved_.bytes();
-  if (before == 0) return 0;
-  const Index after = choose_resident(std::max<Index>(0, before - bytes));
-  for (Index block = 0; block < blocks(); ++block)
-    if (memory_[at(block)].data() != nullptr && !stays(block)) close(block);
+  const Index before = resident_bytes_;
+  if (before == 0 || filling_) return 0;
+  choose_resident(std::max<Index>(0, before - bytes));
+  for (Index block = 0; block < blocks(); ++block) {
+    if (memory_[at(block)].data() == nullptr || stays(block)) continue;
+    if (any_sizes_) {
+      offsets_[at(block)] = end_;
+      end_ += sizes_[at(block)];
+    }
+    close(block);
+  }
   prepared_ = false;
   reserved_ = {};
-  reserved_ = MemoryReservation(pool_, after, "rows in memory");
-  return before - after;
+  reserved_ = MemoryReservation(pool_, resident_bytes_, kRowsInMemory);
+  return before - resident_bytes_;
 }
 
 void BlockStore::prepare_passes() {
@@ -111,49 +191,83 @@ void BlockStore::prepare_passes() {
     order_.push_back(block);
   }
   traffic_.spilled_blocks = static_cast<Index>(order_.size());
-  traffic_.spilled_bytes = traffic_.spilled_blocks * stride_;
+  traffic_.spilled_bytes = spilled_bytes();
   if (!order_.empty() && !reader_) {
-    const Index buffers = buffers_for(threads_);
-    buffers_ = PageMemory(at(buffers * stride_));
-    reader_ = make_block_reader(file_, buffers);
+    buffers_ = PageMemory(at(ring_bytes_));
+    reader_ = make_block_reader(file_, buffers_for(threads_));
   }
   prepared_ = true;
 }
 
-BlockPass::BlockPass(BlockStore* store) : store_(store) {
+BlockPass::BlockPass(BlockStore* store) : BlockPass(store, 0, store == nullptr ? 0 : store->blocks()) {}
+
+BlockPass::BlockPass(BlockStore* store, Index first, Index end) : store_(store) {
   if (store_ == nullptr) return;
   store_->prepare_passes();
-  state_.assign(store_->order_.size(), kFree);
+  const auto& order = store_->order_;
+  const auto begin = std::lower_bound(order.begin(), order.end(), first);
+  first_turn_ = begin - order.begin();
+  state_.assign(at(std::lower_bound(begin, order.end(), end) - begin), kFree);
   if (state_.empty()) return;
-  ++store_->traffic_.passes;
+  if (first == 0) ++store_->traffic_.passes;  // others go on where that one ended
   buffers_ = buffers_for(store_->threads_);
-  for (Index turn = 0; turn < std::min(buffers_, static_cast<Index>(state_.size())); ++turn) request(turn);
+  request_more();
 }
 
 BlockPass::~BlockPass() {
-  for (std::size_t turn = 0; turn < state_.size(); ++turn) {
-    if (state_[turn] == kSubmitted) {
+  for (Index turn = 0; turn < next_; ++turn) {
+    if (state_[at(turn)] == kSubmitted) {
       try {
-        store_->reader_->wait(static_cast<Index>(turn) % buffers_, true);
+        store_->reader_->wait(turn % buffers_, true);
       } catch (...) {
         // The pass has ended early by another error, which is the one that is told.
         failure_ = nullptr;
       }
     }
-    store_->places_[at(store_->order_[turn])] = nullptr;
+    store_->places_[at(block_of(turn))] = nullptr;
   }
 }
 
+Index BlockPass::turn_of(Index block) const {
+  if (store_ == nullptr) return -1;
+  const Index turn = store_->turn_of_[at(block)];
+  return turn < 0 ? -1 : turn - first_turn_;
+}
+
+Index BlockPass::block_of(Index turn) const { return store_->order_[at(first_turn_ + turn)]; }
+
+/// Where the next block of so many bytes has room in the ring, behind those that were asked for last.
+bool BlockPass::find_room(Index bytes, Index& place) const {
+  if (next_ == tail_) {
+    place = 0;
+    return true;
+  }
+  const Index tail = store_->places_[at(block_of(tail_))] - store_->buffers_.data();
+  if (head_ > tail) {
+    place = store_->ring_bytes_ - head_ >= bytes ? head_ : 0;
+    return place != 0 || tail >= bytes;
+  }
+  place = head_;
+  return tail - head_ >= bytes;
+}
+
 /// Under the lock, or before threads begin.
-void BlockPass::request(Index turn) {
-  const Index block = store_->order_[at(turn)];
-  std::byte* const to = store_->buffers_.data() + turn % buffers_ * store_->stride_;
-  store_->places_[at(block)] = to;
-  state_[at(turn)] = kSubmitted;
-  ++in_flight_;
-  store_->traffic_.bytes_read += store_->stride_;
-  store_->traffic_.most_in_flight = std::max(store_->traffic_.most_in_flight, in_flight_);
-  store_->reader_->submit(turn % buffers_, store_->offset(block), to, store_->stride_);
+void BlockPass::request_more() {
+  Index place = 0;
+  while (next_ < static_cast<Index>(state_.size()) && next_ - tail_ < buffers_) {
+    const Index block = block_of(next_);
+    const Index bytes = store_->block_bytes(block);
+    if (!find_room(bytes, place)) return;
+    std::byte* const to = store_->buffers_.data() + place;
+    head_ = place + bytes;
+    store_->places_[at(block)] = to;
+    state_[at(next_)] = kSubmitted;
+    ++in_flight_;
+    store_->traffic_.bytes_read += bytes;
+    store_->traffic_.most_in_flight = std::max(store_->traffic_.most_in_flight, in_flight_);
+    store_->reader_->submit(next_ % buffers_, store_->offset(block), to, bytes);
+    ++next_;
+  }
 }
 
 /// Waits until the block of the turn is read; counts the time.
@@ -178,8 +292,8 @@ void BlockPass::wait_for(Index turn) {
 }
 
 void BlockPass::acquire(Index block) {
-  if (store_ == nullptr || store_->turn_of_[at(block)] < 0) return;
-  const Index turn = store_->turn_of_[at(block)];
+  const Index turn = turn_of(block);
+  if (turn < 0) return;
   try {
     wait_for(turn);
   } catch (...) {
@@ -196,13 +310,14 @@ void BlockPass::acquire(Index block) {
 }
 
 void BlockPass::release(Index block) noexcept {
-  if (store_ == nullptr || store_->turn_of_[at(block)] < 0) return;
-  const Index turn = store_->turn_of_[at(block)];
+  const Index turn = turn_of(block);
+  if (turn < 0) return;
   {
     const std::lock_guard lock(mutex_);
     state_[at(turn)] = kDone;
     store_->places_[at(block)] = nullptr;
-    if (const Index next = turn + buffers_; next < static_cast<Index>(state_.size())) request(next);
+    while (tail_ < next_ && state_[at(tail_)] == kDone) ++tail_;
+    request_more();
   }
   moved_.notify_all();
 }

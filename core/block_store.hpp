@@ -35,8 +35,8 @@ struct StoreTraffic {
 /// pool has room for, spread evenly, and the others lie in a ScratchFile, each at its place. Blocks are
 /// counted from this rank's first. Local.
 ///
-/// Filled once (open, close), then read by passes (BlockPass), which keep several requests under way ahead of
-/// the computation. One pass at a time.
+/// Filled once (open, close; or put, filled), then read by passes (BlockPass), which keep several requests
+/// under way ahead of the computation. One pass at a time.
 class BlockStore {
  public:
   /// Reads that a pass keeps under way.
@@ -46,6 +46,12 @@ class BlockStore {
   /// `threads`: of the passes. Throws 73, 71.
   BlockStore(std::shared_ptr<MemoryPool> pool, const std::string& scratch, Index blocks, Index block_bytes,
              int threads);
+  /// Blocks of any sizes, of at most so many bytes together.
+  struct AnySizes {
+    Index blocks = 0;
+    Index most_bytes = 0;
+  };
+  BlockStore(std::shared_ptr<MemoryPool> pool, const std::string& scratch, AnySizes sizes, int threads);
   BlockStore(const BlockStore&) = delete;
   BlockStore& operator=(const BlockStore&) = delete;
   ~BlockStore();
@@ -58,44 +64,57 @@ class BlockStore {
   void open(Index block);
   /// The block is full: it stays, or goes to scratch. By any thread, once a block.
   void close(Index block);
+  /// Of blocks of any sizes: a block's bytes, in whole pages of memory (PageMemory). By any thread, once a
+  /// block.
+  void put(Index block, const std::byte* from, Index bytes);
+  /// All blocks of any sizes were put: room is made for the buffers of passes. Throws 71.
+  void filled();
   /// A block that is in memory or held by a pass was changed. By the thread that holds it.
   void rewrite(Index block);
   /// Copies `bytes` at `offset` of a block, wherever it lies. By any thread, beside passes.
   void copy(Index block, Index offset, std::byte* to, Index bytes) const;
 
-  Index bytes() const { return blocks() * stride_; }
+  /// Of one block, in whole pages.
+  Index block_bytes(Index block) const { return sizes_[static_cast<std::size_t>(block)]; }
+  Index bytes() const { return bytes_; }
   /// Of the blocks that lie in scratch: what one pass reads.
-  Index spilled_bytes() const { return bytes() - reserved_.bytes(); }
+  Index spilled_bytes() const { return bytes() - resident_bytes_; }
   const StoreTraffic& traffic() const { return traffic_; }
   const char* reader_name() const { return reader_ ? reader_->name() : "none"; }
 
  private:
   friend class BlockPass;
-  /// Multiples of the golden ratio, modulo 1, below a threshold: any range of blocks has its even share, and
-  /// a smaller threshold chooses among those chosen before.
-  static constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15U;
-  static constexpr std::uint64_t kAll = ~std::uint64_t{0};
-
-  bool stays(Index block) const {
-    return static_cast<std::uint64_t>(block) * kGolden < threshold_ || threshold_ == kAll;
-  }
-  /// Chooses as many blocks to stay as fit into so many bytes; returns their bytes.
-  Index choose_resident(Index bytes);
+  bool stays(Index block) const { return resident_[static_cast<std::size_t>(block)] != 0; }
+  /// Blocks by the multiples of the golden ratio, modulo 1: the first of them are an even share of any range
+  /// of blocks, however many are taken.
+  std::vector<Index> by_golden_ratio() const;
+  /// Chooses the first of these, of those that stay now, that fit into so many bytes.
+  void choose_resident(Index bytes);
+  void begin(Index bytes);
+  /// Writes a block's pages to its place.
+  void write(Index block, const std::byte* from);
   /// Sends memory back until `bytes` are free; returns how many were.
   Index shed(Index bytes);
   void prepare_passes();
-  Index offset(Index block) const { return block * stride_; }
+  Index offset(Index block) const { return offsets_[static_cast<std::size_t>(block)]; }
 
   std::shared_ptr<MemoryPool> pool_;
   ScratchFile file_;
-  Index stride_;                 ///< a block's bytes in whole pages
-  std::uint64_t threshold_ = 0;  ///< of the blocks that stay in memory
   int threads_;
   std::mutex mutex_;
+  std::vector<Index> sizes_;    ///< of a block, in whole pages
+  std::vector<Index> offsets_;  ///< of a block in the file
+  std::vector<char> resident_;  ///< of a block: 1 where it stays in memory
+  Index bytes_ = 0;             ///< of all blocks
+  Index resident_bytes_ = 0;    ///< of those that stay
+  Index end_ = 0;               ///< of what was put into the file
+  bool any_sizes_ = false;
+  bool filling_ = false;  ///< blocks of any sizes are still to come
   std::vector<std::byte*> places_;
   std::vector<PageMemory> memory_;  ///< of blocks that are being filled, or stay
   MemoryReservation reserved_;      ///< for the blocks that stay
   MemoryReservation working_;       ///< for buffers
+  Index ring_bytes_ = 0;            ///< of the buffers
   int reclaimer_ = -1;
 
   // Passes.
@@ -107,11 +126,13 @@ class BlockStore {
   StoreTraffic traffic_;
 };
 
-/// One pass over all blocks of a store: each is held once, by any thread, the threads together in about
-/// ascending order. Reads of the next blocks are under way meanwhile. Without a store it does nothing.
+/// One pass over all blocks of a store, or over the blocks [first, end): each is held once, by any thread,
+/// the threads together in about ascending order. Reads of the next blocks are under way meanwhile, into a
+/// ring of memory that is taken and given back in that order. Without a store it does nothing.
 class BlockPass {
  public:
   explicit BlockPass(BlockStore* store);
+  BlockPass(BlockStore* store, Index first, Index end);
   BlockPass(const BlockPass&) = delete;
   BlockPass& operator=(const BlockPass&) = delete;
   ~BlockPass();
@@ -133,18 +154,26 @@ class BlockPass {
  private:
   enum State : char { kFree, kSubmitted, kThere, kDone };
 
+  /// The block's turn among those that are read; −1 where it is in memory.
+  Index turn_of(Index block) const;
+  Index block_of(Index turn) const;
   void acquire(Index block);
   void release(Index block) noexcept;
   void wait_for(Index turn);
-  void request(Index turn);
+  void request_more();
+  bool find_room(Index bytes, Index& place) const;
 
   BlockStore* store_;
-  Index buffers_ = 0;
+  Index first_turn_ = 0;  ///< of this pass among those of the store
+  Index buffers_ = 0;     ///< requests that may be under way or held
   std::mutex mutex_;
   std::condition_variable moved_;
   std::vector<char> state_;  ///< of a turn: kFree, kSubmitted, kThere, kDone
   std::exception_ptr failure_;
   Index in_flight_ = 0;
+  Index next_ = 0;  ///< the first turn that was not asked for
+  Index tail_ = 0;  ///< the first turn that is not done
+  Index head_ = 0;  ///< where the ring goes on
 };
 
 }  // namespace firesteel

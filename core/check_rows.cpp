@@ -32,6 +32,7 @@ void check_shape(const DenseTiles<Scalar>& tiles, Index rows) {
 template <class Scalar>
 void check_shape(const SparseRows<Scalar>& sparse, Index rows) {
   require_length("sparse rows", sparse.local_rows(), rows);
+  if (sparse.store() != nullptr) return;
   if (sparse.row_begin.front() != 0 || !std::is_sorted(sparse.row_begin.begin(), sparse.row_begin.end()))
     throw bad_input("row blocks: the row_begin of sparse rows must rise from 0");
   require_length("indices of sparse values", static_cast<Index>(sparse.indices.size()),

@@ -7,6 +7,7 @@
 
 #include "firesteel/core/fit_loop.hpp"
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 
 namespace firesteel {
 
@@ -83,15 +84,17 @@ std::string data_fingerprint(const RowBlocks& data) {
 
 std::string data_fingerprint(const Ratings& data) {
   Communicator& comm = data.context.comm();
-  const auto rows = std::max(column_size(data.users), static_cast<Index>(data.ratings.size()));
   const auto sum = comm.collectively([&] {
     std::uint64_t local = 0;
-    for (Index row = 0; row < rows; ++row) {
-      auto hash = hash_column(static_cast<std::uint64_t>(data.first_row + row) + 1, data.users, row, 1);
-      hash = hash_column(hash, data.items, row, 1);
-      if (!data.ratings.empty()) hash = hash_values(hash, data.ratings.data() + row, 1);
-      local += hash;
-    }
+    for_each_chunk(data, [&](const Ratings& chunk) {
+      const auto rows = std::max(column_size(chunk.users), static_cast<Index>(chunk.ratings.size()));
+      for (Index row = 0; row < rows; ++row) {
+        auto hash = hash_column(static_cast<std::uint64_t>(chunk.first_row + row) + 1, chunk.users, row, 1);
+        hash = hash_column(hash, chunk.items, row, 1);
+        if (!chunk.ratings.empty()) hash = hash_values(hash, chunk.ratings.data() + row, 1);
+        local += hash;
+      }
+    });
     return local;
   });
   const auto total = static_cast<std::uint64_t>(comm.sum(static_cast<std::int64_t>(sum)));

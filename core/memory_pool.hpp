@@ -50,6 +50,9 @@ class MemoryPool {
   bool strict() const { return strict_; }
   /// Bytes that may still be reserved; never negative.
   Index available() const;
+  /// Whether rows of so many bytes may stay in memory for good. Under a bound that the user set that is where
+  /// three times as much is left for what is made of them.
+  bool has_ample_room(Index bytes) const { return bytes <= (strict_ ? available() / 4 : available()); }
   Index used() const;  ///< reserved now, without what the process took before
   Index peak() const;  ///< the highest `used` so far
 

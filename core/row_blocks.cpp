@@ -140,7 +140,7 @@ DenseTiles<Scalar>::DenseTiles(const Context& context, Index local_rows, Index c
   const Index tiles = (local_rows + kTileRows - 1) / kTileRows;
   const Index tile_bytes = kTileRows * columns * static_cast<Index>(sizeof(Scalar));
   const auto& pool = context.memory();
-  if (tiles * tile_bytes <= pool->available()) {
+  if (pool->has_ample_room(tiles * tile_bytes)) {
     reserved_ = std::make_shared<MemoryReservation>(pool, tiles * tile_bytes, "rows");
     values_.resize(static_cast<std::size_t>(tiles * kTileRows * columns));
     return;
@@ -193,14 +193,7 @@ template class DenseTiles<float>;
 template class DenseTiles<double>;
 
 BlockStore* RowBlocks::store() const {
-  return std::visit(
-      [](const auto& storage) -> BlockStore* {
-        if constexpr (requires { storage.store(); })
-          return storage.store();
-        else
-          return nullptr;
-      },
-      features);
+  return std::visit([](const auto& storage) { return storage.store(); }, features);
 }
 
 std::string FeatureSchema::column(Index j) const {

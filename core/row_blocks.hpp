@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>
@@ -82,6 +83,11 @@ class DenseTiles {
 
 /// Sparse rows of this rank (CSR): the non-zeros of local row r are [row_begin[r], row_begin[r + 1]), indices
 /// ascending.
+///
+/// Where they do not fit into memory they lie block by block in a BlockStore and the vectors are empty
+/// (SparseRowsBuilder): then rows can be looked at only while their block is held by a pass. A block is, from
+/// its first byte: the non-zeros before each of its rows and their number (32 bits each, filled up to 8
+/// bytes), the values, the indices.
 template <class Scalar>
 struct SparseRows {
   using value_type = Scalar;
@@ -90,19 +96,54 @@ struct SparseRows {
   std::vector<Index> row_begin{0};
   std::vector<std::int32_t> indices;
   AlignedVector<Scalar> values;
+  std::shared_ptr<MemoryReservation> reserved;
 
-  Index local_rows() const { return static_cast<Index>(row_begin.size()) - 1; }
+  /// Rows in a store.
+  struct Blocks {
+    std::shared_ptr<BlockStore> store;
+    Index rows = 0;
+    int row_shift = 0;  ///< rows a block, as a power of two
+    Index non_zeros = 0;
+  } blocks;
+
+  Index local_rows() const { return blocks.store ? blocks.rows : static_cast<Index>(row_begin.size()) - 1; }
   Index columns() const { return columns_count; }
+  Index non_zeros() const { return blocks.store ? blocks.non_zeros : static_cast<Index>(indices.size()); }
   std::span<const std::int32_t> row_indices(Index r) const {
+    if (blocks.store) return in_block(r).indices;
     return {indices.data() + row_begin[size(r)], length(r)};
   }
   std::span<const Scalar> row_values(Index r) const {
+    if (blocks.store) return in_block(r).values;
     return {values.data() + row_begin[size(r)], length(r)};
+  }
+  /// Where blocks lie that are not in memory; null where all are.
+  BlockStore* store() const { return blocks.store.get(); }
+
+  struct Row {
+    std::span<const std::int32_t> indices;
+    std::span<const Scalar> values;
+  };
+  /// A row of a block of `rows` rows whose bytes begin at `block`.
+  static Row row_of(const std::byte* block, Index rows, Index row) {
+    const auto* const begin = reinterpret_cast<const std::uint32_t*>(block);
+    const auto* const all_values = reinterpret_cast<const Scalar*>(block + header_bytes(rows));
+    const auto* const all_indices = reinterpret_cast<const std::int32_t*>(all_values + begin[rows]);
+    const std::size_t number = begin[row + 1] - begin[row];
+    return {{all_indices + begin[row], number}, {all_values + begin[row], number}};
+  }
+  static Index header_bytes(Index rows) { return (4 * (rows + 1) + 7) / 8 * 8; }
+  Index rows_of_block(Index block) const {
+    return std::min(Index{1} << blocks.row_shift, blocks.rows - (block << blocks.row_shift));
   }
 
  private:
   static std::size_t size(Index i) { return static_cast<std::size_t>(i); }
   std::size_t length(Index r) const { return size(row_begin[size(r) + 1] - row_begin[size(r)]); }
+  Row in_block(Index r) const {
+    const Index block = r >> blocks.row_shift;
+    return row_of(blocks.store->address(block), rows_of_block(block), r - (block << blocks.row_shift));
+  }
 };
 
 using FeatureStorage =
@@ -176,8 +217,11 @@ struct DenseMatrix {
 };
 RowBlocks pack_rows(const Context& context, const DenseMatrix& matrix, bool single_precision = false);
 
+class RatingChunks;
+
 /// Ratings for ALS, rows partitioned over ranks in input order: rank's rows are [first_row, first_row + size)
-/// of `rows`.
+/// of `rows`. Where they do not fit into memory they lie in chunks in scratch, on all ranks, and `users`,
+/// `items` and `ratings` are empty: for_each_chunk() walks both.
 struct Ratings {
   Context context;
   Index rows = 0;       ///< global
@@ -189,6 +233,8 @@ struct Ratings {
   std::vector<double> ratings;  ///< one a row; empty where the source has no rating column
   bool has_ratings = false;
   bool single_precision = false;  ///< sums of normal equations within 32 ratings in float; as stored, double
+  std::shared_ptr<const RatingChunks> chunks;   ///< null: all in memory
+  std::shared_ptr<MemoryReservation> reserved;  ///< for what is in memory, here and while they are fitted
 };
 
 }  // namespace firesteel

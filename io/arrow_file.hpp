@@ -11,6 +11,9 @@
 
 namespace firesteel {
 
+/// Rows of a row group that Parquet files hand out at once.
+inline constexpr Index kArrowBatchRows = 65536;
+
 /// One column that is read: its number among the file's, what the table takes it for, how it is wanted.
 struct ArrowColumn {
   Index column = 0;

@@ -98,6 +98,7 @@ class ArrowTable final : public Table {
   ArrowTable(const Context& context, const InputFiles& inputs, std::string format)
       : Table(inputs.paths, inputs), format_(std::move(format)) {
     Communicator& comm = context.comm();
+    if (format_ == "parquet") rows_at_once = kArrowBatchRows;
     module_ = comm.collectively([&] { return &arrow_module(format_); });
     const auto own = comm.collectively([&] {
       std::vector<std::string> texts;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <cmath>
+#include <memory>
 
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/csv_table.hpp"
 #include "firesteel/io/quoted.hpp"
@@ -38,35 +40,40 @@ RatingPlan plan_ratings(const CsvTable& table, const ReadOptions& options) {
   return plan;
 }
 
-/// Ids of one column: whole numbers until one is none.
+/// How ids of one column are read: as whole numbers, until one is none.
+struct IdKind {
+  bool text = false;
+  std::atomic<bool> failed{false};
+};
+
 struct Ids {
-  bool as_text = false;
+  IdKind& kind;
   std::vector<std::int64_t> numbers;
   std::vector<std::string> texts;
-  std::atomic<bool> failed{false};
 
-  Ids(bool text, Index rows) : as_text(text), numbers(text ? 0 : size(rows)), texts(text ? size(rows) : 0) {}
+  Ids(IdKind& ids, Index rows)
+      : kind(ids), numbers(ids.text ? 0 : size(rows)), texts(ids.text ? size(rows) : 0) {}
   void put(Index row, std::string_view text) {
-    if (as_text) {
+    if (kind.text) {
       texts[size(row)] = text;
     } else if (const auto number = field_to_whole(text)) {
       numbers[size(row)] = *number;
     } else {
-      failed.store(true, std::memory_order_relaxed);
+      kind.failed.store(true, std::memory_order_relaxed);
     }
   }
   ColumnValues values() {
-    if (as_text) return std::move(texts);
+    if (kind.text) return std::move(texts);
     return std::move(numbers);
   }
 };
 
-/// One pass over this rank's ratings.
+/// Ratings of a run of rows as they are parsed.
 class RatingPass {
  public:
-  RatingPass(const CsvTable& table, const RatingPlan& plan, bool text_users, bool text_items, Index rows)
-      : users(text_users, rows),
-        items(text_items, rows),
+  RatingPass(const CsvTable& table, const RatingPlan& plan, IdKind& user_kind, IdKind& item_kind, Index rows)
+      : users(user_kind, rows),
+        items(item_kind, rows),
         ratings(plan.rating ? size(rows) : 0),
         kept(plan.keep.size(), std::vector<std::string>(size(rows))),
         table_(table),
@@ -125,6 +132,49 @@ class RatingPass {
   const RatingPlan& plan_;
 };
 
+void parse_to_memory(const Context& context, const CsvTable& table, const RatingPlan& plan, IdKind& users,
+                     IdKind& items, Index first_row, Index end_row, ReadProgress& progress,
+                     RatingInput& input) {
+  input.ratings.reserved = reserve_ratings(context, end_row - first_row, users.text || items.text);
+  RatingPass pass(table, plan, users, items, end_row - first_row);
+  parse_records(context, table.files, table.index, first_row, end_row, progress,
+                [&](int, const TextExtent& extent, const char* text, const char* p, const char* text_end,
+                    Index row) { return pass.record(extent, text, p, text_end, row - first_row); });
+  if (users.failed || items.failed) return;
+  input.ratings.users = pass.users.values();
+  input.ratings.items = pass.items.values();
+  input.ratings.ratings = std::move(pass.ratings);
+  for (std::size_t i = 0; i < plan.keep.size(); ++i)
+    input.kept.columns.push_back({table.columns.name(plan.keep[i]), std::move(pass.kept[i])});
+}
+
+/// The rows of an extent are a chunk.
+std::shared_ptr<const RatingChunks> parse_to_scratch(const Context& context, const CsvTable& table,
+                                                     const RatingPlan& plan, IdKind& users, IdKind& items,
+                                                     Index first_row, Index end_row, ReadProgress& progress) {
+  constexpr Index kExtentBytes = Index{8} << 20;  // of the ratings of about 1 MiB of text, with their copies
+  const MemoryReservation parsing(context.memory(), context.threads() * kExtentBytes, "ratings being read");
+  auto chunks = std::make_shared<RatingChunks>(context.scratch());
+  static thread_local std::unique_ptr<RatingPass> run;  // of this thread's extent
+  static thread_local Index run_first = 0;
+  parse_records(
+      context, table.files, table.index, first_row, end_row, progress,
+      [&](int, const TextExtent& extent, const char* text, const char* p, const char* text_end, Index row) {
+        return run->record(extent, text, p, text_end, row - run_first);
+      },
+      [&](Index first, Index end) {
+        run = std::make_unique<RatingPass>(table, plan, users, items, end - first);
+        run_first = first;
+      },
+      [&](Index first, Index) {
+        if (!users.failed && !items.failed)
+          chunks->put(first - first_row, run->users.values(), run->items.values(), run->ratings);
+        run.reset();
+      });
+  chunks->finish();
+  return chunks;
+}
+
 }  // namespace
 
 RatingInput read_ratings_csv(const Context& context, const ReadOptions& options, const InputFiles& files) {
@@ -139,30 +189,29 @@ RatingInput read_ratings_csv(const Context& context, const ReadOptions& options,
   input.ratings.has_ratings = plan.rating.has_value();
 
   // Ids are read as whole numbers; only where some rank meets another id are they read again, as texts.
-  bool text_users = table.is_text[size(plan.user)];
-  bool text_items = table.is_text[size(plan.item)];
+  IdKind users{.text = table.is_text[size(plan.user)]};
+  IdKind items{.text = table.is_text[size(plan.item)]};
+  const Index own = end_row - first_row;
   for (;;) {
-    const auto pass = comm.collectively([&] {
-      auto made = std::make_unique<RatingPass>(table, plan, text_users, text_items, end_row - first_row);
+    const bool text_ids = users.text || items.text;
+    const bool spill =
+        options.ratings_in_scratch && plan.keep.empty() && ratings_spill(context, own, text_ids);
+    comm.collectively([&] {
       ReadProgress progress(context, true, bytes_of_rows(table.index, first_row, end_row));
-      parse_records(context, table.files, table.index, first_row, end_row, progress,
-                    [&](int, const TextExtent& extent, const char* text, const char* p, const char* text_end,
-                        Index row) { return made->record(extent, text, p, text_end, row - first_row); });
-      return made;
+      if (spill)
+        input.ratings.chunks =
+            parse_to_scratch(context, table, plan, users, items, first_row, end_row, progress);
+      else
+        parse_to_memory(context, table, plan, users, items, first_row, end_row, progress, input);
     });
-    const bool users_failed = comm.any(pass->users.failed);
-    const bool items_failed = comm.any(pass->items.failed);
-    if (users_failed || items_failed) {
-      text_users = text_users || users_failed;
-      text_items = text_items || items_failed;
-      continue;
-    }
-    input.ratings.users = pass->users.values();
-    input.ratings.items = pass->items.values();
-    input.ratings.ratings = std::move(pass->ratings);
-    for (std::size_t i = 0; i < plan.keep.size(); ++i)
-      input.kept.columns.push_back({table.columns.name(plan.keep[i]), std::move(pass->kept[i])});
-    return input;
+    const bool users_failed = comm.any(users.failed);
+    const bool items_failed = comm.any(items.failed);
+    if (!users_failed && !items_failed) return input;
+    users.text = users.text || users_failed;
+    items.text = items.text || items_failed;
+    users.failed = items.failed = false;
+    input.kept = {};
+    input.ratings.reserved.reset();
   }
 }
 

@@ -6,7 +6,9 @@
 #include <tuple>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/external_sort.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/sparse_rows_builder.hpp"
 #include "firesteel/io/class_labels_check.hpp"
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/finish_rows.hpp"
@@ -74,43 +76,100 @@ class EntryPacker {
     if (options.missing == "drop") rows.dropped.assign(size(local_rows_), 0);
   }
 
+  /// Entries by rows and columns: begin, add for each, end.
   template <class Scalar>
-  void pack_dense(const std::vector<MatrixEntry>& entries) {
-    if (static_cast<Index>(entries.size()) != local_rows_ * matrix_.columns)
-      throw internal_error("entries of a dense matrix are missing");
-    DenseTiles<Scalar> tiles(local_rows_, static_cast<Index>(plan_.features.size()));
-    for (const auto& entry : entries) {
-      const Index row = entry.row - first_row_;
-      const Index feature = feature_of_[size(entry.column)];
-      if (feature >= 0) tiles.at(row, feature) = static_cast<Scalar>(feature_value(entry, row));
-      other_parts(entry, row);
+  class Dense {
+   public:
+    explicit Dense(EntryPacker& packer)
+        : packer_(packer),
+          tiles_(packer.input_.rows.context, packer.local_rows_,
+                 static_cast<Index>(packer.plan_.features.size()),
+                 packer.input_.rows.partition.block_rows()) {}
+    void add(const MatrixEntry& entry) {
+      const Index row = entry.row - packer_.first_row_;
+      // Every place is given: a row begins with its column 0 and ends with its last.
+      if (entry.row * packer_.matrix_.columns + entry.column != next_ + packer_.first_cell())
+        throw internal_error("entries of a dense matrix are missing");
+      ++next_;
+      if (entry.column == 0) tiles_.begin_rows(row, row + 1);
+      const Index feature = packer_.feature_of_[size(entry.column)];
+      if (feature >= 0) tiles_.at(row, feature) = static_cast<Scalar>(packer_.feature_value(entry, row));
+      packer_.other_parts(entry, row);
+      if (entry.column + 1 < packer_.matrix_.columns) return;
+      if (packer_.is_dropped(row))
+        for (Index j = 0; j < tiles_.columns(); ++j) tiles_.at(row, j) = 0;
+      tiles_.end_rows(row, row + 1);
     }
-    input_.rows.features = std::move(tiles);
-  }
+    FeatureStorage finish() {
+      if (next_ != packer_.local_rows_ * packer_.matrix_.columns)
+        throw internal_error("entries of a dense matrix are missing");
+      return std::move(tiles_);
+    }
+
+   private:
+    EntryPacker& packer_;
+    DenseTiles<Scalar> tiles_;
+    Index next_ = 0;
+  };
 
   template <class Scalar>
-  void pack_sparse(const std::vector<MatrixEntry>& entries) {
-    SparseRows<Scalar> rows;
-    rows.columns_count = static_cast<Index>(plan_.features.size());
-    rows.row_begin.reserve(size(local_rows_) + 1);
-    std::vector<std::pair<std::int32_t, double>> row_entries;
-    auto entry = entries.begin();
-    for (Index row = 0; row < local_rows_; ++row) {
-      row_entries.clear();
-      for (; entry != entries.end() && entry->row == first_row_ + row; ++entry) {
-        const Index feature = feature_of_[size(entry->column)];
-        if (feature >= 0)
-          row_entries.emplace_back(static_cast<std::int32_t>(feature), feature_value(*entry, row));
-        other_parts(*entry, row);
-      }
-      std::sort(row_entries.begin(), row_entries.end());
-      for (const auto& [feature, value] : row_entries) {
-        rows.indices.push_back(feature);
-        rows.values.push_back(static_cast<Scalar>(value));
-      }
-      rows.row_begin.push_back(static_cast<Index>(rows.indices.size()));
+  class Sparse {
+   public:
+    Sparse(EntryPacker& packer, Index entries)
+        : packer_(packer),
+          builder_(packer.input_.rows.context, packer.local_rows_,
+                   static_cast<Index>(packer.plan_.features.size()),
+                   packer.input_.rows.partition.block_rows(), entries) {}
+    void add(const MatrixEntry& entry) {
+      const Index row = entry.row - packer_.first_row_;
+      while (row_ < row) end_row();
+      const Index feature = packer_.feature_of_[size(entry.column)];
+      if (feature >= 0)
+        entries_.emplace_back(static_cast<std::int32_t>(feature), packer_.feature_value(entry, row));
+      packer_.other_parts(entry, row);
     }
-    input_.rows.features = std::move(rows);
+    FeatureStorage finish() {
+      while (row_ < packer_.local_rows_) end_row();
+      return builder_.finish();
+    }
+
+   private:
+    void end_row() {
+      std::sort(entries_.begin(), entries_.end());
+      indices_.clear();
+      values_.clear();
+      for (const auto& [feature, value] : entries_) {
+        indices_.push_back(feature);
+        values_.push_back(static_cast<Scalar>(value));
+      }
+      builder_.add(indices_, values_, packer_.is_dropped(row_));
+      entries_.clear();
+      ++row_;
+    }
+
+    EntryPacker& packer_;
+    SparseRowsBuilder<Scalar> builder_;
+    Index row_ = 0;
+    std::vector<std::pair<std::int32_t, double>> entries_;
+    std::vector<std::int32_t> indices_;
+    std::vector<Scalar> values_;
+  };
+
+  /// for_each(add) calls add(entry) for this rank's entries, `count` at most, by rows and columns.
+  template <class ForEach>
+  void pack(Index count, const ForEach& for_each) {
+    const auto run = [&](auto packed) {
+      for_each([&](const MatrixEntry& entry) { packed.add(entry); });
+      input_.rows.features = packed.finish();
+    };
+    if (matrix_.sparse && options_.single_precision)
+      run(Sparse<float>(*this, count));
+    else if (matrix_.sparse)
+      run(Sparse<double>(*this, count));
+    else if (options_.single_precision)
+      run(Dense<float>(*this));
+    else
+      run(Dense<double>(*this));
   }
 
   void finish(const InputColumns& columns) {
@@ -122,6 +181,10 @@ class EntryPacker {
   }
 
  private:
+  Index first_cell() const { return first_row_ * matrix_.columns; }
+  bool is_dropped(Index row) const {
+    return !input_.rows.dropped.empty() && input_.rows.dropped[size(row)] != 0;
+  }
   double feature_value(const MatrixEntry& entry, Index row) {
     if (std::isnan(entry.value) && options_.missing == "drop") input_.rows.dropped[size(row)] = 1;
     return entry.value;
@@ -158,17 +221,28 @@ class EntryPacker {
   std::vector<std::vector<double>> kept_;
 };
 
-void sort_and_check(std::vector<MatrixEntry>& entries, const EntryMatrix& matrix) {
-  const auto key = [](const MatrixEntry& entry) { return std::tuple(entry.row, entry.column); };
-  std::sort(entries.begin(), entries.end(),
-            [&](const MatrixEntry& a, const MatrixEntry& b) { return key(a) < key(b); });
-  const auto twice = std::adjacent_find(entries.begin(), entries.end(),
-                                        [&](const auto& a, const auto& b) { return key(a) == key(b); });
-  if (twice != entries.end())
-    throw bad_input(matrix.source + ": row " + std::to_string(twice->row) + ", column " +
-                        std::to_string(twice->column) + " (counted from 0) is given twice",
-                    {0, twice->row});
-}
+struct ByPlace {
+  bool operator()(const MatrixEntry& a, const MatrixEntry& b) const {
+    return std::tuple(a.row, a.column) < std::tuple(b.row, b.column);
+  }
+};
+
+/// Looks that no place is given twice, as entries come in order.
+class PlaceCheck {
+ public:
+  explicit PlaceCheck(const EntryMatrix& matrix) : matrix_(matrix) {}
+  void operator()(const MatrixEntry& entry) {
+    if (last_.row == entry.row && last_.column == entry.column)
+      throw bad_input(matrix_.source + ": row " + std::to_string(entry.row) + ", column " +
+                          std::to_string(entry.column) + " (counted from 0) is given twice",
+                      {0, entry.row});
+    last_ = entry;
+  }
+
+ private:
+  const EntryMatrix& matrix_;
+  MatrixEntry last_{.row = -1, .column = -1, .value = 0};
+};
 
 }  // namespace
 
@@ -185,8 +259,31 @@ std::string fault_of_value(double value, const ReadOptions& options, bool sparse
   return {};
 }
 
+class EntrySpool : public Spool<MatrixEntry> {
+ public:
+  using Spool<MatrixEntry>::Spool;
+};
+
+EntryPile::EntryPile(const Context& context, Index most) {
+  constexpr Index kCopies = 4;  // as read, sorted by rank, as received, and what is made of them
+  const Index bytes = kCopies * most * static_cast<Index>(sizeof(MatrixEntry));
+  if (context.comm().any(!context.memory()->has_ample_room(bytes)))
+    spool_ = std::make_unique<EntrySpool>(context.scratch());
+}
+
+EntryPile::~EntryPile() = default;
+
+void EntryPile::add(std::vector<MatrixEntry> entries) {
+  if (spool_) return spool_->append(entries);
+  const std::lock_guard lock(mutex_);
+  if (entries_.empty())
+    entries_ = std::move(entries);
+  else
+    entries_.insert(entries_.end(), entries.begin(), entries.end());
+}
+
 RowInput rows_of_entries(const Context& context, const ReadOptions& options, const EntryMatrix& matrix,
-                         std::vector<MatrixEntry> entries, bool finish) {
+                         EntryPile& pile, bool finish) {
   Communicator& comm = context.comm();
   InputColumns columns;
   const ColumnPlan plan = comm.collectively([&] {
@@ -199,20 +296,43 @@ RowInput rows_of_entries(const Context& context, const ReadOptions& options, con
   input.rows.partition = BlockPartition::even(
       matrix.rows, choose_block_rows(static_cast<Index>(plan.features.size()), value_bytes, matrix.sparse),
       comm.size());
-  auto own = exchange(comm, input.rows.partition, std::move(entries));
-  comm.collectively([&] {
-    sort_and_check(own, matrix);
+  const auto pack = [&](Index count, const auto& for_each) {
     EntryPacker packer(matrix, plan, options, input);
-    if (matrix.sparse && options.single_precision)
-      packer.pack_sparse<float>(own);
-    else if (matrix.sparse)
-      packer.pack_sparse<double>(own);
-    else if (options.single_precision)
-      packer.pack_dense<float>(own);
-    else
-      packer.pack_dense<double>(own);
+    PlaceCheck check(matrix);
+    packer.pack(count, [&](const auto& add) {
+      for_each([&](const MatrixEntry& entry) {
+        check(entry);
+        add(entry);
+      });
+    });
     packer.finish(columns);
-  });
+  };
+  if (pile.spills()) {
+    constexpr Index kSortBytes = Index{8} << 20;
+    std::unique_ptr<ExternalSort<MatrixEntry, ByPlace>> sorted;
+    comm.collectively([&] {
+      sorted = std::make_unique<ExternalSort<MatrixEntry, ByPlace>>(context, kSortBytes, ByPlace());
+    });
+    Index count = 0;
+    const BlockPartition& partition = input.rows.partition;
+    exchange_chunks<MatrixEntry>(
+        comm, pile.spool_->chunks(), [&](Index i) { return pile.spool_->chunk(i); },
+        [&](const MatrixEntry& entry) { return partition.owner(entry.row / partition.block_rows()); },
+        [&](std::span<const MatrixEntry> entries) {
+          sorted->add(entries);
+          count += static_cast<Index>(entries.size());
+        });
+    pile.spool_.reset();
+    comm.collectively([&] { pack(count, [&](const auto& add) { sorted->merge(add); }); });
+  } else {
+    auto own = exchange(comm, input.rows.partition, std::move(pile.entries_));
+    comm.collectively([&] {
+      std::sort(own.begin(), own.end(), ByPlace());
+      pack(static_cast<Index>(own.size()), [&](const auto& add) {
+        for (const auto& entry : own) add(entry);
+      });
+    });
+  }
   for (const auto& warning : plan.warnings) context.monitor().warning(warning);
   if (!finish) return input;
   finish_rows(input.rows, options, matrix.source);

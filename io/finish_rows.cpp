@@ -23,6 +23,7 @@ void clear_row(DenseTiles<Scalar>& tiles, Index row) {
 }
 template <class Scalar>
 void clear_row(SparseRows<Scalar>& rows, Index row) {
+  if (rows.store() != nullptr) return;
   std::fill(rows.values.begin() + rows.row_begin[size(row)],
             rows.values.begin() + rows.row_begin[size(row) + 1], Scalar{0});
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <optional>
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/hdf5_columns.hpp"
 #include "firesteel/io/hdf5_data.hpp"
@@ -32,38 +35,63 @@ void set_rows(SourceFiles& files, const ReadOptions& options) {
   if (files.rows() == 0) files.open(0).fail("'" + options.user + "' has no rows");
 }
 
-/// Ids as 64-bit whole numbers where every value of every rank is one, else as texts. Collective.
-ColumnValues read_ids(Communicator& comm, const SourceFiles& files, const std::string& name, Index begin,
-                      Index end) {
-  ColumnKind kind = ColumnKind::integer;
-  ColumnValues values = comm.collectively([&] {
-    kind = check_column(files, name);
-    return read_column(files, name, kind, begin, end);
-  });
-  if (kind == ColumnKind::integer) return values;
-  std::vector<std::string> texts;
+/// Ids of one kind of column as they are used, one way or another: whole numbers where every value of every
+/// rank is one, else texts. Nothing where `whole` is wanted and one is none.
+std::optional<ColumnValues> ids_of(ColumnValues values, bool whole) {
+  if (std::holds_alternative<std::vector<std::int64_t>>(values)) return values;
   std::vector<std::int64_t> integers;
-  bool whole = true;
-  comm.collectively([&] {
-    if (const auto* numbers = std::get_if<std::vector<double>>(&values)) {
-      for (const double value : *numbers) {
-        texts.push_back(number_text(value));
-        whole = whole && std::abs(value) <= kLargestWhole && value == std::floor(value);
-        if (whole) integers.push_back(static_cast<std::int64_t>(value));
-      }
-    } else {
-      texts = std::move(std::get<std::vector<std::string>>(values));
-      for (const auto& text : texts) {
-        const auto integer = whole ? parse_integer(text) : std::nullopt;
-        whole = integer.has_value();
-        if (whole) integers.push_back(*integer);
-        if (!whole) break;
-      }
+  if (auto* texts = std::get_if<std::vector<std::string>>(&values)) {
+    if (!whole) return std::move(*texts);
+    for (const auto& text : *texts) {
+      const auto integer = parse_integer(text);
+      if (!integer) return std::nullopt;
+      integers.push_back(*integer);
     }
-  });
-  if (comm.any(!whole)) return texts;
+    return integers;
+  }
+  const auto& numbers = std::get<std::vector<double>>(values);
+  std::vector<std::string> texts;
+  for (const double value : numbers) {
+    if (!whole) {
+      texts.push_back(number_text(value));
+    } else {
+      if (!(std::abs(value) <= kLargestWhole) || value != std::floor(value)) return std::nullopt;
+      integers.push_back(static_cast<std::int64_t>(value));
+    }
+  }
+  if (!whole) return texts;
   return integers;
 }
+
+/// Reads ids of a column by and by.
+class IdReader {
+ public:
+  /// Looks at all values of all ranks where the column holds no whole numbers as such. Collective.
+  IdReader(Communicator& comm, const SourceFiles& files, std::string name, Index begin, Index end)
+      : files_(files), name_(std::move(name)) {
+    bool whole = true;
+    comm.collectively([&] {
+      kind_ = check_column(files_, name_);
+      if (kind_ == ColumnKind::integer) return;
+      for (Index first = begin; first < end && whole; first += RatingChunks::kRows)
+        whole =
+            ids_of(read_column(files_, name_, kind_, first, std::min(end, first + RatingChunks::kRows)), true)
+                .has_value();
+    });
+    whole_ = !comm.any(!whole);
+  }
+  bool text() const { return !whole_; }
+  /// Local.
+  ColumnValues read(Index begin, Index end) const {
+    return *ids_of(read_column(files_, name_, kind_, begin, end), whole_);
+  }
+
+ private:
+  const SourceFiles& files_;
+  std::string name_;
+  ColumnKind kind_ = ColumnKind::integer;
+  bool whole_ = true;
+};
 
 std::vector<double> read_checked_ratings(const SourceFiles& files, const std::string& name, Index begin,
                                          Index end) {
@@ -98,15 +126,36 @@ RatingInput read_ratings_arrays(const Context& context, const ReadOptions& optio
   const Index end = cut(comm.rank() + 1);
   ratings.user_name = options.user;
   ratings.item_name = options.item;
-  ratings.users = read_ids(comm, files, options.user, ratings.first_row, end);
-  ratings.items = read_ids(comm, files, options.item, ratings.first_row, end);
+  const IdReader users(comm, files, options.user, ratings.first_row, end);
+  const IdReader items(comm, files, options.item, ratings.first_row, end);
+  const bool text_ids = users.text() || items.text();
+  const Index own = end - ratings.first_row;
+  const bool spill =
+      options.ratings_in_scratch && options.keep.empty() && ratings_spill(context, own, text_ids);
   comm.collectively([&] {
     ratings.has_ratings = has_column(files, options.rating);
     const bool asked = options.rating != ReadOptions{}.rating;
     if (!ratings.has_ratings && asked && options.label_use != ReadOptions::Label::ignored)
       files.open(0).fail("no array '" + options.rating + "' (--rating)");
-    if (ratings.has_ratings)
-      ratings.ratings = read_checked_ratings(files, options.rating, ratings.first_row, end);
+    const auto values = [&](Index from, Index to) {
+      return ratings.has_ratings ? read_checked_ratings(files, options.rating, from, to)
+                                 : std::vector<double>();
+    };
+    if (spill) {
+      const auto chunks = std::make_shared<RatingChunks>(context.scratch());
+      for (Index first = ratings.first_row; first < end; first += RatingChunks::kRows) {
+        const Index stop = std::min(end, first + RatingChunks::kRows);
+        chunks->put(first - ratings.first_row, users.read(first, stop), items.read(first, stop),
+                    values(first, stop));
+      }
+      chunks->finish();
+      ratings.chunks = chunks;
+    } else {
+      ratings.reserved = reserve_ratings(context, own, text_ids);
+      ratings.users = users.read(ratings.first_row, end);
+      ratings.items = items.read(ratings.first_row, end);
+      ratings.ratings = values(ratings.first_row, end);
+    }
     for (const auto& name : options.keep) {
       if (!has_column(files, name)) files.open(0).fail("no array '" + name + "' (--keep)");
       input.kept.columns.push_back(

@@ -5,9 +5,10 @@
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/sparse_rows_builder.hpp"
 #include "firesteel/io/class_labels_check.hpp"
-#include "firesteel/io/entry_rows.hpp"
 #include "firesteel/io/finish_rows.hpp"
+#include "firesteel/io/hdf5_by_column.hpp"
 #include "firesteel/io/hdf5_data.hpp"
 #include "firesteel/io/hdf5_handle.hpp"
 #include "firesteel/io/hdf5_layout.hpp"
@@ -62,10 +63,10 @@ class RowsReader {
   }
 
   template <class Scalar>
-  SparseRows<Scalar> read_sparse() {
-    SparseRows<Scalar> rows;
-    rows.columns_count = static_cast<Index>(layout_.features.size());
-    rows.row_begin.reserve(size(end_ - begin_ + 1));
+  SparseRows<Scalar> read_sparse(const Context& context, Index block_rows) {
+    const MemoryReservation filling(context.memory(), 3 * kSlabBytes, "rows being read");
+    SparseRowsBuilder<Scalar> builder(context, end_ - begin_, static_cast<Index>(layout_.features.size()),
+                                      block_rows, most_values());
     // Column of the file → feature; −1: not read.
     std::vector<std::int32_t> feature_of(size(layout_.columns), -1);
     for (std::size_t j = 0; j < layout_.features.size(); ++j)
@@ -74,12 +75,25 @@ class RowsReader {
       constexpr Index kSlabRows = 65536;
       for (Index done = 0; done < count; done += kSlabRows)
         read_sparse_slab(source, first + done, std::min(kSlabRows, count - done), place + done, feature_of,
-                         rows);
+                         builder);
     });
-    return rows;
+    return builder.finish();
   }
 
  private:
+  /// Non-zeros of the rows, if the pointers are right.
+  Index most_values() const {
+    Index values = 0;
+    files_.for_rows(begin_, end_, [&](const Source& source, Index first, Index count, Index) {
+      std::int64_t from = 0;
+      std::int64_t to = 0;
+      source.read(options_.dataset + "/indptr", first, 1, &from);
+      source.read(options_.dataset + "/indptr", first + count, 1, &to);
+      const Index total = source.array(options_.dataset + "/indices", 1).shape[0];
+      values += std::clamp<Index>(to - from, 0, total);
+    });
+    return values;
+  }
   std::string where(Index row, std::size_t feature) const {
     return "row " + std::to_string(row) + ", column '" +
            (layout_.names.empty() ? std::to_string(layout_.features[feature]) : layout_.names[feature]) + "'";
@@ -109,7 +123,7 @@ class RowsReader {
 
   template <class Scalar>
   void read_sparse_slab(const Source& source, Index first, Index count, Index place,
-                        const std::vector<std::int32_t>& feature_of, SparseRows<Scalar>& rows) {
+                        const std::vector<std::int32_t>& feature_of, SparseRowsBuilder<Scalar>& rows) {
     const std::string& name = options_.dataset;
     std::vector<std::int64_t> pointers(size(count) + 1);
     source.read(name + "/indptr", first, count + 1, pointers.data());
@@ -144,7 +158,7 @@ class RowsReader {
   template <class Scalar>
   void append_row(const Source& source, Index row, Index local_row, std::span<const std::int64_t> indices,
                   std::span<const double> values, const std::vector<std::int32_t>& feature_of,
-                  SparseRows<Scalar>& rows) {
+                  SparseRowsBuilder<Scalar>& rows) {
     entries_.clear();
     for (std::size_t i = 0; i < indices.size(); ++i) {
       if (indices[i] < 0 || indices[i] >= layout_.columns)
@@ -162,10 +176,22 @@ class RowsReader {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       if (i > 0 && entries_[i].first == entries_[i - 1].first)
         source.fail(where(row, static_cast<std::size_t>(entries_[i].first)) + " is given twice", row);
-      rows.indices.push_back(entries_[i].first);
-      rows.values.push_back(static_cast<Scalar>(entries_[i].second));
     }
-    rows.row_begin.push_back(static_cast<Index>(rows.indices.size()));
+    indices_.clear();
+    std::vector<Scalar>& stored = stored_values<Scalar>();
+    stored.clear();
+    for (const auto& [feature, value] : entries_) {
+      indices_.push_back(feature);
+      stored.push_back(static_cast<Scalar>(value));
+    }
+    rows.add(indices_, stored, !dropped.empty() && dropped[size(local_row)] != 0);
+  }
+  template <class Scalar>
+  std::vector<Scalar>& stored_values() {
+    if constexpr (std::is_same_v<Scalar, float>)
+      return singles_;
+    else
+      return doubles_;
   }
 
   const SourceFiles& files_;
@@ -173,7 +199,11 @@ class RowsReader {
   const ReadOptions& options_;
   Index begin_;
   Index end_;
+  // A sparse row.
   std::vector<std::pair<std::int32_t, double>> entries_;
+  std::vector<std::int32_t> indices_;
+  std::vector<float> singles_;
+  std::vector<double> doubles_;
 };
 
 /// Calls refuse(source, row in the file, value) for the first value that is not good.
@@ -268,72 +298,12 @@ ColumnValues read_kept(const SourceFiles& files, const RowsLayout& layout, const
   return values;
 }
 
-/// This rank's share of the entries of files that are stored by column, rows numbered over all files.
-std::vector<MatrixEntry> read_entries_by_column(const Communicator& comm, const SourceFiles& files,
-                                                const ReadOptions& options) {
-  std::vector<MatrixEntry> entries;
-  Index first_row = 0;
-  for (Index file = 0; file < files.count(); first_row += files.rows(file++)) {
-    const Source& source = files.open(file);
-    const SparseParts parts = sparse_parts(source, options.dataset);
-    const Index total = source.array(parts.indices, 1).shape[0];
-    std::vector<std::int64_t> begins(size(source.array(parts.pointers, 1).shape[0]));
-    source.read(parts.pointers, 0, static_cast<Index>(begins.size()), begins.data());
-    if (begins.front() != 0 || begins.back() != total || !std::is_sorted(begins.begin(), begins.end()))
-      source.fail("'indptr' of '" + options.dataset + "' does not rise from 0 to " + std::to_string(total));
-    const Index end =
-        total / comm.size() * (comm.rank() + 1) + total % comm.size() * (comm.rank() + 1) / comm.size();
-    Index place = total / comm.size() * comm.rank() + total % comm.size() * comm.rank() / comm.size();
-    auto column = std::upper_bound(begins.begin(), begins.end(), place) - begins.begin() - 1;
-    std::vector<std::int64_t> rows;
-    std::vector<double> values;
-    while (place < end) {
-      const Index count = std::min(end - place, kSlabBytes / 8);
-      rows.resize(size(count));
-      values.resize(size(count));
-      source.read(parts.indices, place, count, rows.data());
-      source.read(parts.data, place, count, values.data());
-      for (Index i = 0; i < count; ++i) {
-        while (begins[size(column + 1)] <= place + i) ++column;
-        const Index row = rows[size(i)];
-        if (row < 0 || row >= files.rows(file))
-          source.fail("column " + std::to_string(column) + " has row " + std::to_string(row) +
-                      ", expected 0 … " + std::to_string(files.rows(file) - 1));
-        const std::string fault = fault_of_value(values[size(i)], options, true);
-        if (!fault.empty())
-          source.fail("row " + std::to_string(row) + ", column " + std::to_string(column) + ": " + fault,
-                      row);
-        entries.push_back({first_row + row, column, values[size(i)]});
-      }
-      place += count;
-    }
-  }
-  return entries;
-}
-
-/// Features that are stored by column: entries travel to the ranks of their rows.
-RowInput rows_by_column(const Context& context, const SourceFiles& files, const RowsLayout& layout,
-                        const ReadOptions& options) {
-  auto entries =
-      context.comm().collectively([&] { return read_entries_by_column(context.comm(), files, options); });
-  ReadOptions of_entries = options;  // the other parts are arrays of their own
-  of_entries.label_use = ReadOptions::Label::ignored;
-  of_entries.label.clear();
-  of_entries.weight.clear();
-  of_entries.keep.clear();
-  const EntryMatrix matrix{.source = files.path(0),
-                           .rows = files.rows(),
-                           .columns = layout.columns,
-                           .sparse = true,
-                           .names = layout.all_names};
-  return rows_of_entries(context, of_entries, matrix, std::move(entries), false);
-}
-
 FeatureStorage read_features(RowsReader& reader, const RowBlocks& rows, bool sparse, bool single) {
-  if (sparse && single) return reader.read_sparse<float>();
-  if (sparse) return reader.read_sparse<double>();
-  if (single) return reader.read_dense<float>(rows.context, rows.partition.block_rows());
-  return reader.read_dense<double>(rows.context, rows.partition.block_rows());
+  const Index block_rows = rows.partition.block_rows();
+  if (sparse && single) return reader.read_sparse<float>(rows.context, block_rows);
+  if (sparse) return reader.read_sparse<double>(rows.context, block_rows);
+  if (single) return reader.read_dense<float>(rows.context, block_rows);
+  return reader.read_dense<double>(rows.context, block_rows);
 }
 
 }  // namespace

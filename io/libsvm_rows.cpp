@@ -6,6 +6,7 @@
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/sparse_rows_builder.hpp"
 #include "firesteel/io/class_labels_check.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/finish_rows.hpp"
@@ -20,7 +21,8 @@ namespace firesteel {
 
 namespace {
 
-constexpr Index kExtentsPerWave = 4;  // a thread
+constexpr Index kExtentsPerWave = 4;            // a thread
+constexpr Index kParsedBytes = Index{4} << 20;  // of the rows of an extent of about 1 MiB
 
 std::size_t size(Index i) { return static_cast<std::size_t>(i); }
 
@@ -267,20 +269,39 @@ LibsvmColumns plan_columns(const Communicator& comm, const LibsvmText& text, con
                              options);
 }
 
+/// Appends the parts, in order, to rows that go to scratch, from local row `row` on; those that are left out
+/// as zeros.
+template <class Scalar>
+void append(SparseRowsBuilder<Scalar>& builder, const std::vector<SparsePart<Scalar>>& parts, Index row,
+            const std::vector<std::uint8_t>& dropped) {
+  for (const auto& part : parts) {
+    std::size_t begin = 0;
+    for (const Index length : part.lengths) {
+      builder.add(std::span(part.indices).subspan(begin, size(length)),
+                  std::span(part.values).subspan(begin, size(length)),
+                  !dropped.empty() && dropped[size(row)] != 0);
+      begin += size(length);
+      ++row;
+    }
+  }
+}
+
 /// Parses the global rows [first_row, end_row) a few extents at a time, so that little more is held than the
 /// rows themselves.
 template <class Scalar>
 SparseRows<Scalar> parse_in_waves(const Context& context, const LibsvmText& text,
-                                  LibsvmParser<Scalar>& parser, Index first_row, Index end_row) {
+                                  LibsvmParser<Scalar>& parser, const BlockPartition& partition,
+                                  Index columns) {
+  const Index first_row = partition.first_row(context.rank());
+  const Index end_row = partition.end_row(context.rank());
   const auto [begin, end] = extents_of_rows(text.index, first_row, end_row);
-  SparseRows<Scalar> rows;
   Index entries = 0;
   for (std::size_t i = begin; i < end; ++i) entries += text.index.extent_entries[i];
-  rows.row_begin.reserve(size(end_row - first_row) + 1);
-  rows.indices.reserve(size(entries));
-  rows.values.reserve(size(entries));
+  const auto wave = size((context.memory()->strict() ? 1 : kExtentsPerWave) * context.threads());
+  const MemoryReservation parsing(context.memory(), static_cast<Index>(wave) * kParsedBytes,
+                                  "rows being parsed");
+  SparseRowsBuilder<Scalar> builder(context, end_row - first_row, columns, partition.block_rows(), entries);
   ReadProgress progress(context, true, bytes_of_rows(text.index, first_row, end_row));
-  const auto wave = size(kExtentsPerWave * context.threads());
   std::vector<SparsePart<Scalar>> parts;
   for (std::size_t i = begin; i < end; i += wave) {
     const std::size_t wave_end = std::min(end, i + wave);
@@ -300,9 +321,12 @@ SparseRows<Scalar> parse_in_waves(const Context& context, const LibsvmText& text
                     auto& part = parts[static_cast<std::size_t>(&extent - &text.index.extents[i])];
                     return parser.record(extent, bytes, p, text_end, row - first_row, part);
                   });
-    append(rows, parts, context.threads());
+    if (builder.spills())
+      append(builder, parts, wave_first - first_row, parser.dropped);
+    else
+      append(builder.in_memory(), parts, context.threads());
   }
-  return rows;
+  return builder.finish();
 }
 
 void refuse_label(const LibsvmText& text, Index global_row, const BadLabel& bad) {
@@ -322,11 +346,13 @@ RowInput parse_rows(const Context& context, const ReadOptions& options, const Li
   rows.partition = BlockPartition::even(
       text.index.rows, choose_block_rows(columns.features, sizeof(Scalar), true), comm.size());
   comm.collectively([&] {
+    const bool labelled = text.has_labels && options.label_use != ReadOptions::Label::ignored;
+    rows.reserved = std::make_shared<MemoryReservation>(
+        context.memory(),
+        rows.local_rows() * ((labelled ? (text.text_labels ? 32 : 8) : 0) + (columns.weight ? 8 : 0)),
+        "labels and weights");
     LibsvmParser<Scalar> parser(text, columns, options, rows.local_rows());
-    const Index first_row = rows.partition.first_row(comm.rank());
-    auto sparse = parse_in_waves(context, text, parser, first_row, first_row + rows.local_rows());
-    sparse.columns_count = columns.features;
-    rows.features = std::move(sparse);
+    rows.features = parse_in_waves(context, text, parser, rows.partition, columns.features);
     rows.schema.names = columns.names;
     rows.dropped = std::move(parser.dropped);
     rows.weights = std::move(parser.weights);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/entry_rows.hpp"
 #include "firesteel/io/matrix_market.hpp"
@@ -214,7 +217,11 @@ RowInput read_rows_matrix_market(const Context& context, const ReadOptions& opti
                            .columns = first.columns,
                            .sparse = first.coordinate,
                            .names = {}};
-  auto entries = context.comm().collectively([&] {
+  const bool mirrored = std::any_of(text.headers.begin(), text.headers.end(),
+                                    [](const auto& header) { return header.symmetry != Symmetry::general; });
+  EntryPile pile(context, text.first_record.back() * (mirrored ? 2 : 1) / context.size() + 1);
+  context.comm().collectively([&] {
+    constexpr std::size_t kPartEntries = 65536;
     std::vector<std::vector<MatrixEntry>> parts(size(context.threads()));
     for_own_records(context, text,
                     [&](int thread, const EntryParser& parser, const TextExtent& extent, Index offset,
@@ -226,6 +233,7 @@ RowInput read_rows_matrix_market(const Context& context, const ReadOptions& opti
                       if (parser.mirrored(entry))
                         part.push_back({entry.column + above, entry.row, parser.mirrored_value(entry.value)});
                       part.push_back({entry.row + above, entry.column, entry.value});
+                      if (part.size() >= kPartEntries) pile.add(std::exchange(part, {}));
                     });
     // A skew-symmetric array leaves its diagonal out.
     for (Index file = context.rank(); file < text.files.count(); file += context.size()) {
@@ -234,12 +242,71 @@ RowInput read_rows_matrix_market(const Context& context, const ReadOptions& opti
       for (Index row = 0; row < header.rows; ++row)
         parts[0].push_back({text.first_row[size(file)] + row, row, 0});
     }
-    std::vector<MatrixEntry> all = std::move(parts[0]);
-    for (std::size_t i = 1; i < parts.size(); ++i) all.insert(all.end(), parts[i].begin(), parts[i].end());
-    return all;
+    for (auto& part : parts) pile.add(std::move(part));
   });
-  return rows_of_entries(context, options, matrix, std::move(entries));
+  return rows_of_entries(context, options, matrix, pile);
 }
+
+namespace {
+
+double checked_rating(const MatrixMarketText& text, const TextExtent& extent, Index offset, double value) {
+  const std::string fault = fault_of_value(value, ReadOptions{}, true);
+  if (!fault.empty()) throw text.error(extent, offset, "expected a finite rating: " + fault);
+  return value;
+}
+
+void read_ratings_to_memory(const Context& context, const MatrixMarketText& text, Index own,
+                            Ratings& ratings) {
+  ratings.reserved = reserve_ratings(context, own, false);
+  std::vector<std::int64_t> users(size(own));
+  std::vector<std::int64_t> items(size(own));
+  ratings.ratings.resize(ratings.has_ratings ? size(own) : 0);
+  for_own_records(context, text,
+                  [&](int, const EntryParser&, const TextExtent& extent, Index offset, Index, Index record,
+                      const MatrixEntry& entry) {
+                    users[size(record)] = entry.row + 1;
+                    items[size(record)] = entry.column + 1;
+                    if (ratings.has_ratings)
+                      ratings.ratings[size(record)] = checked_rating(text, extent, offset, entry.value);
+                  });
+  ratings.users = std::move(users);
+  ratings.items = std::move(items);
+}
+
+/// Runs of records that follow one another are a chunk.
+void read_ratings_to_scratch(const Context& context, const MatrixMarketText& text, Ratings& ratings) {
+  struct Run {
+    Index first = 0;
+    std::vector<std::int64_t> users;
+    std::vector<std::int64_t> items;
+    std::vector<double> values;
+  };
+  const MemoryReservation reading(context.memory(), context.threads() * 64 * RatingChunks::kRows,
+                                  "ratings being read");
+  const auto chunks = std::make_shared<RatingChunks>(context.scratch());
+  std::vector<Run> runs(size(context.threads()));
+  const auto flush = [&](Run& run) {
+    if (!run.users.empty()) chunks->put(run.first, run.users, run.items, run.values);
+    run = {};
+  };
+  for_own_records(context, text,
+                  [&](int thread, const EntryParser&, const TextExtent& extent, Index offset, Index,
+                      Index record, const MatrixEntry& entry) {
+                    Run& run = runs[size(thread)];
+                    const auto length = static_cast<Index>(run.users.size());
+                    if (record != run.first + length || length >= RatingChunks::kRows) flush(run);
+                    if (run.users.empty()) run.first = record;
+                    run.users.push_back(entry.row + 1);
+                    run.items.push_back(entry.column + 1);
+                    if (ratings.has_ratings)
+                      run.values.push_back(checked_rating(text, extent, offset, entry.value));
+                  });
+  for (auto& run : runs) flush(run);
+  chunks->finish();
+  ratings.chunks = chunks;
+}
+
+}  // namespace
 
 RatingInput read_ratings_matrix_market(const Context& context, const ReadOptions& options,
                                        const std::vector<std::string>& paths) {
@@ -264,23 +331,14 @@ RatingInput read_ratings_matrix_market(const Context& context, const ReadOptions
       throw bad_input("--keep: " + text.files.path(0) + " has no columns but user, item and rating");
     ratings.has_ratings = !text.headers.front().pattern;
     ratings.first_row = ratings.rows * comm.rank() / comm.size();
-    const Index own = ratings.rows * (comm.rank() + 1) / comm.size() - ratings.first_row;
-    std::vector<std::int64_t> users(size(own));
-    std::vector<std::int64_t> items(size(own));
-    ratings.ratings.resize(ratings.has_ratings ? size(own) : 0);
-    for_own_records(context, text,
-                    [&](int, const EntryParser&, const TextExtent& extent, Index offset, Index, Index record,
-                        const MatrixEntry& entry) {
-                      users[size(record)] = entry.row + 1;
-                      items[size(record)] = entry.column + 1;
-                      if (!ratings.has_ratings) return;
-                      const std::string fault = fault_of_value(entry.value, ReadOptions{}, true);
-                      if (!fault.empty())
-                        throw text.error(extent, offset, "expected a finite rating: " + fault);
-                      ratings.ratings[size(record)] = entry.value;
-                    });
-    ratings.users = std::move(users);
-    ratings.items = std::move(items);
+  });
+  const Index own = ratings.rows * (comm.rank() + 1) / comm.size() - ratings.first_row;
+  const bool spill = options.ratings_in_scratch && ratings_spill(context, own, false);
+  comm.collectively([&] {
+    if (spill)
+      read_ratings_to_scratch(context, text, ratings);
+    else
+      read_ratings_to_memory(context, text, own, ratings);
   });
   ratings.user_name = options.user;
   ratings.item_name = options.item;

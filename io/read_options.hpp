@@ -31,7 +31,8 @@ struct ReadOptions {
   std::string item = "item";
   std::string rating = "rating";
   bool single_precision = false;
-  std::vector<std::string> keep;  ///< columns to copy to the output, as text
+  bool ratings_in_scratch = false;  ///< the caller takes ratings that lie there (Ratings::chunks)
+  std::vector<std::string> keep;    ///< columns to copy to the output, as text
 
   /// Need of a label: error 65 if absent / used where present / not looked at.
   enum class Label { required, optional, ignored };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -74,6 +75,8 @@ class Table {
   std::vector<std::string> paths;
   std::vector<TableColumn> columns;  ///< of the files
   std::vector<TablePart> parts;      ///< in order, none empty
+  /// Rows of a part that are held at once, at most.
+  Index rows_at_once = std::numeric_limits<Index>::max();
   /// Columns after these, that folders `key=value` make.
   std::vector<std::string> folder_keys;
   std::vector<std::vector<std::string>> folder_values;

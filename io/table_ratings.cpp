@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <memory>
 
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/table_view.hpp"
 
@@ -16,21 +19,112 @@ using Doubles = std::vector<double>;
 using Integers = std::vector<std::int64_t>;
 using Texts = std::vector<std::string>;
 
-/// Ids as whole numbers where every one of every rank is written as one, else as texts. Collective.
-ColumnValues ids_of(Communicator& comm, ColumnValues values) {
-  if (auto* numbers = std::get_if<Doubles>(&values)) {
-    Texts texts;
-    for (const double value : *numbers) texts.push_back(number_text(value));
-    values = std::move(texts);
-  }
-  auto* texts = std::get_if<Texts>(&values);
-  const bool other =
-      texts != nullptr && std::any_of(texts->begin(), texts->end(),
-                                      [](const std::string& text) { return !field_to_whole(text); });
-  if (comm.any(other) || texts == nullptr) return values;
+void numbers_to_texts(ColumnValues& values) {
+  const auto* numbers = std::get_if<Doubles>(&values);
+  if (numbers == nullptr) return;
+  Texts texts;
+  for (const double value : *numbers) texts.push_back(number_text(value));
+  values = std::move(texts);
+}
+
+bool all_whole(const ColumnValues& values) {
+  const auto* texts = std::get_if<Texts>(&values);
+  return texts == nullptr || std::all_of(texts->begin(), texts->end(), [](const std::string& text) {
+           return field_to_whole(text).has_value();
+         });
+}
+
+void texts_to_whole(ColumnValues& values) {
+  const auto* texts = std::get_if<Texts>(&values);
+  if (texts == nullptr) return;
   Integers whole;
   for (const auto& text : *texts) whole.push_back(*field_to_whole(text));
-  return whole;
+  values = std::move(whole);
+}
+
+/// Ids as whole numbers where every one of every rank is written as one, else as texts. Collective.
+ColumnValues ids_of(Communicator& comm, ColumnValues values) {
+  numbers_to_texts(values);
+  if (!comm.any(!all_whole(values))) texts_to_whole(values);
+  return values;
+}
+
+/// The columns that ratings are read from.
+struct RatingColumns {
+  const Table& table;
+  const TableView& view;
+  const std::vector<WantedColumn>& wanted;
+  const std::vector<std::string>& names;
+  std::size_t needed;  ///< of them: those that must have a value in every row
+
+  ColumnValues column(std::size_t c, Index rows) const {
+    if (view.kind(wanted[c].column) == TableKind::text) return Texts(size(rows));
+    if (view.kind(wanted[c].column) == TableKind::whole && wanted[c].want == TableWant::as_it_is)
+      return Integers(size(rows));
+    return Doubles(size(rows));
+  }
+
+  /// Copies rows of a part to row `to` on of `out`, checked.
+  void copy(const TablePart& part, Index row, Index from, Index count, const std::vector<TableValues>& values,
+            Index to, std::vector<ColumnValues>& out) const {
+    for (std::size_t c = 0; c < wanted.size(); ++c)
+      std::visit(
+          [&](auto& column) {
+            const auto& source = std::get<std::decay_t<decltype(column)>>(values[c].values);
+            for (Index i = 0; i < count; ++i) {
+              bool bad = missing_at(values[c], from + i);
+              if constexpr (std::is_same_v<std::decay_t<decltype(column)>, Doubles>)
+                bad = bad || !std::isfinite(source[size(from + i)]);
+              if (bad && c < needed)
+                throw bad_input(table.where(part, row + i) + ": expected " +
+                                    (c < 2 ? "an id" : "a finite number as rating") + " (column '" +
+                                    names[c] + "')",
+                                {part.file, row + i});
+              if (!missing_at(values[c], from + i)) column[size(to + i)] = source[size(from + i)];
+            }
+          },
+          out[c]);
+  }
+};
+
+/// What is read at once is a chunk. A first pass finds out whether ids are whole numbers. Collective.
+std::shared_ptr<const RatingChunks> read_to_scratch(const Context& context, const RatingColumns& columns,
+                                                    Index first_row, Index end_row) {
+  Communicator& comm = context.comm();
+  const auto pass = [&](const auto& take) {
+    comm.collectively([&] {
+      const auto reading =
+          plan_reading(context, columns.table, 2 * static_cast<Index>(columns.wanted.size()));
+      read_table_rows(context, columns.table, columns.view, reading, first_row, end_row, columns.wanted,
+                      [&](const TablePart& part, Index row, Index from, Index count,
+                          const std::vector<TableValues>& values) {
+                        std::vector<ColumnValues> own;
+                        for (std::size_t c = 0; c < columns.wanted.size(); ++c)
+                          own.push_back(columns.column(c, count));
+                        columns.copy(part, row, from, count, values, 0, own);
+                        for (const std::size_t c : {0, 1}) numbers_to_texts(own[c]);
+                        take(row - first_row, own);
+                      });
+    });
+  };
+  std::atomic<bool> other[2] = {false, false};
+  const auto is_whole = [&](std::size_t c) {
+    return columns.view.kind(columns.wanted[c].column) == TableKind::whole;
+  };
+  if (!is_whole(0) || !is_whole(1))
+    pass([&](Index, const std::vector<ColumnValues>& own) {
+      for (const std::size_t c : {0, 1})
+        if (!all_whole(own[c])) other[c].store(true, std::memory_order_relaxed);
+    });
+  const bool texts[2] = {comm.any(other[0]), comm.any(other[1])};
+  const auto chunks = comm.collectively([&] { return std::make_shared<RatingChunks>(context.scratch()); });
+  pass([&](Index first, std::vector<ColumnValues>& own) {
+    for (const std::size_t c : {0, 1})
+      if (!texts[c]) texts_to_whole(own[c]);
+    chunks->put(first, own[0], own[1], columns.needed > 2 ? std::get<Doubles>(own[2]) : Doubles());
+  });
+  chunks->finish();
+  return chunks;
 }
 
 }  // namespace
@@ -65,43 +159,27 @@ RatingInput read_ratings_table(const Context& context, const ReadOptions& option
   });
   ratings.first_row = ratings.rows * comm.rank() / comm.size();
   const Index end_row = ratings.rows * (comm.rank() + 1) / comm.size();
-  std::vector<ColumnValues> own;
-  comm.collectively([&] {
-    const auto rows = size(end_row - ratings.first_row);
-    for (const auto& each : wanted) {
-      if (view.kind(each.column) == TableKind::text)
-        own.emplace_back(Texts(rows));
-      else if (view.kind(each.column) == TableKind::whole && each.want == TableWant::as_it_is)
-        own.emplace_back(Integers(rows));
-      else
-        own.emplace_back(Doubles(rows));
-    }
-    read_table_rows(context, table, view, ratings.first_row, end_row, wanted,
-                    [&](const TablePart& part, Index row, Index from, Index count,
-                        const std::vector<TableValues>& values) {
-                      for (std::size_t c = 0; c < wanted.size(); ++c)
-                        std::visit(
-                            [&](auto& column) {
-                              const auto& source = std::get<std::decay_t<decltype(column)>>(values[c].values);
-                              for (Index i = 0; i < count; ++i) {
-                                const bool kept = c >= 2 + (ratings.has_ratings ? 1U : 0U);
-                                bool bad = missing_at(values[c], from + i);
-                                if constexpr (std::is_same_v<std::decay_t<decltype(column)>, Doubles>)
-                                  bad = bad || !std::isfinite(source[size(from + i)]);
-                                if (bad && !kept)
-                                  throw bad_input(table.where(part, row + i) + ": expected " +
-                                                      (c < 2 ? "an id" : "a finite number as rating") +
-                                                      " (column '" + names[c] + "')",
-                                                  {part.file, row + i});
-                                if (!missing_at(values[c], from + i))
-                                  column[size(row + i - ratings.first_row)] = source[size(from + i)];
-                              }
-                            },
-                            own[c]);
-                    });
-  });
   ratings.user_name = names[0];
   ratings.item_name = names[1];
+  const RatingColumns columns{table, view, wanted, names, ratings.has_ratings ? 3U : 2U};
+  const Index rows = end_row - ratings.first_row;
+  const bool text_ids =
+      view.kind(wanted[0].column) != TableKind::whole || view.kind(wanted[1].column) != TableKind::whole;
+  if (options.ratings_in_scratch && options.keep.empty() && ratings_spill(context, rows, text_ids)) {
+    ratings.chunks = read_to_scratch(context, columns, ratings.first_row, end_row);
+    return input;
+  }
+  std::vector<ColumnValues> own;
+  comm.collectively([&] {
+    ratings.reserved = reserve_ratings(context, rows, text_ids);
+    const auto reading = plan_reading(context, table, static_cast<Index>(wanted.size()));
+    for (std::size_t c = 0; c < wanted.size(); ++c) own.push_back(columns.column(c, rows));
+    read_table_rows(context, table, view, reading, ratings.first_row, end_row, wanted,
+                    [&](const TablePart& part, Index row, Index from, Index count,
+                        const std::vector<TableValues>& values) {
+                      columns.copy(part, row, from, count, values, row - ratings.first_row, own);
+                    });
+  });
   ratings.users = ids_of(comm, std::move(own[0]));
   ratings.items = ids_of(comm, std::move(own[1]));
   std::size_t next = 2;

@@ -27,7 +27,8 @@ class TablePacker {
     RowBlocks& rows = input.rows;
     first_row_ = rows.partition.first_row(rows.context.rank());
     const Index local = rows.local_rows();
-    tiles = DenseTiles<Scalar>(local, static_cast<Index>(plan.features.size()));
+    tiles = DenseTiles<Scalar>(rows.context, local, static_cast<Index>(plan.features.size()),
+                               rows.partition.block_rows());
     for (const Index column : plan.features) wanted.push_back({column, TableWant::doubles});
     if (plan.weight) wanted.push_back({*plan.weight, TableWant::doubles});
     if (plan.label) wanted.push_back({*plan.label, TableWant::as_it_is});
@@ -42,6 +43,8 @@ class TablePacker {
   void take(const TablePart& part, Index row, Index from, Index rows,
             const std::vector<TableValues>& values) {
     const std::size_t features = plan_.features.size();
+    const Index local = row - first_row_;
+    tiles.begin_rows(local, local + rows);
     for (std::size_t j = 0; j < features; ++j) put_feature(part, row, from, rows, j, values[j]);
     std::size_t next = features;
     if (plan_.weight) put_weights(part, row, from, rows, values[next++]);
@@ -51,6 +54,10 @@ class TablePacker {
       for (Index j = 0; j < rows; ++j)
         kept_missing[i][size(row + j - first_row_)] = missing_at(values[next], from + j) ? 1 : 0;
     }
+    for (Index i = local; i < local + rows && !dropped.empty(); ++i)
+      if (dropped[size(i)] != 0)
+        for (Index j = 0; j < tiles.columns(); ++j) tiles.at(i, j) = 0;
+    tiles.end_rows(local, local + rows);
   }
 
   DenseTiles<Scalar> tiles;
@@ -173,10 +180,14 @@ RowInput read_rows(const Context& context, const ReadOptions& options, const Tab
       comm.size());
   std::vector<std::vector<std::uint8_t>> kept_missing;
   comm.collectively([&] {
+    const Index label_bytes = plan.label ? (view.is_text[size(*plan.label)] ? 32 : 8) : 0;
+    rows.reserved = std::make_shared<MemoryReservation>(
+        context.memory(), rows.local_rows() * (label_bytes + (plan.weight ? 8 : 0)), "labels and weights");
+    const auto reading = plan_reading(context, table, static_cast<Index>(plan.features.size()));
     TablePacker<Scalar> packer(table, view, plan, options, input);
     read_table_rows(
-        context, table, view, rows.partition.first_row(comm.rank()), rows.partition.end_row(comm.rank()),
-        packer.wanted,
+        context, table, view, reading, rows.partition.first_row(comm.rank()),
+        rows.partition.end_row(comm.rank()), packer.wanted,
         [&](const TablePart& part, Index row, Index from, Index count,
             const std::vector<TableValues>& values) { packer.take(part, row, from, count, values); });
     rows.features = std::move(packer.tiles);

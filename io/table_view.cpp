@@ -49,6 +49,21 @@ void take_in_order(const TablePart& part, Index row, Index from, Index rows,
 
 }  // namespace
 
+TableReading plan_reading(const Context& context, const Table& table, Index columns) {
+  // As its library hands a part out, as it is looked at, and in tiles.
+  constexpr Index kCopies = 3;
+  const auto& pool = context.memory();
+  Index largest = 1;
+  for (const auto& part : table.parts) largest = std::max(largest, std::min(part.rows, table.rows_at_once));
+  const Index bytes = kCopies * largest * std::max<Index>(1, columns) * static_cast<Index>(sizeof(double));
+  TableReading reading{context.threads(), {}};
+  if (pool->strict())
+    reading.threads =
+        static_cast<int>(std::clamp<Index>(pool->available() / 2 / bytes, 1, context.threads()));
+  reading.reserved = MemoryReservation(pool, reading.threads * bytes, "rows being read");
+  return reading;
+}
+
 TableView::TableView(const Table& table) {
   columns.source = table.paths.front();
   for (const auto& column : table.columns) {
@@ -88,8 +103,9 @@ std::string Table::where(const TablePart& part, Index row) const {
   return paths[static_cast<std::size_t>(part.file)] + ", row " + std::to_string(row - first);
 }
 
-void read_table_rows(const Context& context, const Table& table, const TableView& view, Index first_row,
-                     Index end_row, const std::vector<WantedColumn>& wanted, TakeRows take) {
+void read_table_rows(const Context& context, const Table& table, const TableView& view,
+                     const TableReading& reading, Index first_row, Index end_row,
+                     const std::vector<WantedColumn>& wanted, TakeRows take) {
   const auto& parts = table.parts;
   const auto begin = std::partition_point(parts.begin(), parts.end(), [&](const TablePart& part) {
     return part.first_row + part.rows <= first_row;
@@ -102,7 +118,7 @@ void read_table_rows(const Context& context, const Table& table, const TableView
   for (const auto& each : wanted)
     if (each.column < file_columns) of_file.push_back(each);
   std::atomic<Index> done{0};
-  parallel_for(context.threads(), end - begin, [&](Index i, int thread) {
+  parallel_for(reading.threads, end - begin, [&](Index i, int thread) {
     const TablePart& part = begin[i];
     table.read_part(
         part, first_row, end_row, of_file, [&](Index row, Index rows, std::vector<TableValues>& values) {

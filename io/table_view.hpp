@@ -26,10 +26,20 @@ struct TableView {
 using TakeRows = FunctionRef<void(const TablePart& part, Index row, Index from, Index rows,
                                   const std::vector<TableValues>& values)>;
 
+/// How a rank reads a table of so many columns: parts at once, as many as threads, or fewer where a bound has
+/// no room for that, and the memory that this takes.
+struct TableReading {
+  int threads = 1;
+  MemoryReservation reserved;
+};
+/// Local; throws 71 where not even one part at a time fits.
+TableReading plan_reading(const Context& context, const Table& table, Index columns);
+
 /// Reads the rows [first_row, end_row), several parts at once, with the columns that are wanted, those of
 /// folders included. Local; throws what reading and taking throw.
-void read_table_rows(const Context& context, const Table& table, const TableView& view, Index first_row,
-                     Index end_row, const std::vector<WantedColumn>& wanted, TakeRows take);
+void read_table_rows(const Context& context, const Table& table, const TableView& view,
+                     const TableReading& reading, Index first_row, Index end_row,
+                     const std::vector<WantedColumn>& wanted, TakeRows take);
 
 inline bool missing_at(const TableValues& values, Index i) {
   return !values.missing.empty() && values.missing[static_cast<std::size_t>(i)] != 0;

@@ -4,10 +4,13 @@
 #include "firesteel/io/write_arrow.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/row_reader.hpp"
 #include "firesteel/io/arrow_file.hpp"
 #include "firesteel/io/output_file.hpp"
 #include "firesteel/io/rows_output.hpp"
@@ -111,6 +114,19 @@ void write_arrow(const Context& context, const std::string& path, const std::vec
   });
 }
 
+namespace {
+
+template <class Scalar>
+std::unique_ptr<SparseRowReader<Scalar>> reader_of(const SparseRows<Scalar>& rows) {
+  return std::make_unique<SparseRowReader<Scalar>>(rows);
+}
+template <class Scalar>
+std::nullptr_t reader_of(const DenseTiles<Scalar>&) {
+  return nullptr;
+}
+
+}  // namespace
+
 void write_rows_arrow(const RowsOutput& output, const std::string& path) {
   const RowBlocks& rows = *output.rows;
   std::vector<TableColumn> columns;
@@ -134,11 +150,11 @@ void write_rows_arrow(const RowsOutput& output, const std::string& path) {
           for (Index column = 0; column < storage.columns(); ++column)
             values.push_back({std::vector<double>(size(end - begin)), {}});
           std::vector<double> dense(size(storage.columns()));
+          const auto reader = reader_of(storage);
           for (Index i = begin; i < end; ++i) {
             const Index row = output.used[size(i)];
             if constexpr (requires { storage.row_begin; }) {
-              const auto indices = storage.row_indices(row);
-              const auto entries = storage.row_values(row);
+              const auto [indices, entries] = reader->row(row);
               for (std::size_t j = 0; j < indices.size(); ++j)
                 std::get<0>(values[static_cast<std::size_t>(indices[j])].values)[size(i - begin)] =
                     static_cast<double>(entries[j]);

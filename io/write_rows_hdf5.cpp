@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/row_reader.hpp"
 #include "firesteel/io/array_file.hpp"
 #include "firesteel/io/rows_output.hpp"
 
@@ -34,7 +35,8 @@ void plan_features(Plan& plan, const RowsOutput& output, const DenseTiles<Scalar
 template <class Scalar>
 Index used_values(const RowsOutput& output, const SparseRows<Scalar>& rows) {
   Index count = 0;
-  for (const Index row : output.used) count += static_cast<Index>(rows.row_indices(row).size());
+  SparseRowReader<Scalar> reader(rows);
+  for (const Index row : output.used) count += static_cast<Index>(reader.row(row).indices.size());
   return count;
 }
 
@@ -73,6 +75,7 @@ void put_features(ArrayOutput& file, const RowsOutput& output, const SparseRows<
   std::vector<Scalar> values;
   std::vector<std::int32_t> indices;
   std::vector<std::int64_t> ends;
+  SparseRowReader<Scalar> reader(rows);
   if (output.context().rank() == 0) file.write(2, 0, std::vector<std::int64_t>{0});
   for (Index begin = 0; begin < output.count(); begin += kPieceRows) {
     const Index end = std::min(output.count(), begin + kPieceRows);
@@ -80,8 +83,7 @@ void put_features(ArrayOutput& file, const RowsOutput& output, const SparseRows<
     indices.clear();
     ends.clear();
     for (Index i = begin; i < end; ++i) {
-      const auto row_values = rows.row_values(output.used[size(i)]);
-      const auto row_indices = rows.row_indices(output.used[size(i)]);
+      const auto [row_indices, row_values] = reader.row(output.used[size(i)]);
       values.insert(values.end(), row_values.begin(), row_values.end());
       indices.insert(indices.end(), row_indices.begin(), row_indices.end());
       ends.push_back(first_value + static_cast<Index>(values.size()));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/row_reader.hpp"
 #include "firesteel/io/rows_output.hpp"
 #include "firesteel/io/text_output.hpp"
 
@@ -24,39 +25,79 @@ void append_label(std::string& out, const ColumnValues& labels, Index row, char 
       labels);
 }
 
-/// Calls body(value) for every column of a row.
-template <class Scalar, class Body>
-void for_all_values(const DenseTiles<Scalar>& tiles, Index row, Body&& body) {
-  thread_local std::vector<double> values;
-  values.resize(size(tiles.columns()));
-  tiles.copy_row(row, values);
-  for (const double value : values) body(value);
+void append_json_label(std::string& out, const ColumnValues& labels, Index row) {
+  std::visit(
+      [&](const auto& values) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(values)>, std::vector<std::string>>)
+          out += nlohmann::json(values[size(row)])
+                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        else
+          append_number(out, values[size(row)]);
+      },
+      labels);
 }
 
-template <class Scalar, class Body>
-void for_all_values(const SparseRows<Scalar>& rows, Index row, Body&& body) {
-  const auto indices = rows.row_indices(row);
-  const auto values = rows.row_values(row);
-  std::size_t next = 0;
-  for (Index column = 0; column < rows.columns(); ++column)
-    body(next < indices.size() && indices[next] == column ? static_cast<double>(values[next++]) : 0.0);
-}
+/// The values of rows, wherever these lie; best in order.
+template <class Storage>
+class RowValues;
 
-/// Calls body(column, value) for what is not zero in dense rows, and what is there in sparse ones.
-template <class Scalar, class Body>
-void for_entries(const DenseTiles<Scalar>& tiles, Index row, Body&& body) {
-  Index column = 0;
-  for_all_values(tiles, row, [&](double value) {
-    if (value != 0) body(column, value);
-    ++column;
-  });
-}
+template <class Scalar>
+class RowValues<DenseTiles<Scalar>> {
+ public:
+  explicit RowValues(const DenseTiles<Scalar>& tiles) : tiles_(tiles), values_(size(tiles.columns())) {}
+  /// Calls body(value) for every column of a row.
+  template <class Body>
+  void for_all_values(Index row, Body&& body) {
+    tiles_.copy_row(row, values_);
+    for (const double value : values_) body(value);
+  }
+  /// Calls body(column, value) for what is not zero.
+  template <class Body>
+  void for_entries(Index row, Body&& body) {
+    Index column = 0;
+    for_all_values(row, [&](double value) {
+      if (value != 0) body(column, value);
+      ++column;
+    });
+  }
 
-template <class Scalar, class Body>
-void for_entries(const SparseRows<Scalar>& rows, Index row, Body&& body) {
-  const auto indices = rows.row_indices(row);
-  const auto values = rows.row_values(row);
-  for (std::size_t i = 0; i < indices.size(); ++i) body(Index{indices[i]}, static_cast<double>(values[i]));
+ private:
+  const DenseTiles<Scalar>& tiles_;
+  std::vector<double> values_;
+};
+
+template <class Scalar>
+class RowValues<SparseRows<Scalar>> {
+ public:
+  explicit RowValues(const SparseRows<Scalar>& rows) : reader_(rows), columns_(rows.columns()) {}
+  template <class Body>
+  void for_all_values(Index row, Body&& body) {
+    const auto [indices, values] = reader_.row(row);
+    std::size_t next = 0;
+    for (Index column = 0; column < columns_; ++column)
+      body(next < indices.size() && indices[next] == column ? static_cast<double>(values[next++]) : 0.0);
+  }
+  /// Calls body(column, value) for what is there.
+  template <class Body>
+  void for_entries(Index row, Body&& body) {
+    const auto [indices, values] = reader_.row(row);
+    for (std::size_t i = 0; i < indices.size(); ++i) body(Index{indices[i]}, static_cast<double>(values[i]));
+  }
+
+ private:
+  SparseRowReader<Scalar> reader_;
+  Index columns_;
+};
+
+/// body(RowValues of the rows): one for a run of rows.
+template <class Body>
+void with_values(const RowBlocks& rows, Body&& body) {
+  std::visit(
+      [&](const auto& storage) {
+        RowValues<std::decay_t<decltype(storage)>> values(storage);
+        body(values);
+      },
+      rows.features);
 }
 
 }  // namespace
@@ -78,27 +119,25 @@ void write_rows_csv(const RowsOutput& output, const std::string& path, char deli
     header += '\n';
   });
   write_text(output.context(), path, header, output.count(), [&](Index first, Index end, std::string& out) {
-    for (Index i = first; i < end; ++i) {
-      const Index row = output.used[size(i)];
-      bool next = false;
-      std::visit(
-          [&](const auto& storage) {
-            for_all_values(storage, row, [&](double value) {
-              if (std::exchange(next, true)) out += delimiter;
-              append_number(out, value);
-            });
-          },
-          rows.features);
-      if (output.has_labels) {
-        out += delimiter;
-        append_label(out, rows.labels, row, delimiter);
+    with_values(rows, [&](auto& values) {
+      for (Index i = first; i < end; ++i) {
+        const Index row = output.used[size(i)];
+        bool next = false;
+        values.for_all_values(row, [&](double value) {
+          if (std::exchange(next, true)) out += delimiter;
+          append_number(out, value);
+        });
+        if (output.has_labels) {
+          out += delimiter;
+          append_label(out, rows.labels, row, delimiter);
+        }
+        if (output.has_weights) {
+          out += delimiter;
+          append_number(out, output.weight(row));
+        }
+        out += '\n';
       }
-      if (output.has_weights) {
-        out += delimiter;
-        append_number(out, output.weight(row));
-      }
-      out += '\n';
-    }
+    });
   });
 }
 
@@ -110,24 +149,22 @@ void write_rows_libsvm(const RowsOutput& output, const std::string& path) {
     if (output.has_weights) throw bad_input("LIBSVM files hold no row weights: write .csv or .h5");
   });
   write_text(output.context(), path, "", output.count(), [&](Index first, Index end, std::string& out) {
-    for (Index i = first; i < end; ++i) {
-      const Index row = output.used[size(i)];
-      if (output.has_labels)
-        append_label(out, rows.labels, row, ' ');
-      else
-        out += '0';
-      std::visit(
-          [&](const auto& storage) {
-            for_entries(storage, row, [&](Index column, double value) {
-              out += ' ';
-              append_number(out, column + 1);
-              out += ':';
-              append_number(out, value);
-            });
-          },
-          rows.features);
-      out += '\n';
-    }
+    with_values(rows, [&](auto& values) {
+      for (Index i = first; i < end; ++i) {
+        const Index row = output.used[size(i)];
+        if (output.has_labels)
+          append_label(out, rows.labels, row, ' ');
+        else
+          out += '0';
+        values.for_entries(row, [&](Index column, double value) {
+          out += ' ';
+          append_number(out, column + 1);
+          out += ':';
+          append_number(out, value);
+        });
+        out += '\n';
+      }
+    });
   });
 }
 
@@ -146,35 +183,25 @@ void write_rows_json(const RowsOutput& output, const std::string& path) {
     }
   });
   write_text(output.context(), path, "", output.count(), [&](Index first, Index end, std::string& out) {
-    for (Index i = first; i < end; ++i) {
-      const Index row = output.used[size(i)];
-      std::size_t next = 0;
-      std::visit(
-          [&](const auto& storage) {
-            for_all_values(storage, row, [&](double value) {
-              out += keys[next++];
-              append_number(out, value);
-            });
-          },
-          rows.features);
-      if (output.has_labels) {
-        out += keys[next++];
-        std::visit(
-            [&](const auto& labels) {
-              if constexpr (std::is_same_v<std::decay_t<decltype(labels)>, std::vector<std::string>>)
-                out += nlohmann::json(labels[size(row)])
-                           .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-              else
-                append_number(out, labels[size(row)]);
-            },
-            rows.labels);
+    with_values(rows, [&](auto& values) {
+      for (Index i = first; i < end; ++i) {
+        const Index row = output.used[size(i)];
+        std::size_t next = 0;
+        values.for_all_values(row, [&](double value) {
+          out += keys[next++];
+          append_number(out, value);
+        });
+        if (output.has_labels) {
+          out += keys[next++];
+          append_json_label(out, rows.labels, row);
+        }
+        if (output.has_weights) {
+          out += keys[next++];
+          append_number(out, output.weight(row));
+        }
+        out += "}\n";
       }
-      if (output.has_weights) {
-        out += keys[next++];
-        append_number(out, output.weight(row));
-      }
-      out += "}\n";
-    }
+    });
   });
 }
 
@@ -185,28 +212,26 @@ void write_rows_matrix_market(const RowsOutput& output, const std::string& path)
     if (output.has_labels || output.has_weights)
       throw bad_input("Matrix Market files hold no labels and weights: write .npz, .h5 or .libsvm");
     Index count = 0;
-    for (const Index row : output.used)
-      std::visit([&](const auto& storage) { for_entries(storage, row, [&](Index, double) { ++count; }); },
-                 rows.features);
+    with_values(rows, [&](auto& values) {
+      for (const Index row : output.used) values.for_entries(row, [&](Index, double) { ++count; });
+    });
     return count;
   });
   const std::string header = "%%MatrixMarket matrix coordinate real general\n" +
                              std::to_string(output.total) + " " + std::to_string(rows.columns()) + " " +
                              std::to_string(comm.sum(entries)) + "\n";
   write_text(output.context(), path, header, output.count(), [&](Index first, Index end, std::string& out) {
-    for (Index i = first; i < end; ++i)
-      std::visit(
-          [&](const auto& storage) {
-            for_entries(storage, output.used[size(i)], [&](Index column, double value) {
-              append_number(out, output.first + i + 1);
-              out += ' ';
-              append_number(out, column + 1);
-              out += ' ';
-              append_number(out, value);
-              out += '\n';
-            });
-          },
-          rows.features);
+    with_values(rows, [&](auto& values) {
+      for (Index i = first; i < end; ++i)
+        values.for_entries(output.used[size(i)], [&](Index column, double value) {
+          append_number(out, output.first + i + 1);
+          out += ' ';
+          append_number(out, column + 1);
+          out += ' ';
+          append_number(out, value);
+          out += '\n';
+        });
+    });
   });
 }
 

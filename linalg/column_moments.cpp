@@ -146,11 +146,13 @@ std::vector<double> sum_columns(const RowBlocks& data, const SparseRows<Scalar>&
                                 std::span<const double> weights, Term&& term) {
   const int rank = data.context.rank();
   CanonicalSum sum(data.context.comm(), data.partition, features.columns(), data.context.threads());
-  const auto total = sum([&](Index block, std::span<double> out) {
-    std::fill(out.begin(), out.end(), 0.0);
-    for_each_value(features, weights, tiles_of_block(data.partition, rank, block),
-                   [&](Index row, std::size_t j, double value) { out[j] += term(row, j, value); });
-  });
+  const auto total = sum(
+      [&](Index block, std::span<double> out) {
+        std::fill(out.begin(), out.end(), 0.0);
+        for_each_value(features, weights, tiles_of_block(data.partition, rank, block),
+                       [&](Index row, std::size_t j, double value) { out[j] += term(row, j, value); });
+      },
+      features.store());
   return {total.begin(), total.end()};
 }
 
@@ -161,11 +163,28 @@ void find_extremes(const RowBlocks& data, const SparseRows<Scalar>& features, st
   const auto d = size_of(features.columns());
   moments.largest.assign(d, 0.0);
   moments.count.assign(d, 0);
-  for_each_value(features, weights, {0, (features.local_rows() + kTileRows - 1) / kTileRows},
-                 [&](Index, std::size_t j, double value) {
-                   moments.largest[j] = std::max(moments.largest[j], std::abs(value));
-                   ++moments.count[j];
-                 });
+  comm.collectively([&] {
+    // Maxima and counts do not depend on the order in which threads meet the values.
+    const auto threads = size_of(data.context.threads());
+    std::vector<std::vector<double>> largest(threads);
+    std::vector<std::vector<std::int64_t>> count(threads);
+    for_each_block(data, [&](Index block, int thread) {
+      auto& own_largest = largest[size_of(thread)];
+      auto& own_count = count[size_of(thread)];
+      own_largest.resize(d);
+      own_count.resize(d);
+      for_each_value(features, weights, tiles_of_block(data.partition, comm.rank(), block),
+                     [&](Index, std::size_t j, double value) {
+                       own_largest[j] = std::max(own_largest[j], std::abs(value));
+                       ++own_count[j];
+                     });
+    });
+    for (std::size_t thread = 0; thread < threads; ++thread)
+      for (std::size_t j = 0; j < largest[thread].size(); ++j) {
+        moments.largest[j] = std::max(moments.largest[j], largest[thread][j]);
+        moments.count[j] += count[thread][j];
+      }
+  });
   for (const double weight : weights) moments.largest_weight = std::max(moments.largest_weight, weight);
   comm.allreduce_max(std::span(moments.largest));
   comm.allreduce_max(std::span(&moments.largest_weight, 1));

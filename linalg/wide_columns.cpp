@@ -2,13 +2,18 @@
 #include "firesteel/linalg/wide_columns.hpp"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <type_traits>
 
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/linalg/wide_terms.hpp"
 
 namespace firesteel {
+
+using namespace wide;
 
 namespace {
 
@@ -18,16 +23,6 @@ constexpr Index kSliceBlock = 4096;
 constexpr Index kColumnsATask = 512;
 
 std::size_t size_of(Index i) { return static_cast<std::size_t>(i); }
-
-double power_of_two(int exponent) { return std::ldexp(1.0, std::clamp(exponent, -1024, 1023)); }
-
-/// The power of two that brings `largest` to [½, 1).
-double normalizing_scale(double largest) {
-  if (!(largest > 0)) return 1;
-  int exponent = 0;
-  std::frexp(largest, &exponent);
-  return power_of_two(-exponent);
-}
 
 }  // namespace
 
@@ -52,6 +47,13 @@ template <class Scalar>
 std::vector<std::int32_t> WideColumns::sort_by_column(const SparseRows<Scalar>& features,
                                                       std::span<const double> weights) {
   const Index rows = features.local_rows();
+  const auto& pool = data_.context.memory();
+  const Index by_column =
+      features.non_zeros() * static_cast<Index>(sizeof(Scalar) + 2 * sizeof(std::uint32_t));
+  by_row_ = features.store() != nullptr || (pool->strict() && by_column > pool->available());
+  reserved_ = MemoryReservation(pool, by_row_ ? features.columns() * (24 * outputs_ + 12) : by_column,
+                                "columns of sparse rows");
+  if (by_row_) return occurring_columns(features, weights);
   if (rows > std::numeric_limits<std::uint32_t>::max())
     throw bad_input("a rank has " + std::to_string(rows) +
                     " sparse rows of many columns, more than 2^32 - 1: use more ranks");
@@ -86,6 +88,35 @@ std::vector<std::int32_t> WideColumns::sort_by_column(const SparseRows<Scalar>& 
   by_column_ = std::move(sorted);
   find_places(features, place);
   return columns;
+}
+
+/// Gives the columns that have a value in rows with weight their places, and returns them.
+template <class Scalar>
+std::vector<std::int32_t> WideColumns::occurring_columns(const SparseRows<Scalar>& features,
+                                                         std::span<const double> weights) {
+  by_place_ = false;
+  place_of_.assign(size_of(features.columns()), -1);
+  for_each_block(data_, [&](Index block, int) {
+    const auto [first, end] = rows_of_block(block);
+    for (Index row = first; row < end; ++row) {
+      if (!(weights[size_of(row)] > 0)) continue;
+      for (const std::int32_t column : features.row_indices(row))
+        std::atomic_ref<std::int32_t>(place_of_[size_of(column)]).store(0, std::memory_order_relaxed);
+    }
+  });
+  std::vector<std::int32_t> columns;
+  for (std::size_t j = 0; j < place_of_.size(); ++j) {
+    if (place_of_[j] < 0) continue;
+    place_of_[j] = static_cast<std::int32_t>(columns.size());
+    columns.push_back(static_cast<std::int32_t>(j));
+  }
+  return columns;
+}
+
+/// Own rows of a block, counted from this rank's first.
+std::pair<Index, Index> WideColumns::rows_of_block(Index block) const {
+  const Index first = data_.partition.first_row(data_.context.rank());
+  return {data_.partition.row_of_block(block) - first, data_.partition.row_of_block(block + 1) - first};
 }
 
 /// Coefficients are laid out by column number where that takes less memory than a place for each non-zero.
@@ -139,124 +170,29 @@ std::vector<LimbScale> WideColumns::scales_in_rows(std::span<const LimbScale> sl
 
 std::vector<double> WideColumns::sum_columns(Index width, std::span<const LimbScale> slice_scales,
                                              FunctionRef<void(std::size_t, std::int64_t*)> add) const {
-  Communicator& comm = data_.context.comm();
   const auto group = 2 * size_of(width);
-  const auto totals = [&] {
-    const auto own = comm.collectively([&] {
-      const auto count = static_cast<Index>(exchange_.columns().size());
-      std::vector<std::int64_t> limbs(size_of(count) * group, 0);
-      parallel_for(data_.context.threads(), (count + kColumnsATask - 1) / kColumnsATask,
-                   [&](Index task, int) {
-                     const Index end = std::min(count, (task + 1) * kColumnsATask);
-                     for (Index i = task * kColumnsATask; i < end; ++i)
-                       add(size_of(i), limbs.data() + size_of(i) * group);
-                   });
-      return limbs;
+  const auto own = data_.context.comm().collectively([&] {
+    const auto count = static_cast<Index>(exchange_.columns().size());
+    std::vector<std::int64_t> limbs(size_of(count) * group, 0);
+    parallel_for(data_.context.threads(), (count + kColumnsATask - 1) / kColumnsATask, [&](Index task, int) {
+      const Index end = std::min(count, (task + 1) * kColumnsATask);
+      for (Index i = task * kColumnsATask; i < end; ++i) add(size_of(i), limbs.data() + size_of(i) * group);
     });
-    return exchange_.sum(own, 2 * width);
-  }();
-  return comm.collectively([&] {
+    return limbs;
+  });
+  return sums_of_limbs(width, slice_scales, own);
+}
+
+std::vector<double> WideColumns::sums_of_limbs(Index width, std::span<const LimbScale> slice_scales,
+                                               std::span<const std::int64_t> limbs) const {
+  const auto totals = exchange_.sum(limbs, 2 * width);
+  return data_.context.comm().collectively([&] {
     std::vector<double> sums(totals.size() / 2);
     for (std::size_t i = 0; i < sums.size(); ++i)
       if (i / size_of(width) < slice_scales.size())
         sums[i] = limb_sum(totals.data() + 2 * i, slice_scales[i / size_of(width)]);
     return sums;
   });
-}
-
-namespace {
-
-/// Calls body(row, value) for the non-zeros of the i-th column in own rows.
-template <class ByColumn, class Body>
-void for_each_row(const ByColumn& by_column, std::size_t i, Body&& body) {
-  std::visit(
-      [&](const auto& sorted) {
-        const auto end = size_of(sorted.begin[i + 1]);
-        for (auto p = size_of(sorted.begin[i]); p < end; ++p)
-          body(sorted.rows[p], static_cast<double>(sorted.values[p]));
-      },
-      by_column);
-}
-
-}  // namespace
-
-void WideColumns::find_extremes(ColumnMoments& moments) const {
-  Communicator& comm = data_.context.comm();
-  const std::size_t own = exchange_.columns().size();
-  std::vector<double> largest;
-  std::vector<std::int64_t> count;
-  comm.collectively([&] {
-    largest.resize(own);
-    count.resize(own);
-    for (std::size_t i = 0; i < own; ++i)
-      for_each_row(by_column_, i, [&](std::uint32_t, double x) {
-        largest[i] = std::max(largest[i], std::abs(x));
-        ++count[i];
-      });
-  });
-  moments.largest = exchange_.max(largest);
-  moments.count = exchange_.sum(count, 1);
-  moments.largest.resize(size_of(slice_columns()));
-  moments.count.resize(size_of(slice_columns()));
-}
-
-ColumnMoments WideColumns::moments(std::span<const double> weights) const {
-  Communicator& comm = data_.context.comm();
-  ColumnMoments moments;
-  const WeightSums w = sum_weights(data_, weights);
-  moments.weight_sum = w.total;
-  find_extremes(moments);
-  for (const double weight : weights) moments.largest_weight = std::max(moments.largest_weight, weight);
-  comm.allreduce_max(std::span(&moments.largest_weight, 1));
-  const double weight_scale = normalizing_scale(moments.largest_weight);
-  const double total = w.total * weight_scale;
-
-  // Terms are weights and values brought below 1; centred values are below 2.
-  const auto d = size_of(slice_columns());
-  std::vector<double> unit;
-  std::vector<LimbScale> slice_scales;
-  comm.collectively([&] {
-    for (std::size_t j = 0; j < d; ++j) {
-      unit.push_back(normalizing_scale(moments.largest[j]));
-      slice_scales.push_back(limb_scale(4, moments.count[j]));
-    }
-    unit.resize(size_of(slices_.local_rows(comm.rank())));
-    slice_scales.resize(unit.size());
-  });
-  const auto scales = scales_in_rows(slice_scales);
-  const auto units = exchange_.gather(unit, 1);
-  const auto sums = sum_columns(2, slice_scales, [&](std::size_t i, std::int64_t* limbs) {
-    for_each_row(by_column_, i, [&](std::uint32_t row, double x) {
-      const double scaled = weights[row] * weight_scale * scales[i].scale;
-      add_term(scaled * (x * units[i]), scales[i].limb, limbs);
-      add_term(scaled, scales[i].limb, limbs + 2);
-    });
-  });
-  std::vector<double> mean;
-  comm.collectively([&] {
-    mean.resize(unit.size());
-    for (std::size_t j = 0; j < d; ++j) mean[j] = sums[2 * j] / total;
-  });
-  const auto means = exchange_.gather(mean, 1);
-  const auto squares = sum_columns(1, slice_scales, [&](std::size_t i, std::int64_t* limbs) {
-    for_each_row(by_column_, i, [&](std::uint32_t row, double x) {
-      const double delta = x * units[i] - means[i];
-      add_term(weights[row] * weight_scale * (delta * delta) * scales[i].scale, scales[i].limb, limbs);
-    });
-  });
-  comm.collectively([&] {
-    moments.mean.resize(d);
-    moments.deviation.resize(d);
-  });
-  const double denominator = w.denominator * weight_scale;
-  for (std::size_t j = 0; j < d; ++j) {
-    const double square = squares[j] + std::max(0.0, total - sums[2 * j + 1]) * (mean[j] * mean[j]);
-    moments.mean[j] = mean[j] / unit[j];
-    // Differences within the rounding of the mean are none: the column is constant.
-    const bool constant = square <= 1e-30 * total * (mean[j] * mean[j]);
-    moments.deviation[j] = constant ? 0.0 : std::sqrt(square / denominator) / unit[j];
-  }
-  return moments;
 }
 
 void WideColumns::set_scales(const ColumnMoments& slice_moments, double largest_factor) {
@@ -299,9 +235,10 @@ void WideColumns::place_coefficients(std::span<const double> received,
 
 namespace {
 
-/// In float the offset is added at the end, in double.
+/// In float the offset is added at the end, in double. `places`: of each non-zero its coefficients; null: by
+/// column.
 template <class Scalar, class Coefficient>
-void sparse_margins(const SparseRows<Scalar>& features, const std::int32_t* indices,
+void sparse_margins(const SparseRows<Scalar>& features, const std::int32_t* places,
                     const Coefficient* coefficients, std::span<const double> offsets, TileRange range,
                     double* z) {
   constexpr bool kSingle = std::is_same_v<Coefficient, float>;
@@ -310,15 +247,28 @@ void sparse_margins(const SparseRows<Scalar>& features, const std::int32_t* indi
   std::fill(z + range.first * outputs * kTileRows, z + range.end * outputs * kTileRows, 0.0);
   for (Index row = range.first * kTileRows; row < end; ++row) {
     double* tile = z + row / kTileRows * outputs * kTileRows + row % kTileRows;
-    const Index last = features.row_begin[size_of(row) + 1];
-    const Scalar* values = features.values.data();
+    const auto values = features.row_values(row);
+    const std::int32_t* indices =
+        places != nullptr ? places + features.row_begin[size_of(row)] : features.row_indices(row).data();
     for (Index k = 0; k < outputs; ++k) {
       const double offset = offsets[size_of(k)];
       Coefficient sum = kSingle ? 0 : static_cast<Coefficient>(offset);
-      for (Index p = features.row_begin[size_of(row)]; p < last; ++p)
+      for (std::size_t p = 0; p < values.size(); ++p)
         sum += coefficients[indices[p] * outputs + k] * static_cast<Coefficient>(values[p]);
       tile[k * kTileRows] = kSingle ? offset + static_cast<double>(sum) : static_cast<double>(sum);
     }
+  }
+}
+
+/// Adds one value's term to the limbs of its column.
+template <class Product, class Scalar>
+void add_product(Scalar value, double factor, LimbScale scale, double factor_scale, std::int64_t* limbs) {
+  if constexpr (std::is_same_v<Product, float>) {
+    const Product product = static_cast<Product>(value) * static_cast<Product>(factor * factor_scale);
+    add_term(static_cast<double>(product) * scale.scale, scale.limb, limbs);
+  } else {
+    const double x = static_cast<double>(value) * scale.scale;
+    add_term(x * (factor * factor_scale), scale.limb, limbs);
   }
 }
 
@@ -330,14 +280,7 @@ void add_products(const ColumnMajor<Scalar>& sorted, std::size_t i, LimbScale sc
   for (Index k = 0; k < outputs; ++k) {
     std::int64_t sums[2] = {0, 0};
     const auto add = [&](Index p, std::size_t at) {
-      if constexpr (std::is_same_v<Product, float>) {
-        const Product product = static_cast<Product>(sorted.values[size_of(p)]) *
-                                static_cast<Product>(factors[at] * factor_scale);
-        add_term(static_cast<double>(product) * scale.scale, scale.limb, sums);
-      } else {
-        const double x = static_cast<double>(sorted.values[size_of(p)]) * scale.scale;
-        add_term(x * (factors[at] * factor_scale), scale.limb, sums);
-      }
+      add_product<Product>(sorted.values[size_of(p)], factors[at], scale, factor_scale, sums);
     };
     if (outputs == 1) {  // margins lie as rows do
       for (Index p = sorted.begin[i]; p < end; ++p) add(p, sorted.rows[size_of(p)]);
@@ -355,30 +298,60 @@ void add_products(const ColumnMajor<Scalar>& sorted, std::size_t i, LimbScale sc
 }  // namespace
 
 void WideColumns::margins(std::span<const double> offsets, TileRange range, double* z) const {
-  const auto run = [&](const auto& features) {
-    const auto* indices = by_place_ ? places_.data() : features.indices.data();
+  visit_sparse(data_, [&](const auto& features) {
+    const std::int32_t* const places = by_place_ ? places_.data() : nullptr;
     if (single_products_)
-      sparse_margins(features, indices, single_coefficients_.data(), offsets, range, z);
+      sparse_margins(features, places, single_coefficients_.data(), offsets, range, z);
     else
-      sparse_margins(features, indices, coefficients_.data(), offsets, range, z);
-  };
-  if (const auto* single = std::get_if<SparseRows<float>>(&data_.features))
-    run(*single);
-  else
-    run(std::get<SparseRows<double>>(data_.features));
+      sparse_margins(features, places, coefficients_.data(), offsets, range, z);
+  });
+}
+
+void WideColumns::begin_collecting() {
+  if (by_row_) limbs_.assign(exchange_.columns().size() * 2 * size_of(outputs_), 0);
+}
+
+void WideColumns::collect(TileRange range, const double* factors) {
+  if (!by_row_) return;
+  const auto outputs = size_of(outputs_);
+  visit_sparse(data_, [&](const auto& features) {
+    const Index end = std::min(range.end * kTileRows, features.local_rows());
+    for (Index row = range.first * kTileRows; row < end; ++row) {
+      const double* own = factors + row / kTileRows * outputs_ * kTileRows + row % kTileRows;
+      const auto indices = features.row_indices(row);
+      const auto values = features.row_values(row);
+      for (std::size_t p = 0; p < indices.size(); ++p) {
+        const std::int32_t place = place_of_[size_of(indices[p])];
+        if (place < 0) continue;  // in rows of weight 0 alone
+        for (std::size_t k = 0; k < outputs; ++k) {
+          std::array<std::int64_t, 2> term{};
+          const double factor = own[k * kTileRows];
+          const LimbScale scale = scales_[size_of(place)];
+          if (single_products_)
+            add_product<float>(values[p], factor, scale, factor_scale_, term.data());
+          else
+            add_product<double>(values[p], factor, scale, factor_scale_, term.data());
+          add_shared(limbs_.data() + 2 * (size_of(place) * outputs + k), term.data(), 2);
+        }
+      }
+    }
+  });
 }
 
 std::vector<double> WideColumns::weighted_sums(const double* factors) const {
-  auto sums = sum_columns(outputs_, slice_scales_, [&](std::size_t i, std::int64_t* limbs) {
-    std::visit(
-        [&](const auto& sorted) {
-          if (single_products_)
-            add_products<float>(sorted, i, scales_[i], factor_scale_, factors, outputs_, limbs);
-          else
-            add_products<double>(sorted, i, scales_[i], factor_scale_, factors, outputs_, limbs);
-        },
-        by_column_);
-  });
+  auto sums =
+      by_row_
+          ? sums_of_limbs(outputs_, slice_scales_, limbs_)
+          : sum_columns(outputs_, slice_scales_, [&](std::size_t i, std::int64_t* limbs) {
+              std::visit(
+                  [&](const auto& sorted) {
+                    if (single_products_)
+                      add_products<float>(sorted, i, scales_[i], factor_scale_, factors, outputs_, limbs);
+                    else
+                      add_products<double>(sorted, i, scales_[i], factor_scale_, factors, outputs_, limbs);
+                  },
+                  by_column_);
+            });
   for (double& sum : sums) sum /= factor_scale_;
   return sums;
 }

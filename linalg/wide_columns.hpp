@@ -4,11 +4,13 @@
 #include <bit>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/function_ref.hpp"
+#include "firesteel/core/memory_pool.hpp"
 #include "firesteel/core/row_blocks.hpp"
 #include "firesteel/linalg/column_exchange.hpp"
 #include "firesteel/linalg/column_moments.hpp"
@@ -61,7 +63,9 @@ inline double limb_sum(const std::int64_t* limbs, LimbScale scale) {
 ///
 /// Memory of a rank with z non-zeros in m columns, K outputs: z·(4 + size of a value) for the copy by column,
 /// the smaller of 4 z and 8·K·columns for the coefficients of its rows, (36 + 8 K) m; (16 K + 8) m more in a
-/// sum; 4·columns while it is made.
+/// sum; 4·columns while it is made. Where the rows lie in scratch, or the context has no room for the copy,
+/// sums are added up row by row, as the walk over the rows for the margins goes on (collect()), in
+/// (8 K + 4)·columns + 16 K m: the same numbers.
 class WideColumns {
  public:
   /// Rows of weight 0 are left out. Collective. `data` must outlive this.
@@ -85,10 +89,15 @@ class WideColumns {
   /// Takes the coefficients (outputs for each column of the slice) of the columns in own rows from their
   /// owners. Collective.
   void receive_coefficients(std::span<const double> slice);
-  /// Margins of rows as block_margins has them, of the coefficients received last. Local.
+  /// Margins of rows as block_margins has them, of the coefficients received last. Local; in a walk over the
+  /// rows.
   void margins(std::span<const double> offsets, TileRange range, double* z) const;
+  /// Between a walk that begins and weighted_sums(): the factors of these rows are known, and the rows in
+  /// memory. By any thread. Local.
+  void begin_collecting();
+  void collect(TileRange range, const double* factors);
   /// Σ_i factor_ik·x_ij for each column j of the slice and output k, at [j·outputs + k]; factors laid out as
-  /// margins. Collective.
+  /// margins, those that were collected. Collective.
   std::vector<double> weighted_sums(const double* factors) const;
 
  private:
@@ -100,14 +109,29 @@ class WideColumns {
   std::vector<std::int32_t> sort_by_column(const SparseRows<Scalar>& features,
                                            std::span<const double> weights);
   template <class Scalar>
+  std::vector<std::int32_t> occurring_columns(const SparseRows<Scalar>& features,
+                                              std::span<const double> weights);
+  std::pair<Index, Index> rows_of_block(Index block) const;
+  template <class Scalar>
   void find_places(const SparseRows<Scalar>& features, std::span<const std::uint32_t> place);
   template <class Scalar>
   void place_coefficients(std::span<const double> received, AlignedVector<Scalar>& coefficients) const;
-  void find_extremes(ColumnMoments& moments) const;
+  void find_extremes(std::span<const double> weights, ColumnMoments& moments) const;
   std::vector<LimbScale> scales_in_rows(std::span<const LimbScale> slice_scales) const;
   /// `width` sums for each column of the slice; add(i, limbs) adds the terms of the i-th column in own rows.
   std::vector<double> sum_columns(Index width, std::span<const LimbScale> slice_scales,
                                   FunctionRef<void(std::size_t i, std::int64_t* limbs)> add) const;
+  /// The same of terms: add(row, i, x, limbs) adds those of one value.
+  template <class Add>
+  std::vector<double> sum_terms(Index width, std::span<const LimbScale> slice_scales,
+                                std::span<const double> weights, Add&& add) const;
+  std::vector<double> sums_of_limbs(Index width, std::span<const LimbScale> slice_scales,
+                                    std::span<const std::int64_t> limbs) const;
+  /// Calls body(row, i, x) for the non-zeros of own rows of weight > 0, by several threads.
+  template <class Body>
+  void walk_rows(std::span<const double> weights, Body&& body) const;
+  void find_extremes_by_row(std::span<const double> weights, std::vector<double>& largest,
+                            std::vector<std::int64_t>& count) const;
 
   const RowBlocks& data_;
   Index outputs_;
@@ -118,6 +142,10 @@ class WideColumns {
   double factor_scale_ = 1;           ///< power of two that brings factors to at most 1
   bool by_place_ = true;              ///< coefficients by a column's place among those in own rows, or number
   std::vector<std::int32_t> places_;  ///< of each non-zero its column's place
+  bool by_row_ = false;               ///< there is no copy by column
+  std::vector<std::int32_t> place_of_;  ///< by row: of a column, among those in own rows; −1: in none
+  std::vector<std::int64_t> limbs_;     ///< by row: of weighted sums, as they are collected
+  MemoryReservation reserved_;
   bool single_products_ = false;
   AlignedVector<double> coefficients_;        ///< outputs each; read at random, hence in huge pages
   AlignedVector<float> single_coefficients_;  ///< in place of coefficients_

@@ -72,11 +72,73 @@ std::vector<KeySample<K>> splitters_of(const Context& context, const std::vector
   return choose_splitters(context.comm(), samples, Ascending());
 }
 
+/// With its block.
+struct WithBlock {
+  template <class Pair>
+  auto operator()(Index block, Pair&& pair) const {
+    return std::pair<Index, std::remove_cvref_t<Pair>>(block, std::forward<Pair>(pair));
+  }
+};
+
+/// The same of more than fits into memory: elements are written to scratch by ranges of keys, and combined
+/// range by range, each as if there were no other keys. Collective.
+template <class K, class A, class Data, class Add, class Merge>
+auto combine_by_rounds(const Data& data, const Add& add, const Merge& merge) {
+  using Pair = typename Data::value_type;
+  const Context& context = data.context();
+  const BlockPartition& partition = data.partition();
+  SpooledData<K, Data, FirstOf, std::pair<Index, Pair>> spooled(data, FirstOf());
+  const Index rounds = rounds_for(context, spooled.bytes());
+  const Index ranges = rounds * context.size();
+  spooled.cut(choose_splitters(context.comm(), spooled.samples(), Ascending(), ranges), ranges, Ascending(),
+              true, WithBlock());
+  const TreeOrder own_blocks(partition.first_block(context.rank()), partition.end_block(context.rank()),
+                             partition.blocks());
+  const TreeOrder all_blocks(0, partition.blocks(), partition.blocks());
+  RoundsResult<std::pair<K, A>> result(context);
+  for (Index round = 0; round < rounds; ++round) {
+    std::vector<Index> begin{0};
+    auto partials = context.comm().collectively([&] {
+      std::vector<KeyedPartial<K, A>> own;
+      for (Index rank = 0; rank < context.size(); ++rank) {
+        KeyedPartials<K, A, Merge> of_range(own_blocks, merge);
+        spooled.spool().for_each(rank * rounds + round, [&](std::vector<std::pair<Index, Pair>> elements) {
+          for (auto& [block, pair] : elements) {
+            try {
+              add(of_range, block, std::move(pair));
+            } catch (...) {
+              // Which row of the block is not known any more.
+              rethrow_at(
+                  {.row = partition.row_of_block(block), .end_row = partition.row_of_block(block + 1)});
+            }
+          }
+        });
+        auto taken = of_range.take();
+        std::stable_sort(taken.begin(), taken.end(), before_by_key<K, A>);
+        own.insert(own.end(), std::make_move_iterator(taken.begin()), std::make_move_iterator(taken.end()));
+        begin.push_back(static_cast<Index>(own.size()));
+      }
+      return own;
+    });
+    auto runs = exchange_runs(context.comm(), std::move(partials), begin);
+    context.comm().collectively([&] {
+      merge_runs(context.threads(), runs.values, std::move(runs.begin), before_by_key<K, A>);
+      merge_neighbours(runs.values, all_blocks, merge);
+      RowSink<std::pair<K, A>> pairs(result);
+      for (auto& partial : runs.values) pairs.emplace_back(std::move(partial.key), std::move(partial.value));
+      pairs.flush();
+    });
+  }
+  return result.finish();
+}
+
 /// The whole of an operation that combines by key. Collective.
 template <class K, class A, class Data, class Add, class Merge>
 auto combine_by_key(const Data& data, const Add& add, const Merge& user_merge) {
   const Context& context = data.context();
   const auto merge = named_merge(user_merge);
+  if constexpr (Serializable<typename Data::value_type>)
+    if (is_bounded(context)) return combine_by_rounds<K, A>(data, add, merge);
   auto partials = context.comm().collectively([&] { return local_partials<K, A>(data, add, merge); });
   const auto key_of = [](const KeyedPartial<K, A>& partial) -> const K& { return partial.key; };
   const auto splitters = splitters_of<K>(context, partials, key_of);

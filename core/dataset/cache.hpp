@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "firesteel/core/dataset/block_source.hpp"
+#include "firesteel/core/dataset/round_trip.hpp"
 #include "firesteel/core/memory_pool.hpp"
 #include "firesteel/core/page_memory.hpp"
 #include "firesteel/core/scratch_file.hpp"
@@ -136,6 +137,8 @@ class BlockCache {
       if (level_ == StorageLevel::memory) return;  // computed again next time
     }
     if constexpr (Serializable<T>) {
+      if constexpr (!std::is_same_v<T, bool>)
+        if (!rows.values.empty()) check_round_trip(rows.values.front());
       ByteWriter out;
       out.write(rows.values);
       out.write(rows.offsets);

@@ -9,6 +9,7 @@
 
 #include "firesteel/core/block_partition.hpp"
 #include "firesteel/core/communicator.hpp"
+#include "firesteel/core/dataset/round_trip.hpp"
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/serializer.hpp"
 
@@ -52,6 +53,7 @@ Runs<T> exchange_runs(Communicator& comm, std::vector<T> values, std::span<const
   } else {
     ByteWriter out;
     comm.collectively([&] {
+      if (begin[0] < begin[ranks]) check_round_trip(static_cast<const T&>(values[at(begin[0])]));
       for (std::size_t r = 0; r < ranks; ++r) {
         const auto before = out.buffer().size();
         for (Index i = begin[r]; i < begin[r + 1]; ++i) out.write(static_cast<const T&>(values[at(i)]));

@@ -58,8 +58,8 @@ auto match_keys(const LeftData& left_data, const RightData& right_data) {
 }
 
 /// The rows of a join of more than fits into memory, range of keys by range. Collective.
-template <class Row, class LeftData, class RightData, class Join>
-auto join_by_rounds(const LeftData& left_data, const RightData& right_data, const Join& join) {
+template <class Row, class LeftData, class RightData, class Emit>
+auto join_by_rounds(const LeftData& left_data, const RightData& right_data, const Emit& emit) {
   using Left = typename LeftData::value_type;
   using Right = typename RightData::value_type;
   using K = typename Left::first_type;
@@ -78,7 +78,11 @@ auto join_by_rounds(const LeftData& left_data, const RightData& right_data, cons
     Matched<Left, Right> matched;
     matched.left = left.gather(round, rounds, Ascending());
     matched.right = right.gather(round, rounds, Ascending());
-    context.comm().collectively([&] { result.append(join(matched)); });
+    context.comm().collectively([&] {
+      RowSink<Row> rows(result);
+      matched.for_each_key([&](const auto& key, auto lefts, auto rights) { emit(rows, key, lefts, rights); });
+      rows.flush();
+    });
   }
   return result.finish();
 }
@@ -87,15 +91,14 @@ auto join_by_rounds(const LeftData& left_data, const RightData& right_data, cons
 template <class Row, class LeftData, class RightData, class Emit>
 auto join_rows(const LeftData& left, const RightData& right, const Emit& emit) {
   const Context& context = left.context();
-  const auto join = [&](auto& matched) {
+  if (is_bounded(context)) return join_by_rounds<Row>(left, right, emit);
+  auto matched = match_keys(left, right);
+  auto rows = context.comm().collectively([&] {
     std::vector<Row> joined;
     matched.for_each_key([&](const auto& key, auto lefts, auto rights) { emit(joined, key, lefts, rights); });
     matched = {};
     return joined;
-  };
-  if (is_bounded(context)) return join_by_rounds<Row>(left, right, join);
-  auto matched = match_keys(left, right);
-  auto rows = context.comm().collectively([&] { return join(matched); });
+  });
   return from_local(context, std::move(rows));
 }
 

@@ -26,21 +26,34 @@ class RangeSpool {
       : file_(scratch), places_(at(ranges), std::vector<std::vector<RecordFile::Place>>(at(runs))) {}
 
   void append(Index range, Index run, const std::vector<T>& values) {
+    if (!values.empty()) check_round_trip(values.front());
     ByteWriter out;
     out.write(values);
     const auto place = file_.append(out.buffer());
     const std::lock_guard lock(mutex_);
     places_[at(range)][at(run)].push_back(place);
   }
-  void read(Index range, std::vector<T>& values) const {
+  /// Calls visit(std::vector<T> some elements) for those of a range, in order.
+  template <class Visit>
+  void for_each(Index range, Visit&& visit) const {
     for (const auto& run : places_[at(range)])
       for (const auto& place : run) {
         const PageMemory pages = file_.read(place);
         ByteReader in({pages.data(), at(place.bytes)});
-        auto part = in.template read<std::vector<T>>();
-        values.insert(values.end(), std::make_move_iterator(part.begin()),
-                      std::make_move_iterator(part.end()));
+        visit(in.template read<std::vector<T>>());
       }
+  }
+  void read(Index range, std::vector<T>& values) const {
+    for_each(range, [&](std::vector<T> part) {
+      values.insert(values.end(), std::make_move_iterator(part.begin()), std::make_move_iterator(part.end()));
+    });
+  }
+  /// As written.
+  Index bytes(Index range) const {
+    Index bytes = 0;
+    for (const auto& run : places_[at(range)])
+      for (const auto& place : run) bytes += place.bytes;
+    return bytes;
   }
 
  private:
@@ -49,8 +62,22 @@ class RangeSpool {
   std::vector<std::vector<std::vector<RecordFile::Place>>> places_;  ///< [range][run]
 };
 
+/// Elements are held about so often while they travel and are sorted.
+inline constexpr Index kRoundCopies = 4;
+/// The least that a round may take: the account's margin gives it; rounds cost collectives.
+inline constexpr Index kLeastRoundRoom = Index{1} << 20;
+
+/// An element as it is put into a range: it alone, or with the block that it is of.
+struct AsItIs {
+  template <class T>
+  T operator()(Index, T&& value) const {
+    return std::forward<T>(value);
+  }
+};
+
 /// A dataset whose elements are kept in scratch where they do not fit, with its size and samples of its keys.
-template <class K, class Data, class KeyOf>
+/// They go into ranges as `Stored`.
+template <class K, class Data, class KeyOf, class Stored = typename Data::value_type>
 class SpooledData {
  public:
   using T = typename Data::value_type;
@@ -90,17 +117,18 @@ class SpooledData {
 
   /// Writes the elements by ranges: those before splitters[0], those from it on, … Equal keys stay together,
   /// or are cut by rank and position. Collective.
-  template <class Less>
-  void cut(const std::vector<KeySample<K>>& splitters, Index ranges, const Less& less, bool together) {
+  template <class Less, class Store = AsItIs>
+  void cut(const std::vector<KeySample<K>>& splitters, Index ranges, const Less& less, bool together,
+           const Store& store = {}) {
     const Context& context = kept_.context();
     context.comm().collectively([&] {
       const auto begin = cut_blocks(kept_.partition(), context.rank(), context.threads());
       const auto runs = static_cast<Index>(begin.size()) - 1;
-      spool_ = std::make_unique<RangeSpool<T>>(context.scratch(), ranges, runs);
+      spool_ = std::make_unique<RangeSpool<Stored>>(context.scratch(), ranges, runs);
       const Index buffer_bytes =
           std::clamp<Index>(context.memory()->available() / (4 * ranges * context.threads()), 4096, 1 << 20);
       parallel_for(context.threads(), runs, [&](Index run, int) {
-        std::vector<std::vector<T>> buffers(at(ranges));
+        std::vector<std::vector<Stored>> buffers(at(ranges));
         std::vector<Index> bytes(at(ranges), 0);
         const auto flush = [&](Index range) {
           if (!buffers[at(range)].empty()) spool_->append(range, run, buffers[at(range)]);
@@ -112,8 +140,8 @@ class SpooledData {
           kept_.run_block(block, [&](auto&& value) {
             const Index range =
                 range_of(splitters, key_of_(value), context.rank(), position++, less, together);
-            bytes[at(range)] += static_cast<Index>(sizeof(T)) + heap_bytes(value);
-            buffers[at(range)].push_back(std::forward<decltype(value)>(value));
+            bytes[at(range)] += static_cast<Index>(sizeof(Stored)) + heap_bytes(value);
+            buffers[at(range)].push_back(store(block, std::forward<decltype(value)>(value)));
             if (bytes[at(range)] >= buffer_bytes) flush(range);
           });
         }
@@ -123,11 +151,15 @@ class SpooledData {
     });
   }
 
+  /// The ranges as they were written. Local.
+  const RangeSpool<Stored>& spool() const { return *spool_; }
+
   /// The elements of all ranks in this rank's range of the round, sorted by key, ties in order of rows. Range
   /// `round` of each rank's `rounds` is worked on. Collective.
   template <class Less>
   std::vector<T> gather(Index round, Index rounds, const Less& less) {
     const Context& context = kept_.context();
+    check_room(round, rounds);
     std::vector<Index> begin{0};
     auto values = context.comm().collectively([&] {
       std::vector<T> own;
@@ -148,6 +180,27 @@ class SpooledData {
  private:
   static constexpr Index kSampled = 500;
   static constexpr std::size_t kMostSamples = 8192;
+
+  /// Ranges are about even, unless one key has more elements than that. Collective; throws 71.
+  void check_room(Index round, Index rounds) const {
+    Communicator& comm = kept_.context().comm();
+    std::vector<Index> bytes;
+    comm.collectively([&] {
+      for (Index rank = 0; rank < comm.size(); ++rank) bytes.push_back(spool_->bytes(rank * rounds + round));
+    });
+    comm.allreduce_sum(bytes);
+    comm.collectively([&] {
+      const MemoryPool& pool = *kept_.context().memory();
+      const Index room = std::max(kLeastRoundRoom, pool.available());
+      const Index need = kRoundCopies * bytes[at(comm.rank())];
+      if (need > 2 * room)
+        throw Error(ErrorCode::out_of_memory,
+                    "out of memory: the values of one key come together on a rank, and some need " +
+                        std::to_string(need) + " bytes, but --memory " + std::to_string(pool.limit()) +
+                        " leaves " + std::to_string(room) + ": give at least --memory " +
+                        std::to_string(pool.limit() + need - room));
+    });
+  }
 
   Index first_block() const { return kept_.partition().first_block(kept_.context().rank()); }
   Index blocks() const { return kept_.partition().end_block(kept_.context().rank()) - first_block(); }
@@ -182,19 +235,17 @@ class SpooledData {
   Index bytes_ = 0;
   std::vector<Index> first_;  ///< of each own block: elements of this rank before it
   std::vector<KeySample<K>> samples_;
-  std::unique_ptr<RangeSpool<T>> spool_;
+  std::unique_ptr<RangeSpool<Stored>> spool_;
 };
 
 /// Rounds in which so many bytes a rank can be worked on: elements are held about four times while they
 /// travel and are sorted. Collective.
 inline Index rounds_for(const Context& context, Index bytes) {
-  constexpr Index kCopies = 4;
   constexpr Index kMost = 1024;
-  constexpr Index kLeastRoom = Index{1} << 20;  // the account's margin gives it; rounds cost collectives
   Index rounds = 0;
   context.comm().collectively([&] {
-    const Index room = std::max(kLeastRoom, context.memory()->available());
-    rounds = std::clamp<Index>((kCopies * bytes + room - 1) / room, 1, kMost);
+    const Index room = std::max(kLeastRoundRoom, context.memory()->available());
+    rounds = std::clamp<Index>((kRoundCopies * bytes + room - 1) / room, 1, kMost);
   });
   context.comm().allreduce_max(std::span(&rounds, 1));
   return rounds;
@@ -288,6 +339,35 @@ class RoundsResult {
   RecordFile file_;
   std::vector<RecordFile::Place> places_;
   Index count_ = 0;
+};
+
+/// Takes rows of a result one by one, and appends them by and by. Local.
+template <Serializable Row>
+class RowSink {
+ public:
+  explicit RowSink(RoundsResult<Row>& result) : result_(result) {}
+  template <class... Args>
+  void emplace_back(Args&&... args) {
+    // What lies outside of rows, such as the values of a group, is added to the last one afterwards.
+    if (!rows_.empty()) {
+      bytes_ += static_cast<Index>(sizeof(Row)) + heap_bytes(rows_.back());
+      if (bytes_ >= kBytes) flush();
+    }
+    rows_.emplace_back(std::forward<Args>(args)...);
+  }
+  void push_back(Row row) { emplace_back(std::move(row)); }
+  Row& back() { return rows_.back(); }
+  void flush() {
+    result_.append(rows_);
+    rows_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  static constexpr Index kBytes = Index{1} << 18;
+  RoundsResult<Row>& result_;
+  std::vector<Row> rows_;
+  Index bytes_ = 0;
 };
 
 /// True where wide operations keep within a bound. The same on all ranks.

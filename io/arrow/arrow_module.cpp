@@ -23,7 +23,8 @@ namespace firesteel {
 
 namespace {
 
-constexpr std::int64_t kBatchRows = 65536;
+constexpr std::int64_t kBatchRows = kArrowBatchRows;
+constexpr std::int64_t kBufferBytes = std::int64_t{64} << 10;
 
 /// What the formats share: a schema, and batches of chosen fields.
 class FormatFile : public ArrowFile {
@@ -61,8 +62,12 @@ class FormatFile : public ArrowFile {
 class ParquetFile final : public FormatFile {
  public:
   explicit ParquetFile(const std::shared_ptr<arrow::io::RandomAccessFile>& file) {
+    // Of each column no more is held than a stretch of its pages, however large the row group is.
+    parquet::ReaderProperties stretches;
+    stretches.enable_buffered_stream();
+    stretches.set_buffer_size(kBufferBytes);
     parquet::arrow::FileReaderBuilder builder;
-    check_arrow(builder.Open(file));
+    check_arrow(builder.Open(file, stretches));
     parquet::ArrowReaderProperties properties(/*use_threads=*/false);
     properties.set_pre_buffer(false);
     properties.set_batch_size(kBatchRows);

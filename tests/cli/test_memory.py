@@ -28,6 +28,56 @@ class Memory(CliTest):
     def left(self):
         return os.listdir(self.path("scratch"))
 
+    def write_sparse(self, name="points.svm", rows=2000, columns=40, filled=6):
+        source = random.Random(4)
+        lines = []
+        for _ in range(rows):
+            entries = sorted(source.sample(range(1, columns + 1), source.randrange(1, filled)))
+            values = [(column, source.gauss(0, 1)) for column in entries]
+            label = int(sum(value for column, value in values if column <= columns // 2) + source.gauss(0, 1) > 0)
+            lines.append(" ".join([str(label), *(f"{column}:{value:.5f}" for column, value in values)]))
+        self.write(name, "\n".join(lines) + "\n")
+
+    def check_same_bytes(self, words, ranks=(None, 1, 3), threads=("1", "3"), storage_of_rows=True):
+        """Model and metrics in memory and out of it; the last report."""
+        for count in ranks:
+            for number in threads:
+                line = ["train", *words, "--output", "model.h5", "--json", "--threads", number]
+                plain = self.succeed(*line, ranks=count, FIRESTEEL_BLOCK_ROWS="32")
+                model = self.read("model.h5")
+                self.assertEqual(plain.json["storage"]["spilled_bytes"], 0, plain)
+                result = self.succeed(*line, "--scratch", "scratch", ranks=count, **SMALL)
+                self.assertEqual(self.read("model.h5"), model, result)
+                for name in ("metrics", "objective"):
+                    self.assertEqual(result.json[name], plain.json[name])
+                storage = result.json["storage"]
+                self.assertGreater(storage["spilled_bytes"], 0, result)
+                if storage_of_rows:
+                    self.assertEqual(storage["bytes_read"], storage["passes"] * storage["spilled_bytes"], result)
+                self.assertEqual(len(result.lines("memory ")), 1, result)
+                self.assertEqual(self.left(), [])
+        return result.json
+
+    def test_models_of_sparse_rows_are_the_same_bytes_out_of_memory(self):
+        self.write_sparse()
+        self.check_same_bytes(["logistic", "--input", "points.svm", "--reg-param", "0.1"])
+        self.check_same_bytes(["kmeans", "--input", "points.svm", "--k", "4", "--distance-measure", "cosine"],
+                              ranks=(None, 2), threads=("2",), storage_of_rows=False)
+        self.write_sparse("wide.svm", columns=5000)
+        self.check_same_bytes(["logistic", "--input", "wide.svm", "--reg-param", "0.1", "--max-iter", "5"], threads=("2",))
+
+    def test_models_of_ratings_are_the_same_bytes_out_of_memory(self):
+        self.write("ratings.csv", support.ratings_csv(users=400, items=40))
+        self.write("names.csv", "user,item,rating\n" + "".join(f"u{i % 97},i{i * i % 31},{i % 5}\n" for i in range(3000)))
+        for name, more in (("ratings.csv", []), ("names.csv", ["--implicit-prefs"]), ("ratings.csv", ["--solver", "cg"])):
+            words = ["als", "--input", name, "--rank", "3", "--max-iter", "2", *more]
+            storage = self.check_same_bytes(words, ranks=(None, 3), threads=("2",), storage_of_rows=False)["storage"]
+            self.assertGreater(storage["bytes_read"], 2 * storage["spilled_bytes"])
+        evaluate = ["evaluate", "model.h5", "--input", "ratings.csv", "--json"]
+        for ranks in (None, 2):
+            plain = self.succeed(*evaluate, ranks=ranks, FIRESTEEL_BLOCK_ROWS="32").json
+            self.assertEqual(self.succeed(*evaluate, ranks=ranks, **SMALL).json, plain)
+
     def test_models_are_the_same_bytes_out_of_memory(self):
         for learner, options in (("logistic", []), ("logistic", ["--solver", "lbfgs"]), ("kmeans", ["--k", "5"])):
             for ranks in (None, 1, 2, 3, 4):
@@ -115,6 +165,19 @@ class Memory(CliTest):
             self.check_failure(result, 73, "scratch directory scratch", "are needed by a rank", "free")
             self.assertFalse(os.path.exists(self.path("model.h5")))
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, to mount a small file system")
+    def test_scratch_that_fills_while_ratings_are_sorted(self):
+        # What a sort outside of memory takes is not reserved: the disk is found to be full when it is written.
+        self.write("ratings.csv", support.ratings_csv(users=400, items=40))
+        for ranks, size in ((None, "64k"), (None, "160k"), (2, "160k")):  # as they are read, and later
+            script = f'mount -t tmpfs -o size={size} none scratch && exec "$@"'
+            line = ["unshare", "-m", "bash", "-c", script, "bash", *support.command(
+                ["train", "als", "--input", "ratings.csv", "--rank", "3", "--output", "model.h5", "--scratch", "scratch"], ranks)]
+            result = support.run_line(line, cwd=self.directory, **SMALL)
+            self.assertIn(result.code, (73, 74), result)
+            self.check_failure(result, result.code, "scratch directory scratch", "--scratch names another")
+            self.assertFalse(os.path.exists(self.path("model.h5")))
+
     def start_long(self, *more):
         """A fit that goes on until it is stopped, its rows in scratch; returns once it iterates."""
         source = random.Random(3)
@@ -171,7 +234,7 @@ class Plan(CliTest):
         self.assertIn("256 MiB a rank", text)
         self.assertFalse(os.path.exists(self.path("model.h5")))
         self.fail_with(64, ["plan", "kmeans", "--input", "points.csv", "--k", "0"], "--k")
-        self.fail_with(64, ["plan", "als", "--input", "points.csv"], "ratings are kept in memory")
+        self.fail_with(64, ["plan", "als", "--input", "points.csv"], "depends on their ids")
         self.fail_with(66, ["plan", "kmeans", "--input", "absent.csv"], "absent.csv")
 
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,80 @@ TEST(Rounds, groups_and_joins) {
   expect_same("chained", [&](const Context& context) {
     return left(context).join(right(context)).sort_by([](const auto& row) { return -row.second.second; });
   });
+}
+
+TEST(Rounds, combines_by_key) {
+  const auto numbers = [](const Context& context, std::uint64_t keys) {
+    return generate(context, kRows, [keys](Index row) {
+      return std::pair<Index, double>(static_cast<Index>(scrambled(row) % keys),
+                                      1.0 / static_cast<double>(1 + row % 977));
+    });
+  };
+  for (const std::uint64_t keys : {1, 50, 1000000})  // all equal, few, nearly all different
+    expect_same(std::to_string(keys).c_str(), [&](const Context& context) {
+      return numbers(context, keys).reduce_by_key([](double a, double b) { return a + b; });
+    });
+  expect_same("aggregate", [&](const Context& context) {
+    return pairs(context, kRows, 300)
+        .aggregate_by_key(
+            std::string(), [](std::string text, const std::string& value) { return text + value.back(); },
+            [](const std::string& a, const std::string& b) { return a + b; });
+  });
+  expect_same("count", [&](const Context& context) { return pairs(context, kRows, 300).count_by_key(); });
+  expect_same("distinct", [&](const Context& context) {
+    return pairs(context, kRows, 7000).map([](const auto& p) { return p.first; }).distinct();
+  });
+}
+
+/// Rows of one key: a join of them is streamed, a group of them is one element.
+TEST(Rounds, one_hot_key) {
+  const auto hot = [](const Context& context, Index rows, Index factor) {
+    return generate(context, rows, [factor](Index row) {
+      return std::pair<Index, Index>(row % 50 == 49 ? row : -1, row * factor);
+    });
+  };
+  expect_same("join",
+              [&](const Context& context) { return hot(context, 300, 1).join(hot(context, 200, 3)); });
+  expect_same("group", [&](const Context& context) { return hot(context, 3000, 1).group_by_key(); });
+  // 16 bytes a value, 300,000 of them on a rank whose bound leaves 100 KB.
+  const Context little = bounded();
+  const auto many = generate(little, 300'000, [](Index row) { return std::pair<Index, Index>(5, row); });
+  try {
+    many.group_by_key();
+    FAIL() << "expected an error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::out_of_memory) << error.what();
+    EXPECT_NE(std::string(error.what()).find("give at least --memory"), std::string::npos) << error.what();
+  }
+  const auto sum = many.reduce_by_key([](Index a, Index b) { return a + b; }).collect();
+  ASSERT_EQ(sum.size(), 1U);
+  EXPECT_EQ(sum[0].second, Index{300'000} * 299'999 / 2);
+}
+
+/// What a wide operation takes stays within the account, whatever there is.
+TEST(Rounds, memory_is_bounded) {
+  constexpr Index kMiB = Index{1} << 20;
+  const auto growth = [](const auto& operation) {
+    std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew
+    const Index before = process_memory().current;
+    operation();
+    return process_memory().peak - before;
+  };
+  setenv("FIRESTEEL_BLOCK_ROWS", "1024", 1);
+  const Context little({.threads = 2, .storage = {.memory = process_memory().current + 34 * kMiB}});
+  // 16 MB on one rank as they are, several times that while they are sorted.
+  const auto source = generate(little, 1'000'000, [](Index row) {
+    return std::pair<Index, Index>(static_cast<Index>(scrambled(row) >> 1), row);
+  });
+  EXPECT_LT(growth([&] {
+              const auto sorted = source.sort_by([](const auto& p) { return p.first; });
+              EXPECT_EQ(sorted.count(), 1'000'000);
+            }),
+            38 * kMiB);
+  EXPECT_LT(growth([&] {
+              EXPECT_EQ(source.reduce_by_key([](Index a, Index b) { return a + b; }).count(), 1'000'000);
+            }),
+            38 * kMiB);
 }
 
 TEST(Rounds, errors_of_functions_are_those_of_one_round) {

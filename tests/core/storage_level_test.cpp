@@ -9,6 +9,39 @@
 #include "firesteel/core/dataset.hpp"
 
 namespace firesteel {
+
+/// Says less than it has: what is read is not what was written.
+struct Forgetful {
+  std::string name;
+  std::string rest;
+};
+/// Reads one number less than it has written.
+struct Short {
+  std::string name;
+  int number = 0;
+};
+
+template <>
+struct Serializer<Forgetful> {
+  static void write(ByteWriter& out, const Forgetful& value) {
+    out.write(value.name);
+    out.write(value.rest);
+  }
+  static Forgetful read(ByteReader& in) {
+    auto name = in.read<std::string>();
+    in.read<std::string>();
+    return {std::move(name), ""};
+  }
+};
+template <>
+struct Serializer<Short> {
+  static void write(ByteWriter& out, const Short& value) {
+    out.write(value.name);
+    out.write(value.number);
+  }
+  static Short read(ByteReader& in) { return {in.read<std::string>(), 7}; }
+};
+
 namespace {
 
 Context context_with(const char* bytes) {
@@ -90,6 +123,27 @@ TEST(StorageLevel, one_type_holds_what_is_kept_and_wide_operations_start_there) 
   EXPECT_EQ(sorted[0].first, 1999);
   EXPECT_EQ(any.count(), 2000);
   EXPECT_EQ(calls.value(), 2000);
+}
+
+TEST(StorageLevel, records_that_do_not_come_back_as_they_were_are_refused) {
+  const Context context = context_with("0");
+  const auto expect_refused = [](const auto& operation) {
+    try {
+      operation();
+      FAIL() << "expected an error";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("its Serializer does not read what it writes"),
+                std::string::npos)
+          << error.what();
+    }
+  };
+  const auto forgetful = generate(context, 100, [](Index row) {
+    return Forgetful{std::to_string(row), "rest"};
+  });
+  const auto too_short = generate(context, 100, [](Index row) { return Short{std::to_string(row), 3}; });
+  expect_refused([&] { forgetful.persist(StorageLevel::disk).count(); });
+  expect_refused([&] { too_short.persist(StorageLevel::memory_and_disk).count(); });
+  expect_refused([&] { forgetful.sort_by([](const Forgetful& value) { return value.name; }); });
 }
 
 TEST(Accumulator, counts_over_ranks_and_threads_and_again_from_zero) {

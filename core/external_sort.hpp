@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "firesteel/core/context.hpp"
+#include "firesteel/core/dataset/cache.hpp"
+#include "firesteel/core/parallel.hpp"
+
+namespace firesteel {
+
+/// Sorts more elements than fit into memory: sorted runs go to scratch and are merged. Elements that are
+/// equal by `less` are alike, or equal for all that they are used for: their order is not defined. Local.
+///
+/// Cost: each element is written and read once for every factor of kFanIn by which there are more than
+/// `memory` holds. Source: Knuth, The Art of Computer Programming 3, §5.4.
+template <Flat T, class Less>
+class ExternalSort {
+ public:
+  /// `memory`: bytes that are used, about; reserved from the context's account. Throws 71.
+  ExternalSort(const Context& context, Index memory, Less less)
+      : threads_(context.threads()),
+        less_(std::move(less)),
+        most_(static_cast<std::size_t>(std::max<Index>(memory / static_cast<Index>(sizeof(T)), 1024))),
+        reserved_(context.memory(), memory + kFanIn * kPieceBytes, "values being sorted"),
+        file_(std::make_unique<detail::RecordFile>(context.scratch())) {}
+
+  void add(std::span<const T> elements) {
+    while (!elements.empty()) {
+      buffer_.reserve(most_);
+      const std::size_t count = std::min(elements.size(), most_ - buffer_.size());
+      buffer_.insert(buffer_.end(), elements.begin(), elements.begin() + static_cast<std::ptrdiff_t>(count));
+      elements = elements.subspan(count);
+      if (buffer_.size() == most_) write_runs();
+    }
+  }
+
+  /// Calls visit(element) for all, ascending; once. Throws what visit throws, 73, 74.
+  template <class Visit>
+  void merge(Visit&& visit) {
+    if (runs_.empty()) {
+      std::sort(buffer_.begin(), buffer_.end(), less_);
+      for (const T& element : buffer_) visit(element);
+      buffer_ = {};
+      return;
+    }
+    write_runs();
+    buffer_ = {};
+    while (static_cast<Index>(runs_.size()) > kFanIn) {
+      const std::vector<Run> first(runs_.begin(), runs_.begin() + kFanIn);
+      runs_.erase(runs_.begin(), runs_.begin() + kFanIn);
+      RunWriter out(*file_);
+      merge_runs(first, [&](const T& element) { out.add(element); });
+      runs_.push_back(out.finish());
+    }
+    merge_runs({runs_.begin(), runs_.end()}, visit);
+  }
+
+ private:
+  static constexpr Index kFanIn = 64;
+  static constexpr Index kPieceBytes = Index{64} << 10;
+
+  using Run = std::vector<detail::RecordFile::Place>;
+
+  /// Elements of a run, piece by piece.
+  class RunWriter {
+   public:
+    explicit RunWriter(detail::RecordFile& file) : file_(file) {}
+    void add(const T& element) {
+      piece_.push_back(element);
+      if (piece_.size() * sizeof(T) >= static_cast<std::size_t>(kPieceBytes)) flush();
+    }
+    Run finish() {
+      flush();
+      return std::move(run_);
+    }
+
+   private:
+    void flush() {
+      if (!piece_.empty()) run_.push_back(file_.append(std::as_bytes(std::span<const T>(piece_))));
+      piece_.clear();
+    }
+    detail::RecordFile& file_;
+    std::vector<T> piece_;
+    Run run_;
+  };
+
+  class RunReader {
+   public:
+    RunReader(const detail::RecordFile& file, const Run& run) : file_(file), run_(run) { next_piece(); }
+    bool at_end() const { return next_ == count_; }
+    const T& front() const { return elements_[next_]; }
+    void pop() {
+      if (++next_ == count_) next_piece();
+    }
+
+   private:
+    void next_piece() {
+      next_ = count_ = 0;
+      if (piece_ == run_.size()) return;
+      pages_ = file_.read(run_[piece_]);
+      elements_ = reinterpret_cast<const T*>(pages_.data());
+      count_ = static_cast<std::size_t>(run_[piece_].bytes) / sizeof(T);
+      ++piece_;
+    }
+    const detail::RecordFile& file_;
+    const Run& run_;
+    PageMemory pages_;
+    const T* elements_ = nullptr;
+    std::size_t piece_ = 0;
+    std::size_t next_ = 0;
+    std::size_t count_ = 0;
+  };
+
+  /// Each thread sorts and writes a part of the buffer.
+  void write_runs() {
+    if (buffer_.empty()) return;
+    const auto count = static_cast<Index>(buffer_.size());
+    const Index parts = std::min<Index>(threads_, std::max<Index>(1, count / 4096));
+    std::vector<Run> written(static_cast<std::size_t>(parts));
+    parallel_for(threads_, parts, [&](Index part, int) {
+      const auto begin = buffer_.begin() + static_cast<std::ptrdiff_t>(count * part / parts);
+      const auto end = buffer_.begin() + static_cast<std::ptrdiff_t>(count * (part + 1) / parts);
+      std::sort(begin, end, less_);
+      RunWriter out(*file_);
+      for (auto element = begin; element != end; ++element) out.add(*element);
+      written[static_cast<std::size_t>(part)] = out.finish();
+    });
+    for (auto& run : written) runs_.push_back(std::move(run));
+    buffer_.clear();
+  }
+
+  template <class Visit>
+  void merge_runs(const std::vector<Run>& runs, Visit&& visit) {
+    std::deque<RunReader> readers;
+    std::vector<RunReader*> heap;
+    const auto later = [&](const RunReader* a, const RunReader* b) { return less_(b->front(), a->front()); };
+    for (const Run& run : runs) {
+      readers.emplace_back(*file_, run);
+      if (!readers.back().at_end()) heap.push_back(&readers.back());
+    }
+    std::make_heap(heap.begin(), heap.end(), later);
+    while (!heap.empty()) {
+      std::pop_heap(heap.begin(), heap.end(), later);
+      RunReader* const first = heap.back();
+      visit(first->front());
+      first->pop();
+      if (first->at_end())
+        heap.pop_back();
+      else
+        std::push_heap(heap.begin(), heap.end(), later);
+    }
+  }
+
+  int threads_;
+  Less less_;
+  std::size_t most_;
+  MemoryReservation reserved_;
+  std::unique_ptr<detail::RecordFile> file_;
+  std::vector<T> buffer_;
+  std::deque<Run> runs_;
+};
+
+/// Elements that are kept in order of their appending, in scratch. Local.
+template <Flat T>
+class Spool {
+ public:
+  explicit Spool(const std::string& scratch) : file_(scratch) {}
+
+  /// By any thread; the order of calls is that of chunks.
+  void append(std::span<const T> elements) {
+    if (elements.empty()) return;
+    const auto place = file_.append(std::as_bytes(elements));
+    const std::lock_guard lock(mutex_);
+    places_.push_back(place);
+  }
+  Index chunks() const { return static_cast<Index>(places_.size()); }
+  std::vector<T> chunk(Index i) const {
+    const auto& place = places_[static_cast<std::size_t>(i)];
+    const PageMemory pages = file_.read(place);
+    const auto* const elements = reinterpret_cast<const T*>(pages.data());
+    return {elements, elements + static_cast<std::size_t>(place.bytes) / sizeof(T)};
+  }
+
+ private:
+  detail::RecordFile file_;
+  std::mutex mutex_;
+  std::vector<detail::RecordFile::Place> places_;
+};
+
+/// Sends this rank's chunks 0 … chunks − 1, chunk(i), by and by to the ranks that owner(element) says, and
+/// calls take(elements) for what arrives, in rounds, so that little more than a chunk of each rank is held.
+/// `take` must not call the communicator. Collective.
+template <Flat T, class ChunkOf, class OwnerOf, class Take>
+void exchange_chunks(Communicator& comm, Index chunks, ChunkOf&& chunk_of, OwnerOf&& owner_of, Take&& take) {
+  Index rounds = chunks;
+  comm.allreduce_max(std::span(&rounds, 1));
+  for (Index round = 0; round < rounds; ++round) {
+    std::vector<Index> counts;
+    const auto sorted = comm.collectively([&] {
+      counts.assign(static_cast<std::size_t>(comm.size()), 0);
+      const std::vector<T> elements = round < chunks ? chunk_of(round) : std::vector<T>();
+      std::vector<int> owners;
+      owners.reserve(elements.size());
+      for (const T& element : elements) {
+        owners.push_back(owner_of(element));
+        ++counts[static_cast<std::size_t>(owners.back())];
+      }
+      std::vector<Index> next(counts.size(), 0);
+      for (std::size_t i = 1; i < next.size(); ++i) next[i] = next[i - 1] + counts[i - 1];
+      std::vector<T> out(elements.size());
+      for (std::size_t i = 0; i < elements.size(); ++i)
+        out[static_cast<std::size_t>(next[static_cast<std::size_t>(owners[i])]++)] = elements[i];
+      return out;
+    });
+    const auto received = comm.alltoallv(std::span<const T>(sorted), std::span<const Index>(counts));
+    comm.collectively([&] { take(std::span<const T>(received)); });
+  }
+}
+
+}  // namespace firesteel
