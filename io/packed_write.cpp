@@ -69,8 +69,7 @@ PackedHeader header_of(const RowBlocks& rows) {
   header.schema = rows.schema;
   std::visit(
       [&](const auto& storage) {
-        if constexpr (requires { storage.indices; })
-          header.values = comm.sum(static_cast<Index>(storage.indices.size()));
+        if constexpr (requires { storage.non_zeros(); }) header.values = comm.sum(storage.non_zeros());
       },
       rows.features);
   std::int64_t kind =
@@ -152,6 +151,7 @@ class BlockWriter {
   template <class Scalar>
   void features(const SparseRows<Scalar>& rows, Index first, Index end, PackedBlock& parts,
                 std::vector<std::int64_t>& pointers) {
+    if (rows.store() != nullptr) return features_in_scratch(rows, first, end, parts, pointers);
     const Index begin = rows.row_begin[size(first - first_row_)];
     const Index count = rows.row_begin[size(end - first_row_)] - begin;
     for (Index row = first + 1; row <= end; ++row)
@@ -161,6 +161,27 @@ class BlockWriter {
     parts.pointers = bytes_of(pointers.data(), end - first);
     file_.write(arrays_.features, first_value_ + begin, parts.features);
     file_.write(arrays_.indices, first_value_ + begin, parts.indices);
+    file_.write(arrays_.pointers, first + 1, parts.pointers);
+    if (first == 0) file_.write(arrays_.pointers, 0, std::vector<std::int64_t>{0});
+  }
+  /// Blocks in scratch hold their rows' values and indices each in one piece. They come in order, one at a
+  /// time.
+  template <class Scalar>
+  void features_in_scratch(const SparseRows<Scalar>& rows, Index first, Index end, PackedBlock& parts,
+                           std::vector<std::int64_t>& pointers) {
+    const Index begin = first_value_ + written_;
+    for (Index row = first; row < end; ++row) {
+      written_ += static_cast<Index>(rows.row_indices(row - first_row_).size());
+      pointers.push_back(first_value_ + written_);
+    }
+    const Index count = first_value_ + written_ - begin;
+    if (end > first) {
+      parts.features = bytes_of(rows.row_values(first - first_row_).data(), count);
+      parts.indices = bytes_of(rows.row_indices(first - first_row_).data(), count);
+    }
+    parts.pointers = bytes_of(pointers.data(), end - first);
+    file_.write(arrays_.features, begin, parts.features);
+    file_.write(arrays_.indices, begin, parts.indices);
     file_.write(arrays_.pointers, first + 1, parts.pointers);
     if (first == 0) file_.write(arrays_.pointers, 0, std::vector<std::int64_t>{0});
   }
@@ -186,6 +207,7 @@ class BlockWriter {
   const Arrays& arrays_;
   Index first_value_;
   Index first_row_;
+  Index written_ = 0;  ///< values of blocks in scratch before the next one
   ArrayOutput& file_;
 };
 
@@ -197,7 +219,7 @@ void write_rows_packed(const RowBlocks& rows, const std::string& path) {
   const Arrays arrays = comm.collectively([&] { return Arrays(header); });
   const Index own_values = std::visit(
       [](const auto& storage) {
-        if constexpr (requires { storage.indices; }) return static_cast<Index>(storage.indices.size());
+        if constexpr (requires { storage.non_zeros(); }) return storage.non_zeros();
         return Index{0};
       },
       rows.features);
@@ -205,7 +227,16 @@ void write_rows_packed(const RowBlocks& rows, const std::string& path) {
   ArrayFile file(comm, path, arrays.all, attributes_of(header), kPage);
   comm.collectively([&] {
     BlockWriter writer(rows, header, arrays, first_value, file);
-    for_each_block(rows, [&](Index block, int) { writer.write(block); });
+    if (rows.sparse() && rows.store() != nullptr) {
+      const Index first_block = rows.partition.first_block(rows.context.rank());
+      BlockPass pass(rows.store());
+      for (Index block = first_block; block < rows.partition.end_block(rows.context.rank()); ++block) {
+        const BlockPass::Hold hold(pass, block - first_block);
+        writer.write(block);
+      }
+    } else {
+      for_each_block(rows, [&](Index block, int) { writer.write(block); });
+    }
   });
   file.commit();
 }

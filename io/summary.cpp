@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/core/row_reader.hpp"
 #include "firesteel/io/rows_output.hpp"
 #include "firesteel/io/summary_column.hpp"
 #include "firesteel/io/table_view.hpp"
@@ -107,8 +108,9 @@ void describe_table(const Context& context, const Table& table, const TableView&
   const MemoryReservation reserved = reserve(context, end - first, numbers, exact);
   auto states = comm.collectively([&] {
     States all(columns, exact);
+    const auto reading = plan_reading(context, table, static_cast<Index>(wanted.size()));
     read_table_rows(
-        context, table, view, first, end, wanted,
+        context, table, view, reading, first, end, wanted,
         [&](const TablePart&, Index, Index from, Index rows, const std::vector<TableValues>& values) {
           all.with([&](auto& own) { add_values(own, from, rows, values); });
         });
@@ -146,9 +148,14 @@ template <class Scalar>
 void add_features(const RowBlocks&, const SparseRows<Scalar>& rows, States& all) {
   all.with([&](auto& states) {
     std::vector<Index> given(size(rows.columns()), 0);
-    for (std::size_t i = 0; i < rows.indices.size(); ++i) {
-      states[static_cast<std::size_t>(rows.indices[i])].add(static_cast<double>(rows.values[i]));
-      ++given[static_cast<std::size_t>(rows.indices[i])];
+    SparseRowReader<Scalar> reader(rows);
+    for (Index r = 0; r < rows.local_rows(); ++r) {
+      const auto row = reader.row(r);
+      for (std::size_t i = 0; i < row.indices.size(); ++i) {
+        const auto column = static_cast<std::size_t>(row.indices[i]);
+        states[column].add(static_cast<double>(row.values[i]));
+        ++given[column];
+      }
     }
     for (std::size_t column = 0; column < given.size(); ++column)
       states[column].add_zeros(rows.local_rows() - given[column]);
@@ -191,8 +198,7 @@ void describe_rows(const Context& context, const ReadOptions& options, Index top
   summary.sparse = rows.sparse();
   std::visit(
       [&](const auto& storage) {
-        if constexpr (requires { storage.indices; })
-          summary.nonzeros = comm.sum(static_cast<Index>(storage.indices.size()));
+        if constexpr (requires { storage.non_zeros(); }) summary.nonzeros = comm.sum(storage.non_zeros());
       },
       rows.features);
   const bool narrow = !rows.sparse() || rows.columns() <= kMostSparseColumns;

@@ -114,8 +114,9 @@ TypedRows rows_of_table(const Context& context, const Table& table, const TableV
   const int rank = context.rank();
   auto blocks = context.comm().collectively([&] {
     BlockFiller filler(context, partition);
+    const auto reading = plan_reading(context, table, static_cast<Index>(wanted.size()));
     read_table_rows(
-        context, table, view, partition->first_row(rank), partition->end_row(rank), wanted,
+        context, table, view, reading, partition->first_row(rank), partition->end_row(rank), wanted,
         [&](const TablePart&, Index row, Index from, Index count, const std::vector<TableValues>& values) {
           std::vector<std::string> packed;
           std::vector<TypedCell> cells(columns.size());

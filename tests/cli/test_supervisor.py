@@ -197,6 +197,7 @@ class Supervised(CliTest):
             self.check_failure(result, code)
             self.assertEqual([w for w in result.lines("warning: ") if "restart" in w], [])
 
+    @unittest.skipIf("thread" in support.SANITIZED, "the thread sanitizer itself does not bear a limit on file size")
     def test_failed_writes_are_retried_and_said_once(self):
         # A limit on file size stands for a full disk: it is met by the model, at every try.
         self.write("wide.csv", support.classification_csv(rows=3000, features=20))
