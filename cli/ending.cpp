@@ -57,13 +57,6 @@ void handle(int signal_number, void (*handler)(int)) {
   while (true) std::this_thread::sleep_for(std::chrono::seconds(1));
 }
 
-/// Ranks that fail alike without having agreed take turns, so that the first ends the job before another
-/// speaks.
-void wait_for_turn(int rank) {
-  constexpr auto kTurn = std::chrono::milliseconds(400);
-  std::this_thread::sleep_for(kTurn * std::min(rank, 8));
-}
-
 /// What cannot be caught, because it was thrown where a library allows no exception (mostly bad_alloc in a
 /// destructor) or in a thread of its own, ends the job like any other error: one line, one code.
 [[noreturn]] void on_terminate() {
@@ -124,6 +117,11 @@ std::string one_line(std::string_view text) {
     blank = is_blank;
   }
   return line;
+}
+
+void wait_for_turn(int rank) {
+  constexpr auto kTurn = std::chrono::milliseconds(400);
+  std::this_thread::sleep_for(kTurn * std::min(rank, 8));
 }
 
 void print_error(std::string_view message) {

@@ -27,6 +27,10 @@ bool stop_requested();
 /// neither breaks the line nor speaks to the terminal.
 std::string one_line(std::string_view text);
 
+/// Before a rank speaks of an error that others may have met alike without having agreed on it: ranks take
+/// turns of 0.4 s, so that the first ends the job before another speaks.
+void wait_for_turn(int rank);
+
 /// Prints the one line of a failed job, `firesteel: …`, on stderr.
 void print_error(std::string_view message);
 

@@ -238,6 +238,7 @@ class MpiJob {
     monitor_->finish_heartbeat(&error);
     if (watchdog_) watchdog_->announce_end();
     if (context_ && launcher().mpirun) end_ranks(context_->comm(), error);
+    if (launcher().mpirun) wait_for_turn(launcher().rank);  // what begins the context failed, on all ranks
     // Without the usual clean-up: a library whose write failed may fail again in its own.
     end_job(end_alone(error));
   }

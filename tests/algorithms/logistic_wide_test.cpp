@@ -242,7 +242,7 @@ TEST(LogisticWide, no_rank_holds_all_parameters) {
   // Vectors of a slice, the model and what it is made from, a count a column; 32 MB for heap and buffers of
   // MPI.
   const double megabytes = 1e6 / (1 << 20);
-  const double share = 1.02 / context.size();  // slices are whole blocks
+  const double share = 1.02 / context.size();          // slices are whole blocks
   if (std::getenv("FIRESTEEL_SANITIZE") == nullptr) {  // sanitizers keep a shadow of all memory
     EXPECT_LE(grown, megabytes * (38 * 8 * share + 3 * 8 + 4) + 32);
   }
