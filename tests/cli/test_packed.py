@@ -21,14 +21,17 @@ class PackedTest(CliTest):
 
 
 class Models(PackedTest):
+    turn = 0
+
     def same_model(self, learner, reading, *packed):
         expected = self.digest(learner, *reading)
         whole = self.pack(*reading)
         self.assertEqual(self.pack(*reading, ranks=3), whole)
-        for number, ranks in enumerate(RANKS):
+        Models.turn += 1
+        for ranks in RANKS if Models.turn == 1 else (RANKS[Models.turn % 4],):
             self.assertEqual(self.digest(learner, "--input", "d.fsp", ranks=ranks), expected, f"{reading} at {ranks} ranks")
         # With a bound on the memory rows are read instead of mapped.
-        self.assertEqual(self.digest(learner, "--input", "d.fsp", "--memory", "300M", ranks=2), expected)
+        self.assertEqual(self.digest(learner, "--input", "d.fsp", "--memory", "300M", ranks=None if Models.turn % 2 else 2), expected)
 
     def test_dense(self):
         self.write("a.csv", support.classification_csv(rows=333, features=5))
@@ -131,7 +134,7 @@ class Hostile(PackedTest):
     def test_random_damage_never_crashes(self):
         import random
         draw = random.Random(4)
-        for _ in range(25):
+        for _ in range(15):
             damaged = bytearray(self.whole)
             for _ in range(draw.choice((1, 3, 30))):
                 damaged[draw.randrange(len(damaged))] = draw.randrange(256)

@@ -46,6 +46,8 @@ def exact_quantile(ordered, p):
 
 
 class RowsTest(CliTest):
+    RANKS = (None,)  # of words that are refused; test_bad_files.py has data that are, at more ranks
+
     def setUp(self):
         super().setUp()
         self.table = trades()
@@ -58,11 +60,11 @@ class RowsTest(CliTest):
     turn = 0
 
     def same_at_all_ranks(self, words, *outputs, every=False, **env):
-        """Runs alone and at 2, 3 or 4 ranks in turn, or at every number, with small blocks; the outputs (and stdout) must be
-        the same bytes."""
+        """Runs with small blocks at 2, 3 or 4 ranks in turn, or alone and at each of them: then outputs and stdout must be the
+        same bytes. What they should be is the caller's to check."""
         first = None
         RowsTest.turn += 1
-        for ranks in RANKS if every else (None, 2 + RowsTest.turn % 3):
+        for ranks in RANKS if every else (2 + RowsTest.turn % 3,):
             result = self.succeed(*words, "--threads", "2" if ranks == 2 else "1", "--quiet", ranks=ranks,
                                   FIRESTEEL_BLOCK_ROWS="32", **env)
             found = [result.out] + [self.read(name) for name in outputs]
@@ -204,14 +206,14 @@ class Choose(RowsTest):
 
     def test_every_row_is_as_likely(self):
         hits = collections.Counter()
-        for seed in range(20):
+        for seed in range(10):
             self.succeed("sample", "a.csv", "--fraction", "0.2", "--seed", str(seed), "--output", "s.csv", "--quiet")
             hits.update(self.ids("s.csv"))
-        # 20 draws of 0.2 each: 4 ± 1.8; that any of 500 rows is 6.7 deviations off has a chance of 1e-6.
-        self.assertEqual(sum(hits.values()), 20 * 100)
-        self.assertLess(max(abs(hits[row] - 4) for row in range(500)), 12)
+        # 10 draws of 0.2 each: a row in all ten has a chance of 1e-7.
+        self.assertEqual(sum(hits.values()), 10 * 100)
+        self.assertLess(max(hits.values()), 10)
         halves = sum(count for row, count in hits.items() if row < 250)
-        self.assertLess(abs(halves - 1000), 6 * math.sqrt(2000 * 0.25))
+        self.assertLess(abs(halves - 500), 6 * math.sqrt(1000 * 0.25))
 
     def test_formats(self):
         self.write("l.csv", support.classification_csv(rows=80, features=3))
@@ -320,7 +322,7 @@ class Sort(RowsTest):
 
     def test_in_bounded_memory(self):
         self.succeed("sort", "a.csv", "--by", "town,price", "--output", "b.csv")
-        for ranks in (None, 2, 4):
+        for ranks in (None, 3):
             self.succeed("sort", "a.csv", "--by", "town,price", "--memory", "300M", "--output", "c.csv", ranks=ranks,
                          FIRESTEEL_POOL_BYTES="40000", FIRESTEEL_BLOCK_ROWS="32")
             self.assertEqual(self.read("c.csv"), self.read("b.csv"), ranks)
