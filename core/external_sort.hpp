@@ -28,7 +28,8 @@ class ExternalSort {
         less_(std::move(less)),
         most_(static_cast<std::size_t>(std::max<Index>(memory / static_cast<Index>(sizeof(T)), 1024))),
         reserved_(context.memory(), memory + kFanIn * kPieceBytes, "values being sorted"),
-        file_(std::make_unique<detail::RecordFile>(context.scratch())) {}
+        file_(std::make_unique<detail::RecordFile>(context.scratch(),
+                                                   detail::RecordFile::Through::page_cache)) {}
 
   void add(std::span<const T> elements) {
     while (!elements.empty()) {
@@ -63,7 +64,7 @@ class ExternalSort {
 
  private:
   static constexpr Index kFanIn = 64;
-  static constexpr Index kPieceBytes = Index{64} << 10;
+  static constexpr Index kPieceBytes = Index{128} << 10;
 
   using Run = std::vector<detail::RecordFile::Place>;
 
@@ -170,7 +171,7 @@ class ExternalSort {
 template <Flat T>
 class Spool {
  public:
-  explicit Spool(const std::string& scratch) : file_(scratch) {}
+  explicit Spool(const std::string& scratch) : file_(scratch, detail::RecordFile::Through::page_cache) {}
 
   /// By any thread; the order of calls is that of chunks.
   void append(std::span<const T> elements) {

@@ -14,7 +14,8 @@ namespace firesteel {
 /// Ratings of a rank that lie in scratch, in runs of rows. Local.
 class RatingChunks {
  public:
-  explicit RatingChunks(const std::string& scratch) : file_(scratch) {}
+  explicit RatingChunks(const std::string& scratch)
+      : file_(scratch, detail::RecordFile::Through::page_cache) {}
 
   /// The ratings from local row `first` on, at most kRows of them best. By any thread, in any order. Throws
   /// 73, 74.

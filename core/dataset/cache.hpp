@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fcntl.h>
+
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -66,7 +68,11 @@ Index heap_bytes(const std::optional<T>& value) {
 /// A scratch file that grows by records. By any thread.
 class RecordFile {
  public:
-  explicit RecordFile(std::string directory) : directory_(std::move(directory)) {}
+  /// How records are written and read: past the page cache, or through it, which writes behind and reads
+  /// ahead where records follow one another.
+  enum class Through { disk, page_cache };
+  explicit RecordFile(std::string directory, Through through = Through::disk)
+      : directory_(std::move(directory)), through_(through) {}
 
   struct Place {
     Index offset = -1;
@@ -81,7 +87,10 @@ class RecordFile {
     Place place{0, bytes};
     {
       const std::lock_guard lock(mutex_);
-      if (!file_) file_.emplace(directory_, 0);
+      if (!file_) {
+        file_.emplace(directory_, 0);
+        if (through_ == Through::page_cache) ::fcntl(file_->descriptor(), F_SETFL, 0);  // without O_DIRECT
+      }
       place.offset = end_;
       end_ += whole;
     }
@@ -99,6 +108,7 @@ class RecordFile {
 
  private:
   std::string directory_;
+  Through through_;
   std::mutex mutex_;
   std::optional<ScratchFile> file_;
   Index end_ = 0;
