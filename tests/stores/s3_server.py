@@ -39,7 +39,7 @@ class S3Server:
             program = os.environ.get("FIRESTEEL_VERSITYGW") or SERVERS / "versitygw" / "versitygw"
             words = ["--port", f"127.0.0.1:{self.port}", "--region", REGION, "posix", "files"]
         else:
-            program = os.environ.get("FIRESTEEL_MOTO") or SERVERS / "moto" / "bin" / "python"
+            program = os.environ.get("FIRESTEEL_MOTO") or SERVERS / "moto.venv" / "bin" / "python"
             words = [str(pathlib.Path(__file__).with_name("checked_moto.py")), str(self.port)]
         if not os.path.exists(program):
             raise Missing(f"{program} is not there: scripts/test makes it; FIRESTEEL_SKIP_SERVERS=1 leaves these tests out")
