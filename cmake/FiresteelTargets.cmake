@@ -19,6 +19,7 @@ function(firesteel_add_library name)
   target_include_directories(firesteel_${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>"
                                                       "$<INSTALL_INTERFACE:include>")
   target_link_libraries(firesteel_${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+  firesteel_precompile(firesteel_${name})
 endfunction()
 
 # firesteel_add_test(comm SOURCES core/communicator_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)
@@ -34,6 +35,7 @@ function(firesteel_add_test name)
   target_link_libraries(${name}_test PRIVATE firesteel_test_main ${ARG_LIBRARIES})
   if(NOT ARG_AS_RELEASED)
     target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
+    firesteel_share_precompiled(${name}_test firesteel_test_headers)
   endif()
   foreach(ranks IN LISTS ARG_RANKS)
     add_test(NAME ${name}.np${ranks}
