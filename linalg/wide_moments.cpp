@@ -19,9 +19,9 @@ std::size_t size_of(Index i) { return static_cast<std::size_t>(i); }
 template <class Body>
 void WideColumns::walk_rows(std::span<const double> weights, Body&& body) const {
   for_each_block(data_, [&](Index block, int) {
-    const auto [first, end] = rows_of_block(block);
+    const auto rows = rows_of_block(block);
     visit_sparse(data_, [&](const auto& features) {
-      for (Index row = first; row < end; ++row) {
+      for (Index row = rows.first; row < rows.second; ++row) {
         if (!(weights[size_of(row)] > 0)) continue;
         const auto indices = features.row_indices(row);
         const auto values = features.row_values(row);
