@@ -9,6 +9,11 @@ file(CREATE_LINK "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/include/firestee
 configure_file("${PROJECT_SOURCE_DIR}/cmake/firesteel.hpp.in" "${PROJECT_BINARY_DIR}/generated/firesteel/firesteel.hpp"
                @ONLY)
 
+# Kernels exist for AVX2, AVX-512 and NEON alone: they have fused multiply-add and give the same bits. Without this list
+# Highway would fall back to SSE4 in silence, with other bits, and prefer SVE, for which GCC 12 has no kernels (it crashes).
+set(FIRESTEEL_SIMD_TARGETS
+    "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")
+
 # firesteel_add_library(core SOURCES a.cpp … PUBLIC targets… PRIVATE targets…)
 function(firesteel_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})

@@ -30,6 +30,7 @@ struct Nearest {
   TileVector<Scalar> smallest[2];
   TileVector<Scalar> second[2];
   TileVector<Scalar> label[2];
+  HWY_ATTR Nearest() {}  // one of the compiler's own would not be compiled for this target on AArch64
 };
 
 /// f of kCentres centres for two registers of rows, held in registers; then the comparison, centre by centre.
