@@ -115,14 +115,34 @@ CanonicalSum::CanonicalSum(const Communicator& comm, const BlockPartition& parti
                            std::to_string(partition_.ranks()) + " ranks was asked of " +
                            std::to_string(comm_.size()));
     tree_ = CanonicalTree(partition_, comm_.rank(), threads_);
-    slots_.resize(tree_.subtrees.size() * (kHeader + stride_));
+  });
+  node_sum_ = NodeSum::make(comm_, partition_, length, threads_);
+  comm_.collectively([&] {
+    place_slots();
     scratch_.resize(static_cast<std::size_t>(threads_));
     const auto depth = static_cast<std::size_t>(tree_.levels) + 1;
     for (auto& scratch : scratch_) scratch.resize(depth * stride_);
+    if (node_sum_) return;
     received_.resize(kHeader + stride_);
     // The root sums where it broadcasts from.
     if (partition_.blocks() == 0 || comm_.rank() != tree_.root) total_.resize(kHeader + stride_);
   });
+}
+
+/// The first slot of a leaf of node_sum_ is the leaf: its subtrees are merged into it.
+void CanonicalSum::place_slots() {
+  const auto leaves = node_sum_ ? node_sum_->leaves() : std::span<const NodeSum::Leaf>();
+  slot_memory_.resize((tree_.subtrees.size() - leaves.size()) * (kHeader + stride_));
+  double* next = slot_memory_.data();
+  auto leaf = leaves.begin();
+  for (const auto& subtree : tree_.subtrees) {
+    if (leaf != leaves.end() && leaf->first_block == subtree.first_block) {
+      slots_.push_back((leaf++)->sum);
+      continue;
+    }
+    slots_.push_back(next + kHeader);
+    next += kHeader + stride_;
+  }
 }
 
 void CanonicalSum::sum_subtree(std::size_t i, BlockStatistic statistic, AlignedVector<double>& scratch) {
@@ -192,6 +212,18 @@ void CanonicalSum::combine() {
   }
 }
 
+/// What combine() does with slots of nodes that lie inside this rank; a slice of the vectors a thread.
+void CanonicalSum::merge_own() {
+  if (poisoned_) return;
+  const std::size_t share = (length_ / static_cast<std::size_t>(threads_) + 8) / 8 * 8;
+  parallel_for(threads_, threads_, [&](Index item, int) {
+    const std::size_t begin = std::min(length_, static_cast<std::size_t>(item) * share);
+    const std::size_t count = std::min(share, length_ - begin);
+    for (const auto& step : tree_.steps)
+      if (step.inside) add(slot(step.into) + begin, slot(step.from) + begin, count);
+  });
+}
+
 /// With a header in front of it, in the slot.
 void CanonicalSum::send_partial(std::size_t slot_number, int destination) {
   double* const header = slot(slot_number) - kHeader;
@@ -224,6 +256,12 @@ std::span<const double> CanonicalSum::operator()(FunctionRef<void(Index, std::sp
     return {total_.data() + kHeader, length_};
   }
   sum_own_blocks(block_statistic, store);
+  if (node_sum_) {
+    merge_own();
+    const auto total = node_sum_->combine(poisoned_);
+    if (!total) comm_.agree(failure_);
+    return *total;
+  }
   combine();
   return broadcast_total();
 }

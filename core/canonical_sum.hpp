@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "firesteel/core/canonical_tree.hpp"
 #include "firesteel/core/communicator.hpp"
 #include "firesteel/core/function_ref.hpp"
+#include "firesteel/core/node_sum.hpp"
 
 namespace firesteel {
 
@@ -19,7 +21,8 @@ namespace firesteel {
 ///
 /// The order is the binary tree over block numbers of CanonicalTree; a node is left + right, element by
 /// element. Inside a rank's own range threads take whole subtrees; across ranks the right child's owner sends
-/// to the left child's owner. The owner of block 0 then broadcasts.
+/// to the left child's owner. The owner of block 0 then broadcasts. Vectors of NodeSum::kLeastLength and more
+/// between ranks of one node are combined in memory that they share instead.
 ///
 /// Failure travels with the data: a rank whose statistic threw sends a short message instead of its partial
 /// sum, receivers pass it on, and all ranks throw the same Error at the end of the call.
@@ -45,7 +48,9 @@ class CanonicalSum {
   using BlockStatistic = FunctionRef<void(Index block, std::span<double> out)>;
 
   static constexpr std::size_t kHeader = 8;  ///< words before a vector that travels
-  double* slot(std::size_t i) { return slots_.data() + i * (kHeader + stride_) + kHeader; }
+  double* slot(std::size_t i) { return slots_[i]; }
+  void place_slots();
+  void merge_own();
   void sum_subtree(std::size_t i, BlockStatistic statistic, AlignedVector<double>& scratch);
   void sum_own_blocks(BlockStatistic statistic, BlockStore* store);
   void sum_as_read(BlockStatistic statistic, BlockStore& store);
@@ -60,7 +65,9 @@ class CanonicalSum {
   std::size_t stride_;
   int threads_;
   CanonicalTree tree_;
-  AlignedVector<double> slots_;                 ///< one vector a subtree, each behind its header
+  std::unique_ptr<NodeSum> node_sum_;           ///< null: ranks combine by messages
+  std::vector<double*> slots_;                  ///< one vector a subtree
+  AlignedVector<double> slot_memory_;           ///< of those that are no leaves of node_sum_, behind headers
   std::vector<AlignedVector<double>> scratch_;  ///< one stack of partial sums a thread
   AlignedVector<double> received_;              ///< header word, then one vector
   AlignedVector<double> total_;

@@ -60,7 +60,7 @@ class Planner {
     using Kind = CanonicalTree::Step::Kind;
     if (rank_ == left_owner) {
       if (left_owner == right_owner)
-        tree_.steps.push_back({Kind::merge, left_slot, right_slot, rank_});
+        tree_.steps.push_back({Kind::merge, left_slot, right_slot, rank_, node_end(node) <= end_});
       else
         tree_.steps.push_back({Kind::receive, left_slot, kNoSlot, right_owner});
       return left_slot;

@@ -34,6 +34,7 @@ struct CanonicalTree {
     std::size_t into;
     std::size_t from;
     int peer;
+    bool inside = false;  ///< a merge of a node whose blocks are all this rank's
   };
 
   CanonicalTree() = default;

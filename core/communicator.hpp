@@ -167,6 +167,9 @@ class Communicator {
 
   /// Cost by operation name since construction. Local.
   const std::map<std::string, Traffic, std::less<>>& traffic() const;
+  /// Adds a call of `name` that sent no message: others took `bytes` out of this rank's memory (NodeMemory).
+  /// Local.
+  void count_shared(std::string_view name, Index bytes) { count(name, 0, bytes); }
   /// Payload bytes this rank has sent, all operations. Local.
   Index bytes_sent() const;
 
