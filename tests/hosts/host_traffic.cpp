@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one operation of the communicator with long messages and prints what each rank says it has sent:
+// Runs one operation of the communicator and prints what each rank says it has sent, and on stderr the seconds of a call:
 //   host_traffic OPERATION BYTES TIMES [SECONDS of silence after which a rank is lost]
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -19,6 +20,8 @@ int main(int argc, char** argv) {
   firesteel::Communicator& comm = context.comm();
   const auto ranks = static_cast<std::size_t>(comm.size());
   const Index before = comm.bytes_sent();
+  comm.barrier();  // all begin together
+  const auto start = std::chrono::steady_clock::now();
   for (int time = std::atoi(argv[3]); time > 0; --time) {
     std::vector<std::int64_t> values(count, comm.rank());
     const std::span<const std::int64_t> given(values);
@@ -32,6 +35,9 @@ int main(int argc, char** argv) {
     if (operation == "send" && comm.rank() + 1 < comm.size())
       comm.receive(std::as_writable_bytes(std::span(values)), comm.rank() + 1, 3);
   }
+  comm.barrier();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  if (comm.rank() == 0) std::fprintf(stderr, "%.9f seconds a call\n", seconds.count() / std::atof(argv[3]));
   const auto sent = comm.allgather(comm.bytes_sent() - before);
   if (comm.rank() == 0)
     for (const Index bytes : sent) std::printf("%lld\n", static_cast<long long>(bytes));
