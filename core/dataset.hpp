@@ -16,6 +16,7 @@
 #include "firesteel/core/dataset/accumulator.hpp"
 #include "firesteel/core/dataset/block_source.hpp"
 #include "firesteel/core/dataset/cache.hpp"
+#include "firesteel/core/dataset/exact.hpp"
 #include "firesteel/core/dataset/keys.hpp"
 #include "firesteel/core/dataset/map.hpp"
 #include "firesteel/core/dataset/sample.hpp"
@@ -82,6 +83,13 @@ class Dataset {
   template <class F>
   auto flat_map(F f) const {
     return chain(FlatMapPipeline<Pipeline, F>{pipeline_, std::move(f)});
+  }
+  /// f(element, emit) calls emit(U) for each new element: flat_map without a range to hold them. Views, as the
+  /// words of a line, need to be valid only while emit runs; the wide operations by key keep texts of their
+  /// own.
+  template <class U, class F>
+  auto flat_map_to(F f) const {
+    return chain(EmitPipeline<Pipeline, U, F>{pipeline_, std::move(f)});
   }
   /// All elements of the ranges f(std::vector<T> elements of a block). A partition is a block, cut by row
   /// numbers, not what a rank happens to hold: so the result does not depend on ranks.
@@ -170,10 +178,12 @@ class Dataset {
   /// (key, A) by ascending key. A key's values are folded by add(accumulator, value) in each block, starting
   /// from `zero`, and blocks combined by merge(left, right) in the shape of CanonicalTree, blocks without the
   /// key left out: see aggregate. Cost: one pass; a rank sends one partial for each of its keys and maximal
-  /// subtrees.
+  /// subtrees. exact(merge) says that merge is associative and that add(a, value) is merge(a, add(zero,
+  /// value)), both to the last bit: then a key has one partial a rank.
   template <Serializable A, class Add, class Merge>
   auto aggregate_by_key(const A& zero, const Add& add, const Merge& merge) const;
-  /// (key, value) by ascending key: the values of a key combined by f(left, right), as above.
+  /// (key, value) by ascending key: the values of a key combined by f(left, right), as above. With
+  /// std::plus<>() and the like on whole numbers, or exact(f), a key has one partial a rank.
   template <class F>
   auto reduce_by_key(const F& f) const;
   /// (key, Index) by ascending key.

@@ -7,36 +7,26 @@
 // Prints: 100 the
 #include <cstdio>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "firesteel/firesteel.hpp"
 
 namespace fs = firesteel;
 
-/// The words of a line, in small letters.
-std::vector<std::string> words_of(const std::string& line) {
-  std::vector<std::string> words;
-  std::string word;
-  const auto end_word = [&] {
-    if (!word.empty()) words.push_back(word);
-    word.clear();
-  };
-  for (const char c : line) {
-    const auto small = static_cast<char>(c | 0x20);
-    if (small >= 'a' && small <= 'z')
-      word += small;
-    else
-      end_word();
-  }
-  end_word();
-  return words;
-}
+/// Calls word(text) for each word of a line, in small letters.
+const auto words_of = [](std::string_view line, const auto& word) {
+  thread_local std::string small;  // one for all lines of a thread
+  small = line;
+  for (char& c : small) c = static_cast<char>(c | 0x20);
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  fs::for_each_word(small, is_letter, word);
+};
 
 int main(int argc, char** argv) {
   const fs::Context context;
   try {
     if (argc != 2) throw fs::bad_parameter("usage: word_count FILE");
-    const auto words = fs::read_lines(context, argv[1]).flat_map(words_of);
+    const auto words = fs::read_line_views(context, argv[1]).flat_map_to<std::string_view>(words_of);
     const auto most = words.count_by_value().take_ordered(
         10, [](const auto& a, const auto& b) { return a.second > b.second; });
     if (context.rank() == 0)

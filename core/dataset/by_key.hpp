@@ -9,21 +9,26 @@ namespace firesteel {
 
 namespace detail {
 
-/// Sorted by key and block, at most O(log blocks) partials a key: those of this rank's blocks. add(partials,
-/// block, pair) puts an element into a KeyedPartials. Local.
-template <class K, class A, class Data, class Add, class Merge>
-std::vector<KeyedPartial<K, A>> local_partials(const Data& data, const Add& add, const Merge& merge) {
+/// Sorted by key and block, at most O(log blocks) partials a key, or one where `kExact`: those of this
+/// rank's blocks. Local.
+template <class K, class A, bool kExact, class Data, class Fold, class Merge>
+std::vector<KeyedPartial<K, A>> local_partials(const Data& data, const Fold& fold, const Merge& merge) {
   const BlockPartition& partition = data.partition();
   const int rank = data.context().rank();
   const int threads = data.context().threads();
-  const auto begin = cut_blocks(partition, rank, threads);
+  const auto begin = cut_blocks(partition, rank, threads, kExact ? 1 : kRunsPerThread);
   std::vector<std::vector<KeyedPartial<K, A>>> of_run(begin.size() - 1);
   parallel_for(threads, static_cast<Index>(of_run.size()), [&](Index run, int) {
     const Index first = begin[at(run)];
     const Index end = begin[at(run + 1)];
-    KeyedPartials<K, A, Merge> partials(TreeOrder(first, end, partition.blocks()), merge);
+    auto partials = [&] {
+      if constexpr (kExact)
+        return ExactPartials<K, A, typename Data::value_type::second_type, Fold>(fold);
+      else
+        return KeyedPartials<K, A, Fold, Merge>(TreeOrder(first, end, partition.blocks()), fold, merge);
+    }();
     for (Index block = first; block < end; ++block)
-      data.run_block(block, [&](auto&& pair) { add(partials, block, std::forward<decltype(pair)>(pair)); });
+      data.run_block(block, [&](auto&& pair) { partials.put(block, std::forward<decltype(pair)>(pair)); });
     of_run[at(run)] = partials.take();
     std::stable_sort(of_run[at(run)].begin(), of_run[at(run)].end(), before_by_key<K, A>);
   });
@@ -35,7 +40,10 @@ std::vector<KeyedPartial<K, A>> local_partials(const Data& data, const Add& add,
     run_begin.push_back(static_cast<Index>(all.size()));
   }
   merge_runs(threads, all, std::move(run_begin), before_by_key<K, A>);
-  merge_neighbours(all, TreeOrder(partition.first_block(rank), partition.end_block(rank), partition.blocks()),
+  const Index blocks = partition.blocks();
+  merge_neighbours(all,
+                   kExact ? TreeOrder(0, blocks, blocks)
+                          : TreeOrder(partition.first_block(rank), partition.end_block(rank), blocks),
                    merge);
   return all;
 }
@@ -82,8 +90,8 @@ struct WithBlock {
 
 /// The same of more than fits into memory: elements are written to scratch by ranges of keys, and combined
 /// range by range, each as if there were no other keys. Collective.
-template <class K, class A, class Data, class Add, class Merge>
-auto combine_by_rounds(const Data& data, const Add& add, const Merge& merge) {
+template <class K, class A, class Data, class Fold, class Merge>
+auto combine_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
   using Pair = typename Data::value_type;
   const Context& context = data.context();
   const BlockPartition& partition = data.partition();
@@ -101,11 +109,11 @@ auto combine_by_rounds(const Data& data, const Add& add, const Merge& merge) {
     auto partials = context.comm().collectively([&] {
       std::vector<KeyedPartial<K, A>> own;
       for (Index rank = 0; rank < context.size(); ++rank) {
-        KeyedPartials<K, A, Merge> of_range(own_blocks, merge);
+        KeyedPartials<K, A, Fold, Merge> of_range(own_blocks, fold, merge);
         spooled.spool().for_each(rank * rounds + round, [&](std::vector<std::pair<Index, Pair>> elements) {
           for (auto& [block, pair] : elements) {
             try {
-              add(of_range, block, std::move(pair));
+              of_range.put(block, std::move(pair));
             } catch (...) {
               // Which row of the block is not known any more.
               rethrow_at(
@@ -132,14 +140,24 @@ auto combine_by_rounds(const Data& data, const Add& add, const Merge& merge) {
   return result.finish();
 }
 
-/// The whole of an operation that combines by key. Collective.
-template <class K, class A, class Data, class Add, class Merge>
-auto combine_by_key(const Data& data, const Add& add, const Merge& user_merge) {
+/// The elements of a dataset as they can be kept: views of characters become texts.
+template <class T, class Pipeline>
+auto owned(const Dataset<T, Pipeline>& data) {
+  if constexpr (std::is_same_v<T, Owned<T>>)
+    return data;
+  else
+    return data.map([](const T& value) { return Owned<T>(value); });
+}
+
+/// The whole of an operation that combines by key. `kExact`: it does not matter how a key's values are
+/// grouped. Collective.
+template <class K, class A, bool kExact, class Data, class Fold, class Merge>
+auto combine_by_key(const Data& data, const Fold& fold, const Merge& user_merge) {
   const Context& context = data.context();
   const auto merge = named_merge(user_merge);
-  if constexpr (Serializable<typename Data::value_type>)
-    if (is_bounded(context)) return combine_by_rounds<K, A>(data, add, merge);
-  auto partials = context.comm().collectively([&] { return local_partials<K, A>(data, add, merge); });
+  if constexpr (Serializable<Owned<typename Data::value_type>>)
+    if (is_bounded(context)) return combine_by_rounds<K, A>(owned(data), fold, merge);
+  auto partials = context.comm().collectively([&] { return local_partials<K, A, kExact>(data, fold, merge); });
   const auto key_of = [](const KeyedPartial<K, A>& partial) -> const K& { return partial.key; };
   const auto splitters = splitters_of<K>(context, partials, key_of);
   partials = bring_keys_together(context, std::move(partials), splitters, key_of, Ascending());
@@ -172,34 +190,38 @@ auto sorted_pairs(const Data& data) {
 template <class T, class Pipeline>
 template <Serializable A, class Add, class Merge>
 auto Dataset<T, Pipeline>::aggregate_by_key(const A& zero, const Add& add, const Merge& merge) const {
-  using K = typename T::first_type;
-  return detail::combine_by_key<K, A>(
-      *this,
-      [&](auto& partials, Index block, auto&& pair) {
-        A* value = partials.in_block(pair.first, block, [&] { return zero; }).first;
-        detail::apply_into(add, *value, std::forward<decltype(pair)>(pair).second);
-      },
-      merge);
+  using K = detail::Owned<typename T::first_type>;
+  using V = typename T::second_type;
+  const auto next = [&](A& result, auto&& value) {
+    detail::apply_into(add, result, std::forward<decltype(value)>(value));
+  };
+  const auto first = [&](auto&& value) {
+    A result = zero;
+    next(result, std::forward<decltype(value)>(value));
+    return result;
+  };
+  return detail::combine_by_key<K, A, detail::kSaidToBeExact<Merge>>(
+      *this, detail::Fold{first, next, std::is_nothrow_invocable_v<const Add&, A&, V>}, merge);
 }
 
 template <class T, class Pipeline>
 template <class F>
 auto Dataset<T, Pipeline>::reduce_by_key(const F& f) const {
-  using K = typename T::first_type;
+  using K = detail::Owned<typename T::first_type>;
   using V = typename T::second_type;
-  return detail::combine_by_key<K, V>(
-      *this,
-      [&](auto& partials, Index block, auto&& pair) {
-        const auto [value, first] = partials.in_block(pair.first, block, [&] { return pair.second; });
-        if (!first) detail::apply_into(f, *value, std::forward<decltype(pair)>(pair).second);
-      },
+  const auto first = [](auto&& value) -> V { return std::forward<decltype(value)>(value); };
+  const auto next = [&](V& result, auto&& value) {
+    detail::apply_into(f, result, std::forward<decltype(value)>(value));
+  };
+  return detail::combine_by_key<K, V, detail::kIsExact<F, V>>(
+      *this, detail::Fold{first, next, detail::kIsStandard<F, V> || std::is_nothrow_invocable_v<const F&, V&, V>},
       f);
 }
 
 template <class T, class Pipeline>
 auto Dataset<T, Pipeline>::count_by_key() const {
   return aggregate_by_key(
-      Index{0}, [](Index count, const auto&) { return count + 1; }, [](Index a, Index b) { return a + b; });
+      Index{0}, [](Index& count, const auto&) noexcept { ++count; }, exact([](Index a, Index b) { return a + b; }));
 }
 
 template <class T, class Pipeline>
@@ -209,7 +231,8 @@ auto Dataset<T, Pipeline>::count_by_value() const {
 
 template <class T, class Pipeline>
 auto Dataset<T, Pipeline>::distinct() const {
-  return count_by_value().map([](const std::pair<T, Index>& pair) { return pair.first; });
+  return count_by_value().map(
+      [](const std::pair<detail::Owned<T>, Index>& pair) { return pair.first; });
 }
 
 template <class T, class Pipeline>

@@ -83,12 +83,14 @@ struct FirstOf {
   }
 };
 
+inline constexpr Index kRunsPerThread = 4;
+
 /// Runs of about equal length of this rank's blocks, a few a thread.
-inline std::vector<Index> cut_blocks(const BlockPartition& partition, int rank, int threads) {
-  constexpr Index kRunsPerThread = 4;
+inline std::vector<Index> cut_blocks(const BlockPartition& partition, int rank, int threads,
+                                     Index runs_per_thread = kRunsPerThread) {
   const Index first = partition.first_block(rank);
   const Index own = partition.end_block(rank) - first;
-  const Index runs = threads == 1 ? 1 : std::clamp<Index>(own, 1, kRunsPerThread * threads);
+  const Index runs = threads == 1 ? 1 : std::clamp<Index>(own, 1, runs_per_thread * threads);
   std::vector<Index> begin;
   for (Index i = 0; i <= runs; ++i) begin.push_back(first + own * i / runs);
   return begin;

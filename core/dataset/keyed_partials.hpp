@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <bit>
+#include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -51,22 +55,31 @@ class TreeOrder {
   Index end_;
 };
 
+/// How a key's values become a result: first(value) is that of one, next(result, value) adds another.
+template <class First, class Next>
+struct Fold {
+  First first;
+  Next next;
+  bool never_throws = false;
+};
+
 /// The partials of every key in one run of blocks, which are visited in ascending order. Local, one thread.
-template <class K, class A, class Merge>
+template <class K, class A, class Fold, class Merge>
 class KeyedPartials {
  public:
-  KeyedPartials(TreeOrder order, const Merge& merge) : order_(order), merge_(merge) {}
+  KeyedPartials(TreeOrder order, const Fold& fold, const Merge& merge)
+      : order_(order), fold_(fold), merge_(merge) {}
 
-  /// The value of `key` in `block`; make() where the block has none yet.
-  template <class Make>
-  std::pair<A*, bool> in_block(const K& key, Index block, const Make& make) {
-    const auto number = at(keys_.number(key));
+  /// Adds an element of `block`.
+  template <class Pair>
+  void put(Index block, Pair&& pair) {
+    const auto number = at(keys_.number(pair.first));
     if (number == tops_.size()) tops_.push_back(-1);
     Index& top = tops_[number];
-    if (top >= 0 && nodes_[at(top)].last == block) return {&nodes_[at(top)].value, false};
+    if (top >= 0 && nodes_[at(top)].last == block)
+      return fold_.next(nodes_[at(top)].value, std::forward<Pair>(pair).second);
     while (top >= 0 && nodes_[at(top)].below >= 0 && may_merge(top, block)) merge_top(top);
-    top = add_node({make(), block, block, top});
-    return {&nodes_[at(top)].value, true};
+    top = add_node({fold_.first(std::forward<Pair>(pair).second), block, block, top});
   }
 
   /// All partials, those of a key in order of blocks. Ends the use of this object.
@@ -82,7 +95,7 @@ class KeyedPartials {
       for (Index node = top; node >= 0; node = nodes_[at(node)].below) chain.push_back(node);
       for (auto node = chain.rbegin(); node != chain.rend(); ++node)
         partials.push_back(
-            {keys_.keys()[number], nodes_[at(*node)].first, std::move(nodes_[at(*node)].value)});
+            {keys_.key(static_cast<Index>(number)), nodes_[at(*node)].first, std::move(nodes_[at(*node)].value)});
     }
     return partials;
   }
@@ -117,11 +130,91 @@ class KeyedPartials {
   }
 
   TreeOrder order_;
+  const Fold& fold_;
   const Merge& merge_;
   KeyIndex<K> keys_;
   std::vector<Index> tops_;  ///< by key number
   std::vector<Node> nodes_;
   std::vector<Index> free_;
+};
+
+/// The same where it does not matter how a key's values are grouped (see exact()): one value a key for all
+/// blocks of the run. Its partials are merged as if they were of one block.
+template <class K, class A, class V, class Fold>
+class ExactPartials {
+ public:
+  explicit ExactPartials(const Fold& fold) : fold_(fold) {}
+
+  template <class Pair>
+  void put(Index, Pair&& pair) {
+    if constexpr (kMayWait)
+      if (fold_.never_throws) return put_later(pair.first, pair.second);
+    put_now(at(keys_.number(pair.first)), std::forward<Pair>(pair).second);
+  }
+  /// All partials. Ends the use of this object.
+  std::vector<KeyedPartial<K, A>> take() {
+    drain();
+    std::vector<KeyedPartial<K, A>> partials;
+    partials.reserve(values_.size());
+    for (std::size_t number = 0; number < values_.size(); ++number)
+      partials.push_back({keys_.key(static_cast<Index>(number)), 0, std::move(values_[number].value)});
+    return partials;
+  }
+
+ private:
+  /// Elements wait for a few others, while their keys' slots come from memory: most of the time of counting
+  /// words goes into waiting for these. Not where a user's function might throw: its row would be gone.
+  static constexpr bool kMayWait = std::is_same_v<K, std::string> && std::is_trivially_copyable_v<V>;
+  static constexpr std::size_t kWaiting = 32;
+  static constexpr std::size_t kForSlot = 16;  ///< as many wait for their slot, the others for their value
+  struct Waiting {
+    TextIndex::Short key;
+    Index number;
+    V value;
+  };
+  struct Value {  // so that a bool has a place of its own
+    A value;
+  };
+
+  template <class U>
+  void put_now(std::size_t number, U&& value) {
+    if (number < values_.size())
+      fold_.next(values_[number].value, std::forward<U>(value));
+    else
+      values_.push_back({fold_.first(std::forward<U>(value))});
+  }
+  void put_later(std::string_view key, const V& value) {
+    if (key.size() > TextIndex::kInside) {
+      drain();
+      return put_now(at(keys_.number(key)), V(value));
+    }
+    if (put_ - found_ == kForSlot) find_next();
+    if (put_ - taken_ == kWaiting) take_next();
+    waiting_[put_++ % kWaiting] = {keys_.texts().look_ahead(key), 0, value};
+  }
+  void find_next() {
+    Waiting& first = waiting_[found_++ % kWaiting];
+    first.number = keys_.texts().number(first.key);
+    __builtin_prefetch(values_.data() + first.number);
+  }
+  void take_next() {
+    Waiting& first = waiting_[taken_++ % kWaiting];
+    put_now(at(first.number), std::move(first.value));
+  }
+  void drain() {
+    if constexpr (kMayWait) {
+      while (found_ != put_) find_next();
+      while (taken_ != put_) take_next();
+    }
+  }
+
+  const Fold& fold_;
+  KeyIndex<K> keys_;
+  std::vector<Value> values_;  ///< by key number
+  std::conditional_t<kMayWait, std::array<Waiting, kMayWait ? kWaiting : 0>, char> waiting_{};
+  std::size_t put_ = 0;
+  std::size_t found_ = 0;  ///< have their number
+  std::size_t taken_ = 0;
 };
 
 /// Merges neighbours of equal keys as far as `order` knows their nodes; `partials` are sorted by key and

@@ -8,11 +8,13 @@
 #include <functional>
 #include <ranges>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "firesteel/core/dataset/text_index.hpp"
 #include "firesteel/core/index.hpp"
 
 namespace firesteel {
@@ -116,7 +118,7 @@ class KeyIndex {
     return slots_[slot] = static_cast<Index>(keys_.size()) - 1;
   }
   Index size() const { return static_cast<Index>(keys_.size()); }
-  std::vector<K>& keys() { return keys_; }
+  const K& key(Index number) const { return keys_[static_cast<std::size_t>(number)]; }
 
  private:
   void grow() {
@@ -134,6 +136,36 @@ class KeyIndex {
   std::vector<std::uint64_t> hashes_;
   std::vector<Index> slots_;
 };
+
+/// Texts, as std::string_view.
+template <>
+class KeyIndex<std::string> {
+ public:
+  Index number(std::string_view key) { return texts_.number(key); }
+  Index size() const { return texts_.size(); }
+  std::string key(Index number) const { return texts_.key(number); }
+  TextIndex& texts() { return texts_; }
+
+ private:
+  TextIndex texts_;
+};
+
+/// A view of characters as the text that it shows, within pairs too; other types as they are: what a wide
+/// operation keeps of an element that is gone with its row.
+template <class T>
+struct OwnedType {
+  using type = T;
+};
+template <>
+struct OwnedType<std::string_view> {
+  using type = std::string;
+};
+template <class A, class B>
+struct OwnedType<std::pair<A, B>> {
+  using type = std::pair<typename OwnedType<A>::type, typename OwnedType<B>::type>;
+};
+template <class T>
+using Owned = typename OwnedType<std::remove_cvref_t<T>>::type;
 
 }  // namespace detail
 

@@ -71,6 +71,24 @@ struct FlatMapPipeline {
   }
 };
 
+/// f(element, emit) calls emit(U) for each element that it makes: nothing is collected first, so that a U may be
+/// a view that is valid only while emit runs.
+template <class Upstream, class U, class F>
+struct EmitPipeline {
+  using value_type = U;
+  static constexpr bool kOneToOne = false;
+
+  Upstream upstream;
+  F f;
+
+  template <class Sink>
+  void run(Index block, Index first_row, RowCursor& cursor, Sink&& sink) const {
+    upstream.run(block, first_row, cursor, [&](auto&& value) {
+      f(std::forward<decltype(value)>(value), [&](U element) { sink(std::move(element)); });
+    });
+  }
+};
+
 /// f sees all elements of a block at once.
 template <class Upstream, class F>
 struct MapPartitionsPipeline {

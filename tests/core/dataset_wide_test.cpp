@@ -6,12 +6,14 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "firesteel/core/dataset.hpp"
 
@@ -115,6 +117,65 @@ TEST(WideDataset, texts_are_keys_and_values) {
   const auto concatenated = texts.reduce_by_key([](std::string& a, const std::string& b) { a += b; });
   EXPECT_EQ(concatenated.collect(),
             Texts(joined.begin(), joined.end()));  // in order of rows: not commutative
+}
+
+Index scrambled_length(Index row) { return static_cast<Index>(draw(row, 5) * 40); }
+/// Texts of every length that is kept in another way, many alike but for one character.
+std::string key_text(Index row) {
+  std::string text(static_cast<std::size_t>(scrambled_length(row)), 'k');
+  if (!text.empty()) text[text.size() * static_cast<std::size_t>(row % 3) / 3] = static_cast<char>('a' + row % 5);
+  if (row % 41 == 0) text += std::string(static_cast<std::size_t>(row % 2), '\0');
+  return text;
+}
+
+TEST(WideDataset, views_of_texts_are_keys) {
+  const Index rows = 30000;
+  std::map<std::string, Index> expected;
+  for (Index row = 0; row < rows; ++row)
+    if (row % 7 != 0)
+      for (Index i = 0; i < row % 4; ++i) ++expected[key_text(row * 4 + i)];
+  EXPECT_GT(expected.size(), 200U);
+  for (const int threads : {1, 3}) {
+    const Context context = small_blocks(threads);
+    const auto words = generate(context, rows, [](Index row) { return row; })
+                           .filter([](Index row) { return row % 7 != 0; })
+                           .flat_map_to<std::string_view>([](Index row, const auto& emit) {
+                             for (Index i = 0; i < row % 4; ++i) emit(std::string_view(key_text(row * 4 + i)));
+                           });
+    const std::vector<std::pair<std::string, Index>> all(expected.begin(), expected.end());
+    EXPECT_EQ(words.count_by_value().collect(), all);
+    const auto ones = words.map([](std::string_view word) { return std::pair(word, Index{1}); });
+    EXPECT_EQ(ones.reduce_by_key(std::plus<>()).collect(), all);
+    // The same by the order of blocks, which whole numbers do not notice.
+    EXPECT_EQ(ones.reduce_by_key([](Index a, Index b) { return a + b; }).collect(), all);
+    std::vector<std::string> keys;
+    for (const auto& [word, count] : expected) keys.push_back(word);
+    EXPECT_EQ(words.distinct().collect(), keys);
+  }
+}
+
+TEST(WideDataset, exact_functions_see_values_in_order_of_rows) {
+  const Index rows = 5000;
+  std::map<std::string, std::string> joined;
+  std::map<Index, Index> sums;
+  for (Index row = 0; row < rows; ++row) {
+    joined[word_of(row)] += std::to_string(row) + ",";
+    sums[key_of(row, 50)] += row;
+  }
+  for (const int threads : {1, 3}) {
+    const Context context = small_blocks(threads);
+    // Associative, and every order of values gives another text.
+    const auto texts =
+        generate(context, rows,
+                 [](Index row) { return std::pair(word_of(row), std::to_string(row) + ","); })
+            .reduce_by_key(exact([](std::string& left, const std::string& right) { left += right; }));
+    EXPECT_EQ(texts.collect(), (std::vector<std::pair<std::string, std::string>>(joined.begin(), joined.end())));
+    const auto numbers =
+        generate(context, rows, [](Index row) { return std::pair(key_of(row, 50), row); });
+    const std::vector<std::pair<Index, Index>> all(sums.begin(), sums.end());
+    EXPECT_EQ(numbers.reduce_by_key(std::plus<Index>()).collect(), all);
+    EXPECT_EQ(numbers.aggregate_by_key(Index{0}, std::plus<>(), exact(std::plus<>())).collect(), all);
+  }
 }
 
 TEST(WideDataset, group_by_key_keeps_the_order_of_values) {

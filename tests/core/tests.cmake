@@ -16,6 +16,7 @@ firesteel_add_test(
     core/philox_test.cpp
     core/placement_test.cpp
     core/row_blocks_test.cpp
+    core/words_test.cpp
   RANKS 1 2 3 4)
 firesteel_add_test(exact_sum SOURCES core/exact_sum_test.cpp RANKS 1)
 firesteel_add_test(atomic_file SOURCES core/atomic_file_test.cpp LIBRARIES firesteel::core RANKS 1 2 3 4)

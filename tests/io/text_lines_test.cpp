@@ -55,6 +55,8 @@ TEST(TextLines, are_those_of_getline_in_order) {
     EXPECT_EQ(lines.partition().rows(), static_cast<Index>(expected.size()));
     EXPECT_EQ(lines.collect(), expected);
     EXPECT_EQ(lines.count(), static_cast<Index>(expected.size()));
+    const auto views = read_line_views(context, file.path());
+    EXPECT_EQ(views.map([](std::string_view line) { return std::string(line); }).collect(), expected);
   }
 }
 
