@@ -84,9 +84,9 @@ class Dataset {
   auto flat_map(F f) const {
     return chain(FlatMapPipeline<Pipeline, F>{pipeline_, std::move(f)});
   }
-  /// f(element, emit) calls emit(U) for each new element: flat_map without a range to hold them. Views, as the
-  /// words of a line, need to be valid only while emit runs; the wide operations by key keep texts of their
-  /// own.
+  /// f(element, emit) calls emit(U) for each new element: flat_map without a range to hold them. Views, as
+  /// the words of a line, need to be valid only while emit runs; the wide operations by key keep texts of
+  /// their own.
   template <class U, class F>
   auto flat_map_to(F f) const {
     return chain(EmitPipeline<Pipeline, U, F>{pipeline_, std::move(f)});

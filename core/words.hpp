@@ -9,8 +9,8 @@
 
 namespace firesteel {
 
-/// Calls word(std::string_view) for each longest run of characters of `text` for which is_part(char) holds, in
-/// order. is_part is called on every character, 64 at a time without a branch, so that the end of a word,
+/// Calls word(std::string_view) for each longest run of characters of `text` for which is_part(char) holds,
+/// in order. is_part is called on every character, 64 at a time without a branch, so that the end of a word,
 /// which no processor foresees, costs nothing. Local.
 template <class IsPart, class Word>
 void for_each_word(std::string_view text, const IsPart& is_part, const Word& word) {

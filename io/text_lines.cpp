@@ -25,7 +25,8 @@ Index newlines_in(std::span<const char> text) {
   std::size_t i = 0;
   for (; i + kPiece <= text.size(); i += kPiece) {
     unsigned char found = 0;
-    for (std::size_t j = 0; j < kPiece; ++j) found = static_cast<unsigned char>(found + (text[i + j] == '\n'));
+    for (std::size_t j = 0; j < kPiece; ++j)
+      found = static_cast<unsigned char>(found + (text[i + j] == '\n'));
     total += found;
   }
   return total + std::count(text.begin() + static_cast<std::ptrdiff_t>(i), text.end(), '\n');
@@ -92,7 +93,8 @@ std::vector<Index> LineFile::starts_of(Index first_line, Index block_rows) {
     const Index found = lines_of_stretch_[i];
     if (until_next(line) < found) {
       const Index offset = from_ + static_cast<Index>(i) * kStretch;
-      const auto text = std::span(buffer).first(static_cast<std::size_t>(std::min(kStretch, until_ - offset)));
+      const auto text =
+          std::span(buffer).first(static_cast<std::size_t>(std::min(kStretch, until_ - offset)));
       read(offset, text);
       if (newlines_in(text) != found)
         throw Error(ErrorCode::io_failed, path_ + ": the file changed while it was read");

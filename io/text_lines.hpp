@@ -27,8 +27,8 @@ class LineFile {
 
   /// The number of lines that start in [begin, end). Remembers what starts_of() needs. Throws 74.
   Index count_lines(Index begin, Index end);
-  /// Offsets of the lines among those whose number, from first_line on, is a multiple of block_rows; the bytes
-  /// that held none of them are not read again. Throws 74.
+  /// Offsets of the lines among those whose number, from first_line on, is a multiple of block_rows; the
+  /// bytes that held none of them are not read again. Throws 74.
   std::vector<Index> starts_of(Index first_line, Index block_rows);
   /// Block first_block + i starts at byte starts[i] and ends at starts[i + 1]; of `rows` lines in all.
   void set_blocks(std::vector<Index> starts, Index first_block, Index block_rows, Index rows);
@@ -49,7 +49,8 @@ class LineFile {
           static_cast<const char*>(std::memchr(from, '\n', static_cast<std::size_t>(end - from)));
       const char* const to = newline != nullptr ? newline : end;
       cursor.row = row;
-      line(std::string_view(from, static_cast<std::size_t>(to - from) - (to > from && to[-1] == '\r' ? 1 : 0)));
+      line(std::string_view(from,
+                            static_cast<std::size_t>(to - from) - (to > from && to[-1] == '\r' ? 1 : 0)));
       from = newline != nullptr ? newline + 1 : end;
     }
     if (row != std::min(rows_, first_row + block_rows_)) changed(first_row, row);

@@ -175,7 +175,20 @@ std::vector<T> Dataset<T, Pipeline>::take(Index n) const {
 
 template <class T, class Pipeline>
 std::vector<T> Dataset<T, Pipeline>::collect_local() const {
-  return context_.comm().collectively([&] { return detail::joined(own_blocks(0, partition_->blocks())); });
+  return context_.comm().collectively([&] {
+    if (context_.threads() > 1) return detail::joined(own_blocks(0, partition_->blocks()));
+    std::vector<T> all;
+    const Index end = partition_->end_block(context_.rank());
+    for (Index block = first_block(); block < end; ++block) {
+      run_block(block, [&](auto&& value) { all.push_back(std::forward<decltype(value)>(value)); });
+      if (block != first_block()) continue;
+      // The others are about as many.
+      const Index rows = partition_->row_of_block(block + 1) - partition_->row_of_block(block);
+      const Index own_rows = partition_->local_rows(context_.rank());
+      all.reserve(all.size() * static_cast<std::size_t>(own_rows / std::max<Index>(1, rows) + 1));
+    }
+    return all;
+  });
 }
 
 template <class T, class Pipeline>

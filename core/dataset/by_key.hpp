@@ -30,7 +30,8 @@ std::vector<KeyedPartial<K, A>> local_partials(const Data& data, const Fold& fol
     for (Index block = first; block < end; ++block)
       data.run_block(block, [&](auto&& pair) { partials.put(block, std::forward<decltype(pair)>(pair)); });
     of_run[at(run)] = partials.take();
-    std::stable_sort(of_run[at(run)].begin(), of_run[at(run)].end(), before_by_key<K, A>);
+    sort_by_key(
+        1, of_run[at(run)], [](const KeyedPartial<K, A>& p) -> const K& { return p.key; }, Ascending());
   });
   std::vector<KeyedPartial<K, A>> all;
   std::vector<Index> run_begin{0};
@@ -157,7 +158,8 @@ auto combine_by_key(const Data& data, const Fold& fold, const Merge& user_merge)
   const auto merge = named_merge(user_merge);
   if constexpr (Serializable<Owned<typename Data::value_type>>)
     if (is_bounded(context)) return combine_by_rounds<K, A>(owned(data), fold, merge);
-  auto partials = context.comm().collectively([&] { return local_partials<K, A, kExact>(data, fold, merge); });
+  auto partials =
+      context.comm().collectively([&] { return local_partials<K, A, kExact>(data, fold, merge); });
   const auto key_of = [](const KeyedPartial<K, A>& partial) -> const K& { return partial.key; };
   const auto splitters = splitters_of<K>(context, partials, key_of);
   partials = bring_keys_together(context, std::move(partials), splitters, key_of, Ascending());
@@ -176,12 +178,9 @@ auto combine_by_key(const Data& data, const Fold& fold, const Merge& user_merge)
 /// This rank's elements of a dataset of pairs, sorted by key, ties in order. Collective.
 template <class Data>
 auto sorted_pairs(const Data& data) {
-  using Pair = typename Data::value_type;
   auto pairs = data.collect_local();
-  data.context().comm().collectively([&] {
-    sort_stably(data.context().threads(), pairs,
-                [](const Pair& a, const Pair& b) { return Ascending()(a.first, b.first); });
-  });
+  data.context().comm().collectively(
+      [&] { sort_by_key(data.context().threads(), pairs, FirstOf(), Ascending()); });
   return pairs;
 }
 
@@ -214,14 +213,16 @@ auto Dataset<T, Pipeline>::reduce_by_key(const F& f) const {
     detail::apply_into(f, result, std::forward<decltype(value)>(value));
   };
   return detail::combine_by_key<K, V, detail::kIsExact<F, V>>(
-      *this, detail::Fold{first, next, detail::kIsStandard<F, V> || std::is_nothrow_invocable_v<const F&, V&, V>},
+      *this,
+      detail::Fold{first, next, detail::kIsStandard<F, V> || std::is_nothrow_invocable_v<const F&, V&, V>},
       f);
 }
 
 template <class T, class Pipeline>
 auto Dataset<T, Pipeline>::count_by_key() const {
   return aggregate_by_key(
-      Index{0}, [](Index& count, const auto&) noexcept { ++count; }, exact([](Index a, Index b) { return a + b; }));
+      Index{0}, [](Index& count, const auto&) noexcept { ++count; },
+      exact([](Index a, Index b) { return a + b; }));
 }
 
 template <class T, class Pipeline>
@@ -231,8 +232,7 @@ auto Dataset<T, Pipeline>::count_by_value() const {
 
 template <class T, class Pipeline>
 auto Dataset<T, Pipeline>::distinct() const {
-  return count_by_value().map(
-      [](const std::pair<detail::Owned<T>, Index>& pair) { return pair.first; });
+  return count_by_value().map([](const std::pair<detail::Owned<T>, Index>& pair) { return pair.first; });
 }
 
 template <class T, class Pipeline>

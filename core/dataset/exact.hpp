@@ -45,8 +45,8 @@ inline constexpr bool kIsStandard = false;
 template <template <class> class F, class W, std::integral V>
 requires(std::is_same_v<F<W>, std::plus<W>> || std::is_same_v<F<W>, std::multiplies<W>> ||
          std::is_same_v<F<W>, std::bit_and<W>> || std::is_same_v<F<W>, std::bit_or<W>> ||
-         std::is_same_v<F<W>, std::bit_xor<W>>) inline constexpr
-    bool kIsStandard<F<W>, V> = std::integral<W> || std::is_void_v<W>;
+         std::is_same_v<F<W>, std::bit_xor<W>>) inline constexpr bool kIsStandard<F<W>, V> =
+    std::integral<W> || std::is_void_v<W>;
 
 template <class F, class V>
 inline constexpr bool kIsExact = kSaidToBeExact<F> || kIsStandard<F, V>;

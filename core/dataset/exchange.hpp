@@ -98,8 +98,8 @@ inline std::vector<Index> cut_blocks(const BlockPartition& partition, int rank, 
 
 /// Merges neighbouring sorted runs [begin[i], begin[i + 1]) of `values` until one is left; of equal elements
 /// those of the earlier run come first. Local.
-template <class T, class Less>
-void merge_runs(int threads, std::vector<T>& values, std::vector<Index> begin, const Less& less) {
+template <class Values, class Less>
+void merge_runs(int threads, Values& values, std::vector<Index> begin, const Less& less) {
   const auto place = [&](Index i) { return values.begin() + static_cast<std::ptrdiff_t>(i); };
   while (begin.size() > 2) {
     parallel_for(threads, static_cast<Index>(begin.size() - 1) / 2, [&](Index pair, int) {
@@ -146,6 +146,33 @@ void add_samples(std::vector<KeySample<K>>& samples, int rank, int ranks, Index 
     const Index position = count * i / wanted;
     samples.push_back({key_at(position), rank, position, count * (i + 1) / wanted - position});
   }
+}
+
+/// The same of elements in any order: more, as they lie at random. Local.
+template <class K, class KeyAt>
+void add_unsorted_samples(std::vector<KeySample<K>>& samples, int rank, int ranks, Index count,
+                          const KeyAt& key_at) {
+  constexpr Index kFewest = 1024;  // an uneven share of about 1/32
+  const Index wanted = std::min(count, std::max<Index>(kFewest, Index{32} * ranks));
+  for (Index i = 0; i < wanted; ++i) {
+    const Index position = count * i / wanted;
+    samples.push_back({key_at(position), rank, position, count * (i + 1) / wanted - position});
+  }
+}
+
+/// The number of splitters that are not behind an element: the share that it belongs to. Equal keys stay
+/// together, or are cut by rank and position. Local.
+template <class K, class Less>
+Index share_of(const std::vector<KeySample<K>>& splitters, const K& key, int rank, Index position,
+               const Less& less, bool together) {
+  const auto behind = [&](const KeySample<K>& splitter) {
+    if (less(key, splitter.key)) return true;
+    if (together || less(splitter.key, key)) return false;
+    return splitter.rank != rank ? splitter.rank > rank : splitter.position > position;
+  };
+  const auto found = std::partition_point(splitters.begin(), splitters.end(),
+                                          [&](const auto& splitter) { return !behind(splitter); });
+  return found - splitters.begin();
 }
 
 /// The first element of each rank but the first, chosen so that shares are about even; the same on every

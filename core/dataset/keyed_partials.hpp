@@ -94,8 +94,8 @@ class KeyedPartials {
       chain.clear();
       for (Index node = top; node >= 0; node = nodes_[at(node)].below) chain.push_back(node);
       for (auto node = chain.rbegin(); node != chain.rend(); ++node)
-        partials.push_back(
-            {keys_.key(static_cast<Index>(number)), nodes_[at(*node)].first, std::move(nodes_[at(*node)].value)});
+        partials.push_back({keys_.key(static_cast<Index>(number)), nodes_[at(*node)].first,
+                            std::move(nodes_[at(*node)].value)});
     }
     return partials;
   }

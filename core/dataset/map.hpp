@@ -71,8 +71,8 @@ struct FlatMapPipeline {
   }
 };
 
-/// f(element, emit) calls emit(U) for each element that it makes: nothing is collected first, so that a U may be
-/// a view that is valid only while emit runs.
+/// f(element, emit) calls emit(U) for each element that it makes: nothing is collected first, so that a U may
+/// be a view that is valid only while emit runs.
 template <class Upstream, class U, class F>
 struct EmitPipeline {
   using value_type = U;

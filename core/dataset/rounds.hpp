@@ -11,6 +11,7 @@
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
 #include "firesteel/core/dataset/sequence.hpp"
+#include "firesteel/core/dataset/sorted_order.hpp"
 
 /// Wide operations on more than fits into memory: elements are written to scratch by ranges of keys, several
 /// for each rank, and worked on range by range, each as if it were all. Used where the context has a bound on
@@ -139,7 +140,7 @@ class SpooledData {
           Index position = first_[at(block - first_block())];
           kept_.run_block(block, [&](auto&& value) {
             const Index range =
-                range_of(splitters, key_of_(value), context.rank(), position++, less, together);
+                share_of<K>(splitters, key_of_(value), context.rank(), position++, less, together);
             bytes[at(range)] += static_cast<Index>(sizeof(Stored)) + heap_bytes(value);
             buffers[at(range)].push_back(store(block, std::forward<decltype(value)>(value)));
             if (bytes[at(range)] >= buffer_bytes) flush(range);
@@ -170,10 +171,7 @@ class SpooledData {
       return own;
     });
     auto runs = exchange_runs(context.comm(), std::move(values), begin);
-    context.comm().collectively([&] {
-      sort_stably(context.threads(), runs.values,
-                  [&](const T& a, const T& b) { return less(key_of_(a), key_of_(b)); });
-    });
+    context.comm().collectively([&] { sort_by_key(context.threads(), runs.values, key_of_, less); });
     return std::move(runs.values);
   }
 
@@ -214,20 +212,6 @@ class SpooledData {
       }
       samples_ = std::move(half);
     }
-  }
-
-  template <class Less>
-  static Index range_of(const std::vector<KeySample<K>>& splitters, const K& key, int rank, Index position,
-                        const Less& less, bool together) {
-    // The number of splitters that are not behind the element.
-    const auto behind = [&](const KeySample<K>& splitter) {
-      if (less(key, splitter.key)) return true;
-      if (together || less(splitter.key, key)) return false;
-      return splitter.rank != rank ? splitter.rank > rank : splitter.position > position;
-    };
-    const auto found = std::partition_point(splitters.begin(), splitters.end(),
-                                            [&](const auto& splitter) { return !behind(splitter); });
-    return found - splitters.begin();
   }
 
   decltype(std::declval<Data>().persist(StorageLevel::disk)) kept_;

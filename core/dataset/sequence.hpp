@@ -61,14 +61,61 @@ Dataset<T, VectorPipeline<T>> place_runs(const Context& context,
 
 }  // namespace detail
 
+namespace detail {
+
+/// The ranks' sequences one after another as a dataset: this rank's has `count` elements, of which
+/// take(begin, end, std::vector<T>&) appends some, each once, first those that go to other ranks. Only what
+/// lies beyond the rows that a rank is to hold moves, so that a rank has its elements once. Collective.
+template <Serializable T, class Take>
+Dataset<T, VectorPipeline<T>> place_in_order(const Context& context, Index count, const Take& take) {
+  Communicator& comm = context.comm();
+  const Index first = comm.exclusive_scan(count);
+  auto partition = partition_rows(context, comm.sum(count));
+  const int rank = comm.rank();
+  const Index begin = std::clamp<Index>(partition->first_row(rank) - first, 0, count);
+  const Index end = std::clamp(partition->end_row(rank) - first, begin, count);
+  std::vector<T> leaving;
+  const auto cuts = comm.collectively([&] {
+    take(Index{0}, begin, leaving);
+    take(end, count, leaving);
+    std::vector<Index> found{0};
+    for (int r = 0; r < comm.size(); ++r) {
+      const Index reach = partition->end_row(r) - first;
+      found.push_back(r < rank    ? std::clamp<Index>(reach, found.back(), begin)
+                      : r == rank ? begin
+                                  : begin + std::clamp(reach, end, count) - end);
+    }
+    return found;
+  });
+  auto arrived = exchange_runs(comm, std::move(leaving), cuts);
+  auto own = comm.collectively([&] {
+    const auto before = arrived.values.begin() + static_cast<std::ptrdiff_t>(arrived.begin[at(rank)]);
+    std::vector<T> rows;
+    rows.insert(rows.end(), std::make_move_iterator(arrived.values.begin()), std::make_move_iterator(before));
+    take(begin, end, rows);
+    rows.insert(rows.end(), std::make_move_iterator(before), std::make_move_iterator(arrived.values.end()));
+    return std::make_shared<const std::vector<T>>(std::move(rows));
+  });
+  VectorPipeline<T> pipeline{std::move(own), partition->first_row(rank), partition->block_rows()};
+  return {context, std::move(partition), std::move(pipeline)};
+}
+
+}  // namespace detail
+
 template <Serializable T>
 Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> values) {
-  Communicator& comm = context.comm();
-  const auto local = static_cast<Index>(values.size());
-  const Index first = comm.exclusive_scan(local);
-  auto partition = partition_rows(context, comm.sum(local));
-  auto runs = detail::send_to_owners(comm, *partition, first, std::move(values));
-  return detail::place_runs(context, std::move(partition), std::move(runs));
+  const auto place = [&](Index i) { return values.begin() + static_cast<std::ptrdiff_t>(i); };
+  const auto count = static_cast<Index>(values.size());
+  Index taken = 0;
+  return detail::place_in_order<T>(context, count, [&](Index begin, Index end, std::vector<T>& rows) {
+    taken += end - begin;
+    if (begin == 0 && rows.empty() && taken == count) {  // the last, and nothing before it: as it lies
+      values.erase(place(end), values.end());
+      rows = std::move(values);
+    } else {
+      rows.insert(rows.end(), std::make_move_iterator(place(begin)), std::make_move_iterator(place(end)));
+    }
+  });
 }
 
 template <class T, class Pipeline>
@@ -176,11 +223,14 @@ auto Dataset<T, Pipeline>::window(Index size, const F& f) const {
   comm.collectively([&] {
     if (size < 1) throw bad_parameter("window: size = " + std::to_string(size) + ", must be >= 1");
   });
-  const auto packed = repack();
+  const auto packed = [&] {
+    if constexpr (std::is_same_v<Pipeline, VectorPipeline<T>>)
+      if (!pipeline_.blocks) return *this;  // as it lies
+    return repack();
+  }();
   const auto& own = *packed.pipeline().values;
   const BlockPartition& partition = packed.partition();
   // A rank's windows begin at its own elements and reach at most size − 1 into those of later ranks.
-  std::vector<Index> send_counts(static_cast<std::size_t>(comm.size()), 0);
   const Index first = partition.first_row(comm.rank());
   const Index end = partition.end_row(comm.rank());
   std::vector<T> outgoing;
@@ -196,14 +246,19 @@ auto Dataset<T, Pipeline>::window(Index size, const F& f) const {
   });
   const auto halo = detail::exchange_runs(comm, std::move(outgoing), begin);
   auto results = comm.collectively([&] {
-    std::vector<T> values(own);
+    const auto count = static_cast<Index>(own.size());
+    // Windows that lie in `own`, and those that reach beyond, of which the last size − 1 elements are a part.
+    const Index inside = std::clamp<Index>(count - size + 1, 0, count);
+    std::vector<T> values(own.begin() + static_cast<std::ptrdiff_t>(inside), own.end());
     values.insert(values.end(), halo.values.begin(), halo.values.end());
     const Index windows =
-        std::clamp<Index>(static_cast<Index>(values.size()) - size + 1, 0, static_cast<Index>(own.size()));
+        inside + std::clamp<Index>(static_cast<Index>(values.size()) - size + 1, 0, count - inside);
     std::vector<std::optional<U>> computed(detail::at(windows));
     parallel_for(context_.threads(), (windows + kWindowsATime - 1) / kWindowsATime, [&](Index chunk, int) {
       for (Index i = chunk * kWindowsATime; i < std::min(windows, (chunk + 1) * kWindowsATime); ++i)
-        computed[detail::at(i)] = f(std::span<const T>(values).subspan(detail::at(i), detail::at(size)));
+        computed[detail::at(i)] = f((i < inside ? std::span<const T>(own).subspan(detail::at(i))
+                                                : std::span<const T>(values).subspan(detail::at(i - inside)))
+                                        .first(detail::at(size)));
     });
     std::vector<U> all;
     all.reserve(computed.size());

@@ -5,6 +5,8 @@
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
 #include "firesteel/core/dataset/rounds.hpp"
+#include "firesteel/core/dataset/sequence.hpp"
+#include "firesteel/core/dataset/sorted_order.hpp"
 
 namespace firesteel {
 
@@ -30,6 +32,73 @@ void keep_first(std::vector<T>& values, Index n, const Less& less) {
     values.erase(values.begin() + static_cast<std::ptrdiff_t>(n), values.end());
 }
 
+/// A rank's share of elements dealt over the ranks: those from ranks before it, its own and those from later
+/// ranks, each in order. Its own stay where they were.
+template <class T>
+class DealtShare {
+ public:
+  DealtShare(std::vector<T> own, std::vector<Index> staying, Runs<T> arrived, int rank)
+      : own_(std::move(own)), staying_(std::move(staying)), arrived_(std::move(arrived.values)) {
+    if (!arrived.begin.empty()) before_ = arrived.begin[at(rank)];
+  }
+  Index size() const { return static_cast<Index>(staying_.size() + arrived_.size()); }
+  T& operator[](Index i) {
+    if (i < before_) return arrived_[at(i)];
+    const auto own = at(i - before_);
+    return own < staying_.size() ? own_[at(staying_[own])] : arrived_[at(i) - staying_.size()];
+  }
+  std::vector<T> in_order() && {
+    if (static_cast<Index>(staying_.size()) == static_cast<Index>(own_.size()) && arrived_.empty())
+      return std::move(own_);
+    std::vector<T> all;
+    all.reserve(at(size()));
+    for (Index i = 0; i < size(); ++i) all.push_back(std::move((*this)[i]));
+    return all;
+  }
+
+ private:
+  std::vector<T> own_;
+  std::vector<Index> staying_;
+  std::vector<T> arrived_;
+  Index before_ = 0;
+};
+
+/// Sends each rank the elements of its range of keys. Collective. Cost: one alltoallv of what leaves a rank.
+template <class K, Serializable T, class Key, class Less>
+DealtShare<T> deal_by_key(const Context& context, std::vector<T> values, const Key& key, const Less& less) {
+  Communicator& comm = context.comm();
+  const auto count = static_cast<Index>(values.size());
+  const auto key_at = [&](Index i) -> decltype(auto) { return key(std::as_const(values[at(i)])); };
+  const auto samples = comm.collectively([&] {
+    std::vector<KeySample<K>> own;
+    if (comm.size() > 1) add_unsorted_samples(own, comm.rank(), comm.size(), count, key_at);
+    return own;
+  });
+  const auto splitters = choose_splitters(comm, samples, less);
+  std::vector<std::vector<Index>> places(at(comm.size()));
+  std::vector<Index> begin{0};
+  auto leaving = comm.collectively([&] {
+    places[at(comm.rank())].reserve(at(splitters.empty() ? count : 0));
+    for (Index i = 0; i < count; ++i)
+      places[at(share_of<K>(splitters, key_at(i), comm.rank(), i, less, false))].push_back(i);
+    std::vector<T> out;
+    Index most = 0;
+    for (int r = 0; r < comm.size(); ++r)
+      most += r == comm.rank() ? 0 : static_cast<Index>(places[at(r)].size());
+    out.reserve(at(most));
+    for (int r = 0; r < comm.size(); ++r) {
+      if (r != comm.rank()) {
+        for (const Index i : places[at(r)]) out.push_back(std::move(values[at(i)]));
+        places[at(r)] = {};
+      }
+      begin.push_back(static_cast<Index>(out.size()));
+    }
+    return out;
+  });
+  auto arrived = exchange_runs(comm, std::move(leaving), begin);
+  return {std::move(values), std::move(places[at(comm.rank())]), std::move(arrived), comm.rank()};
+}
+
 }  // namespace detail
 
 template <class T, class Pipeline>
@@ -38,24 +107,30 @@ auto Dataset<T, Pipeline>::sort_by(const Key& key, const Less& less) const {
   using K = std::remove_cvref_t<std::invoke_result_t<const Key&, const T&>>;
   if (detail::is_bounded(context_))
     return detail::by_rounds<K, T>(*this, key, less, false, [](std::vector<T> sorted) { return sorted; });
-  Communicator& comm = context_.comm();
-  auto values = collect_local();
-  const auto before = [&](const T& a, const T& b) { return less(key(a), key(b)); };
-  const auto key_at = [&](Index i) -> decltype(auto) { return key(values[detail::at(i)]); };
-  const auto count = [&] { return static_cast<Index>(values.size()); };
-  const auto samples = comm.collectively([&] {
-    detail::sort_stably(context_.threads(), values, before);
-    std::vector<detail::KeySample<K>> own;
-    detail::add_samples(own, comm.rank(), comm.size(), count(), key_at);
-    return own;
-  });
-  const auto splitters = detail::choose_splitters(comm, samples, less);
-  const auto begin = comm.collectively(
-      [&] { return detail::cut_at(splitters, comm.rank(), comm.size(), count(), key_at, less, false); });
-  auto runs = detail::exchange_runs(comm, std::move(values), begin);
-  comm.collectively(
-      [&] { detail::merge_runs(context_.threads(), runs.values, std::move(runs.begin), before); });
-  return from_local(context_, std::move(runs.values));
+  auto shares = detail::deal_by_key<K>(context_, collect_local(), key, less);
+  if constexpr (sizeof(T) < 2 * sizeof(detail::SortEntry)) {  // moved as easily as their places
+    return from_local(context_, context_.comm().collectively([&] {
+      auto values = std::move(shares).in_order();
+      detail::sort_stably(context_.threads(), values,
+                          [&](const T& a, const T& b) { return less(key(a), key(b)); });
+      return values;
+    }));
+  } else {
+    const auto order = context_.comm().collectively([&] {
+      return detail::sorted_order(
+          context_.threads(), shares.size(),
+          [&](Index place) -> decltype(auto) { return key(std::as_const(shares[place])); }, less);
+    });
+    return detail::place_in_order<T>(
+        context_, shares.size(), [&](Index begin, Index end, std::vector<T>& rows) {
+          constexpr Index kAhead = 16;  // elements lie anywhere in memory: several are fetched at once
+          rows.reserve(rows.size() + detail::at(end - begin));
+          for (Index i = begin; i < end; ++i) {
+            if (i + kAhead < end) __builtin_prefetch(&shares[order[detail::at(i + kAhead)].place]);
+            rows.push_back(std::move(shares[order[detail::at(i)].place]));
+          }
+        });
+  }
 }
 
 template <class T, class Pipeline>

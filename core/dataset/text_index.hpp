@@ -71,8 +71,9 @@ class TextIndex {
       const Slot& slot = slots_[place];
       if (slot.number < 0) return insert(text, {{first, second}, length, tag, size()}, place);
       if (slot.words[0] == first && slot.length == length && slot.tag == tag &&
-          (text.size() <= kInside ? slot.words[1] == second
-                             : std::memcmp(texts_.data() + slot.words[1], text.data(), text.size()) == 0))
+          (text.size() <= kInside
+               ? slot.words[1] == second
+               : std::memcmp(texts_.data() + slot.words[1], text.data(), text.size()) == 0))
         return slot.number;
     }
   }
@@ -109,8 +110,8 @@ class TextIndex {
       if (length > 8 && length <= kInside)
         slot.words[1] = load<std::uint64_t>(data + length - 8) >> (8 * (16 - length));
     } else if (length >= 4) {
-      slot.words[0] =
-          load<std::uint32_t>(data) | load<std::uint32_t>(data + length - 4) << (8 * (length - 4));
+      slot.words[0] = load<std::uint32_t>(data) | load<std::uint32_t>(data + length - 4)
+                                                      << (8 * (length - 4));
     } else if (length > 0) {
       const auto byte = [&](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(data[i])}; };
       slot.words[0] =
@@ -147,7 +148,7 @@ class TextIndex {
   static constexpr std::size_t kFirstSlots = 1024;
   AlignedVector<Slot> slots_ = AlignedVector<Slot>(kFirstSlots);  // in huge pages: look-ups are all over it
   std::size_t mask_ = kFirstSlots - 1;
-  std::vector<char> texts_;         ///< one after another
+  std::vector<char> texts_;        ///< one after another
   std::vector<std::size_t> ends_;  ///< by number
 };
 

@@ -123,7 +123,8 @@ Index scrambled_length(Index row) { return static_cast<Index>(draw(row, 5) * 40)
 /// Texts of every length that is kept in another way, many alike but for one character.
 std::string key_text(Index row) {
   std::string text(static_cast<std::size_t>(scrambled_length(row)), 'k');
-  if (!text.empty()) text[text.size() * static_cast<std::size_t>(row % 3) / 3] = static_cast<char>('a' + row % 5);
+  if (!text.empty())
+    text[text.size() * static_cast<std::size_t>(row % 3) / 3] = static_cast<char>('a' + row % 5);
   if (row % 41 == 0) text += std::string(static_cast<std::size_t>(row % 2), '\0');
   return text;
 }
@@ -137,11 +138,13 @@ TEST(WideDataset, views_of_texts_are_keys) {
   EXPECT_GT(expected.size(), 200U);
   for (const int threads : {1, 3}) {
     const Context context = small_blocks(threads);
-    const auto words = generate(context, rows, [](Index row) { return row; })
-                           .filter([](Index row) { return row % 7 != 0; })
-                           .flat_map_to<std::string_view>([](Index row, const auto& emit) {
-                             for (Index i = 0; i < row % 4; ++i) emit(std::string_view(key_text(row * 4 + i)));
-                           });
+    const auto words = generate(context, rows, [](Index row) {
+                         return row;
+                       }).filter([](Index row) {
+                           return row % 7 != 0;
+                         }).flat_map_to<std::string_view>([](Index row, const auto& emit) {
+      for (Index i = 0; i < row % 4; ++i) emit(std::string_view(key_text(row * 4 + i)));
+    });
     const std::vector<std::pair<std::string, Index>> all(expected.begin(), expected.end());
     EXPECT_EQ(words.count_by_value().collect(), all);
     const auto ones = words.map([](std::string_view word) { return std::pair(word, Index{1}); });
@@ -166,12 +169,12 @@ TEST(WideDataset, exact_functions_see_values_in_order_of_rows) {
     const Context context = small_blocks(threads);
     // Associative, and every order of values gives another text.
     const auto texts =
-        generate(context, rows,
-                 [](Index row) { return std::pair(word_of(row), std::to_string(row) + ","); })
-            .reduce_by_key(exact([](std::string& left, const std::string& right) { left += right; }));
-    EXPECT_EQ(texts.collect(), (std::vector<std::pair<std::string, std::string>>(joined.begin(), joined.end())));
-    const auto numbers =
-        generate(context, rows, [](Index row) { return std::pair(key_of(row, 50), row); });
+        generate(context, rows, [](Index row) {
+          return std::pair(word_of(row), std::to_string(row) + ",");
+        }).reduce_by_key(exact([](std::string& left, const std::string& right) { left += right; }));
+    EXPECT_EQ(texts.collect(),
+              (std::vector<std::pair<std::string, std::string>>(joined.begin(), joined.end())));
+    const auto numbers = generate(context, rows, [](Index row) { return std::pair(key_of(row, 50), row); });
     const std::vector<std::pair<Index, Index>> all(sums.begin(), sums.end());
     EXPECT_EQ(numbers.reduce_by_key(std::plus<Index>()).collect(), all);
     EXPECT_EQ(numbers.aggregate_by_key(Index{0}, std::plus<>(), exact(std::plus<>())).collect(), all);

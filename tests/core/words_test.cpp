@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words of texts of all lengths around the pieces that are looked at together, against a loop over characters.
+// Words of texts of all lengths around the pieces that are looked at together, against a loop over
+// characters.
 #include "firesteel/core/words.hpp"
 
 #include <gtest/gtest.h>
