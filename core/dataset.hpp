@@ -145,8 +145,8 @@ class Dataset {
   { pipeline_.cache->drop(); }
 
   // Wide operations: elements move between ranks. Collective. They run the chain when they are called, and
-  // their result is a dataset in the ranks' memory whose rows are numbered afresh, in the order that is
-  // stated, which is the same for any number of ranks and threads.
+  // their result is a dataset in the ranks' memory, or within a bound on it partly in scratch, whose rows are
+  // numbered afresh, in the order that is stated, which is the same for any number of ranks and threads.
   //
   // Keys need `<`, `==`-like equality by it, and a hash (KeyHash). "Ascending" is the order of Ascending.
   // Memory of a rank, beyond its share of the result: its elements once or twice while they travel.
@@ -169,7 +169,8 @@ class Dataset {
   template <class F>
   auto prefix_sum(const F& f) const;
   /// f(std::span<const T> of `size` neighbours) for each run of that many elements, by its first: rows − size
-  /// + 1 results. A rank needs memory for size − 1 elements of its neighbours.
+  /// + 1 results. A rank needs memory for size − 1 elements of its neighbours, and within a bound of as many
+  /// beyond each block.
   template <class F>
   auto window(Index size, const F& f) const;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/deal.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 
 namespace firesteel {
@@ -124,18 +125,7 @@ std::optional<T> Dataset<T, Pipeline>::reduce(const F& f) const {
 
 template <class T, class Pipeline>
 Index Dataset<T, Pipeline>::count() const {
-  const Index own = context_.comm().collectively([&] {
-    std::vector<Index> counts(
-        static_cast<std::size_t>(partition_->end_block(context_.rank()) - first_block()));
-    parallel_for(context_.threads(), static_cast<Index>(counts.size()), [&](Index i, int) {
-      Index elements = 0;
-      run_block(first_block() + i, [&](auto&&) { ++elements; });
-      counts[static_cast<std::size_t>(i)] = elements;
-    });
-    Index total = 0;
-    for (const Index elements : counts) total += elements;
-    return total;
-  });
+  const Index own = context_.comm().collectively([&] { return detail::count_own(*this); });
   return context_.comm().sum(own);
 }
 

@@ -354,9 +354,6 @@ class RowSink {
   Index bytes_ = 0;
 };
 
-/// True where wide operations keep within a bound. The same on all ranks.
-inline bool is_bounded(const Context& context) { return context.memory()->strict(); }
-
 /// All of an operation on one dataset: finish(elements of a range, sorted by key) gives the rows of the
 /// result. Collective.
 template <class K, class Row, class Data, class KeyOf, class Less, class Finish>

@@ -3,6 +3,7 @@
 
 #include "firesteel/core/dataset.hpp"
 #include "firesteel/core/dataset/create.hpp"
+#include "firesteel/core/dataset/deal.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 
 namespace firesteel {
@@ -120,6 +121,15 @@ Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> 
 
 template <class T, class Pipeline>
 auto Dataset<T, Pipeline>::repack() const {
+  if (detail::is_bounded(context_)) {
+    const auto kept = persist(StorageLevel::memory_and_disk);
+    Communicator& comm = context_.comm();
+    const Index own = comm.collectively([&] { return detail::count_own(kept); });
+    detail::RowDealer<T> rows(context_, comm.sum(own));
+    rows.add(kept, comm.exclusive_scan(own));
+    kept.unpersist();
+    return rows.finish();
+  }
   return from_local(context_, collect_local());
 }
 
@@ -127,6 +137,19 @@ template <class T, class Pipeline>
 template <class Other>
 auto Dataset<T, Pipeline>::union_(const Dataset<T, Other>& other) const {
   Communicator& comm = context_.comm();
+  if (detail::is_bounded(context_)) {
+    const auto first = persist(StorageLevel::memory_and_disk);
+    const auto then = other.persist(StorageLevel::memory_and_disk);
+    const Index own_first = comm.collectively([&] { return detail::count_own(first); });
+    const Index own_then = comm.collectively([&] { return detail::count_own(then); });
+    const Index before = comm.sum(own_first);
+    detail::RowDealer<T> rows(context_, before + comm.sum(own_then));
+    rows.add(first, comm.exclusive_scan(own_first));
+    first.unpersist();
+    rows.add(then, before + comm.exclusive_scan(own_then));
+    then.unpersist();
+    return rows.finish();
+  }
   auto left = collect_local();
   auto right = other.collect_local();
   const auto left_count = static_cast<Index>(left.size());
@@ -149,21 +172,14 @@ auto Dataset<T, Pipeline>::zip(const Dataset<U, Other>& other) const {
   using Row = std::pair<T, U>;
   const auto left = repack();
   const auto right = other.repack();
-  auto rows = context_.comm().collectively([&] {
+  context_.comm().collectively([&] {
     if (left.partition().rows() != right.partition().rows())
       throw bad_input("zip: expected as many elements on both sides, got " +
                       std::to_string(left.partition().rows()) + " and " +
                       std::to_string(right.partition().rows()));
-    const auto& lefts = *left.pipeline().values;
-    const auto& rights = *right.pipeline().values;
-    auto zipped = std::make_shared<std::vector<Row>>();
-    zipped->reserve(lefts.size());
-    for (std::size_t i = 0; i < lefts.size(); ++i) zipped->emplace_back(lefts[i], rights[i]);
-    return std::shared_ptr<const std::vector<Row>>(std::move(zipped));
   });
-  const auto partition = left.shared_partition();
-  return Dataset<Row, VectorPipeline<Row>>(
-      context_, partition, {std::move(rows), partition->first_row(context_.rank()), partition->block_rows()});
+  return Dataset<Row, detail::ZipPipeline<T, U>>(context_, left.shared_partition(),
+                                                 {left.pipeline(), right.pipeline()});
 }
 
 template <class T, class Pipeline>
@@ -171,24 +187,22 @@ template <class F>
 auto Dataset<T, Pipeline>::prefix_sum(const F& f) const {
   Communicator& comm = context_.comm();
   const Index own = partition_->end_block(context_.rank()) - first_block();
+  const auto kept = persist(StorageLevel::memory_and_disk);
   // Sums of blocks, none where a block has no element; then of all blocks before each, left to right.
   std::vector<std::optional<T>> totals(detail::at(own));
-  std::vector<std::vector<T>> sums(detail::at(own));
   comm.collectively([&] {
     parallel_for(context_.threads(), own, [&](Index i, int) {
-      auto& running = sums[detail::at(i)];
-      run_block(first_block() + i, [&](auto&& value) {
-        running.push_back(std::forward<decltype(value)>(value));
-        if (running.size() < 2) return;
-        T sum = running[running.size() - 2];
-        detail::apply_into(f, sum, std::move(running.back()));
-        running.back() = std::move(sum);
+      auto& total = totals[detail::at(i)];
+      kept.run_block(first_block() + i, [&](auto&& value) {
+        if (total)
+          detail::apply_into(f, *total, std::forward<decltype(value)>(value));
+        else
+          total.emplace(std::forward<decltype(value)>(value));
       });
-      if (!running.empty()) totals[detail::at(i)] = running.back();
     });
   });
   const auto all_totals = detail::allgather_values(comm, totals);
-  comm.collectively([&] {
+  auto starts = comm.collectively([&] {
     std::optional<T> before;
     const auto add = [&](const std::optional<T>& total) {
       if (before && total)
@@ -197,23 +211,64 @@ auto Dataset<T, Pipeline>::prefix_sum(const F& f) const {
         before = total;
     };
     for (Index block = 0; block < first_block(); ++block) add(all_totals[detail::at(block)]);
-    std::vector<std::optional<T>> start(detail::at(own));
-    for (Index i = 0; i < own; ++i) {
-      start[detail::at(i)] = before;
-      add(totals[detail::at(i)]);
+    std::vector<std::optional<T>> start;
+    for (const auto& total : totals) {
+      start.push_back(before);
+      add(total);
     }
-    parallel_for(context_.threads(), own, [&](Index i, int) {
-      const auto& first = start[detail::at(i)];
-      if (!first) return;
-      for (T& value : sums[detail::at(i)]) {
-        T sum = *first;
-        detail::named_merge(f)(sum, std::move(value));
-        value = std::move(sum);
-      }
-    });
+    return std::make_shared<const std::vector<std::optional<T>>>(std::move(start));
   });
-  return from_local(context_, comm.collectively([&] { return detail::joined(std::move(sums)); }));
+  using Sums = detail::PrefixSumPipeline<std::remove_cvref_t<decltype(kept.pipeline())>, F>;
+  return Dataset<T, Sums>(context_, partition_, Sums{kept.pipeline(), f, std::move(starts), first_block()})
+      .repack();
 }
+
+namespace detail {
+
+/// The windows of elements that lie in scratch, block by block. Collective.
+template <class U, class T, class F>
+auto windows_by_block(const Dataset<T, VectorPipeline<T>>& packed, Index size, const F& f) {
+  const Context& context = packed.context();
+  Communicator& comm = context.comm();
+  const BlockPartition& partition = packed.partition();
+  // The first elements of this rank go to those before it whose windows reach so far.
+  const Index first = partition.first_row(comm.rank());
+  const Index end = partition.end_row(comm.rank());
+  std::vector<T> outgoing;
+  std::vector<Index> begin{0};
+  comm.collectively([&] {
+    std::vector<T> head;
+    const auto wanted = at(std::min(size - 1, end - first));
+    for (Index block = partition.first_block(comm.rank()); head.size() < wanted; ++block)
+      packed.run_block(block, [&](auto&& value) {
+        if (head.size() < wanted) head.push_back(std::forward<decltype(value)>(value));
+      });
+    for (int rank = 0; rank < comm.size(); ++rank) {
+      const Index reach = partition.local_rows(rank) == 0 ? 0 : partition.end_row(rank) + size - 1;
+      if (rank < comm.rank())
+        for (Index row = first; row < std::min(end, reach); ++row) outgoing.push_back(head[at(row - first)]);
+      begin.push_back(static_cast<Index>(outgoing.size()));
+    }
+  });
+  auto halo = exchange_runs(comm, std::move(outgoing), begin);
+  const Index windows = std::max<Index>(0, partition.rows() - size + 1);
+  auto own = comm.collectively([&] {
+    const Index blocks = (windows + partition.block_rows() - 1) / partition.block_rows();
+    std::vector<Index> cuts;
+    for (int rank = 0; rank < comm.size(); ++rank)
+      cuts.push_back(std::min(blocks, partition.first_block(rank)));
+    cuts.push_back(blocks);
+    return std::make_shared<const BlockPartition>(windows, partition.block_rows(), std::move(cuts));
+  });
+  using Windows = WindowPipeline<T, U, F>;
+  return Dataset<U, Windows>(
+             context, std::move(own),
+             Windows{packed.pipeline(), f, size, packed.shared_partition(), partition.end_block(comm.rank()),
+                     std::make_shared<const std::vector<T>>(std::move(halo.values))})
+      .repack();
+}
+
+}  // namespace detail
 
 template <class T, class Pipeline>
 template <class F>
@@ -225,9 +280,10 @@ auto Dataset<T, Pipeline>::window(Index size, const F& f) const {
   });
   const auto packed = [&] {
     if constexpr (std::is_same_v<Pipeline, VectorPipeline<T>>)
-      if (!pipeline_.blocks) return *this;  // as it lies
+      if (!pipeline_.blocks || detail::is_bounded(context_)) return *this;  // as it lies
     return repack();
   }();
+  if (detail::is_bounded(context_)) return detail::windows_by_block<U>(packed, size, f);
   const auto& own = *packed.pipeline().values;
   const BlockPartition& partition = packed.partition();
   // A rank's windows begin at its own elements and reach at most size − 1 into those of later ranks.

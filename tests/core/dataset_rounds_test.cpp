@@ -2,6 +2,7 @@
 // Wide operations in a context whose memory is bounded give what they give in memory, element by element.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -174,6 +175,67 @@ TEST(Rounds, memory_is_bounded) {
               EXPECT_EQ(source.reduce_by_key([](Index a, Index b) { return a + b; }).count(), 1'000'000);
             }),
             38 * kMiB);
+}
+
+TEST(Rounds, sequences) {
+  const auto some = [](const Context& context, Index rows) {  // most on the first ranks
+    return pairs(context, rows, 1000).filter([rows](const auto& p) {
+      return p.first < 100 || p.second < "v" + std::to_string(rows / 9);
+    });
+  };
+  const auto numbers = [](const Context& context, Index rows) {
+    return generate(context, rows, [](Index row) { return 1.0 / static_cast<double>(1 + row % 977); })
+        .filter([](double value) { return value < 0.4; });
+  };
+  for (const Index rows : {Index{0}, Index{1}, Index{65}, kRows}) {
+    expect_same("repack", [&](const Context& context) { return some(context, rows).repack(); });
+    expect_same("union", [&](const Context& context) {
+      return some(context, rows).union_(pairs(context, rows / 3, 7));
+    });
+    expect_same("union after nothing",
+                [&](const Context& context) { return pairs(context, 0, 7).union_(some(context, rows)); });
+    expect_same("zip", [&](const Context& context) {
+      return some(context, rows).zip(some(context, rows).map([](const auto& p) { return p.first + 1; }));
+    });
+    expect_same("prefix sum", [&](const Context& context) {
+      return numbers(context, rows).prefix_sum([](double a, double b) { return a + b; });
+    });
+    for (const Index size : {1, 5, 64, 150})
+      expect_same("window", [&](const Context& context) {
+        return some(context, rows).window(size, [](auto run) {
+          return run.front().second + run.back().second;
+        });
+      });
+  }
+  EXPECT_THROW(pairs(bounded(), 100, 7).zip(pairs(bounded(), 99, 7)), Error);
+}
+
+TEST(Rounds, sequences_are_bounded) {
+  constexpr Index kMiB = Index{1} << 20;
+  setenv("FIRESTEEL_BLOCK_ROWS", "1024", 1);
+  const Context little({.threads = 2, .storage = {.memory = process_memory().current + 34 * kMiB}});
+  // 16 MB a rank, and all of it of the last ranks after the filter.
+  using Wide = std::array<Index, 32>;
+  const Index rows = 64'000 * little.size();
+  const auto source = generate(little, 2 * rows, [](Index row) {
+                        Wide wide{};
+                        wide[0] = row;
+                        return wide;
+                      }).filter([rows](const Wide& wide) { return wide[0] >= rows; });
+  const auto growth = [&](const auto& operation) {
+    std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew
+    const Index before = process_memory().current;
+    operation();
+    EXPECT_LE(little.memory()->peak(), little.memory()->limit());
+    return process_memory().peak - before;
+  };
+  const auto plus = [](Wide& a, const Wide& b) { a[0] += b[0]; };
+  EXPECT_LT(growth([&] { EXPECT_EQ(source.repack().count(), rows); }), 16 * kMiB);
+  EXPECT_LT(growth([&] { EXPECT_EQ(source.union_(source).count(), 2 * rows); }), 16 * kMiB);
+  EXPECT_LT(growth([&] { EXPECT_EQ(source.zip(source).count(), rows); }), 16 * kMiB);
+  EXPECT_LT(growth([&] { EXPECT_EQ(source.prefix_sum(plus).count(), rows); }), 16 * kMiB);
+  EXPECT_LT(growth([&] { EXPECT_EQ(source.window(9, [](auto run) { return run[8]; }).count(), rows - 8); }),
+            16 * kMiB);
 }
 
 TEST(Rounds, errors_of_functions_are_those_of_one_round) {
