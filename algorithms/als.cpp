@@ -88,10 +88,14 @@ std::vector<double> checked_ratings(const Ratings& data) {
 
 /// What a fit keeps of users and items, whatever becomes of their ratings: factors here and as they travel,
 /// as other entities need them, and in the model; ids, counts, places.
-MemoryReservation reserve_factors(const Context& context, Index users, Index items, Index rank) {
+Index factor_bytes_of(Index entities, Index rank) {
   constexpr Index kOfEntity = 96;
   const Index factor_bytes = static_cast<Index>(sizeof(double)) * (4 * rank + padded_rank(rank));
-  return {context.memory(), (users + items) * (factor_bytes + kOfEntity),
+  return entities * (factor_bytes + kOfEntity);
+}
+
+MemoryReservation reserve_factors(const Context& context, Index users, Index items, Index rank) {
+  return {context.memory(), factor_bytes_of(users + items, rank),
           "factors and ids of " + std::to_string(users) + " users and " + std::to_string(items) + " items"};
 }
 
@@ -208,6 +212,21 @@ void Als::describe(ParameterVisitor& visitor) {
   visitor.seed("seed", seed, "of the initial factors, drawn by id");
   visitor.require(!nonnegative || solver == "cholesky",
                   "--nonnegative needs --solver cholesky: conjugate gradients do not keep factors >= 0");
+}
+
+RatingNeeds Als::rating_needs(const Ratings& data) const {
+  const Context& context = data.context;
+  context.comm().collectively([&] { check_columns(*this, data); });
+  const auto count = [&](bool users) {
+    if (data.chunks) return id_count(index_chunked_ids(context, data, users));
+    return id_count(
+        index_ids(context, users ? data.users : data.items, users ? data.user_name : data.item_name).ids);
+  };
+  RatingNeeds needs{.users = count(true), .items = count(false)};
+  needs.factor_bytes = factor_bytes_of(needs.users + needs.items, rank);
+  needs.bytes_of_side = static_cast<Index>(sizeof(double) + sizeof(std::int32_t));
+  needs.passes = 3;  // by item, by user, and by user for the objective
+  return needs;
 }
 
 AlsModel Als::fit(const Ratings& data) const {

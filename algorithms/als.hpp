@@ -40,6 +40,9 @@ struct Als {
   /// Collective. Throws bad_parameter for a parameter out of range; bad_input where there are no ratings, a
   /// rating is not finite, ids are neither whole numbers nor texts, or numbers overflow.
   AlsModel fit(const Ratings& data) const;
+  /// What fit() would hold and read of these ratings. Collective; throws as fit() does for ids. Cost: a sweep
+  /// over the ids.
+  RatingNeeds rating_needs(const Ratings& data) const;
 };
 
 /// Factors of all users and items, by ascending id. Replicated.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <tuple>
 
@@ -38,6 +39,10 @@ struct DealtRating {
 struct ByEntities {
   bool operator()(const DealtRating& a, const DealtRating& b) const {
     return std::tie(a.own, a.other, a.row) < std::tie(b.own, b.other, b.row);
+  }
+  /// Positions are not negative.
+  std::uint64_t prefix(const DealtRating& a) const {
+    return std::uint64_t{static_cast<std::uint32_t>(a.own)} << 32 | static_cast<std::uint32_t>(a.other);
   }
 };
 

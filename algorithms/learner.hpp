@@ -26,6 +26,15 @@ using Metrics = std::vector<std::pair<std::string, double>>;
 
 using LearnerData = std::variant<RowBlocks, Ratings>;
 
+/// What a fit of ratings will hold and read, known once their ids are: see AnyLearner::rating_needs().
+struct RatingNeeds {
+  Index users = 0;
+  Index items = 0;
+  Index factor_bytes = 0;   ///< a rank: factors, ids and counts of all users and items
+  Index bytes_of_side = 0;  ///< a rating by user, and as many by item
+  Index passes = 0;         ///< over either side in an iteration
+};
+
 /// A fitted model behind one interface, for the command line and for whoever handles models by name.
 /// Replicated. Members that take data are collective.
 class AnyModel {
@@ -56,6 +65,9 @@ class AnyLearner {
   /// Bytes that a fit and the metrics after it keep of each row, beside its features; 0 where that is not
   /// known beforehand.
   virtual Index row_bytes() const = 0;
+  /// Counts the ids of the ratings, to say what a fit would take. Collective; throws bad_parameter where the
+  /// learner is not of ratings, and as fit() for ids.
+  virtual RatingNeeds rating_needs(const Ratings& ratings) const = 0;
 };
 
 /// One line of the registry.
@@ -170,6 +182,12 @@ class LearnerAdapter final : public AnyLearner {
       return learner_.row_bytes();
     else
       return 0;
+  }
+  RatingNeeds rating_needs(const Ratings& ratings) const override {
+    if constexpr (requires { learner_.rating_needs(ratings); })
+      return learner_.rating_needs(ratings);
+    else
+      throw_wrong_data(name_);
   }
 
  private:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a fit would take, said before a long read: rows are counted, values are not read.
+// What a fit would take, said before a long read: rows are counted, values are not read. Of ratings the ids
+// are read.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include "firesteel/core/block_io.hpp"
 #include "firesteel/core/block_store.hpp"
 #include "firesteel/core/page_memory.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 
 namespace firesteel::cli {
 
@@ -129,17 +131,89 @@ std::string plan_text(const Run& run, const Plan& plan) {
   return text;
 }
 
+/// Of ratings, of the fullest rank.
+struct RatingPlan {
+  Index rows = 0;
+  RatingNeeds needs;
+  Index rating_bytes = 0;  ///< by user and by item
+  Index memory = 0;
+  Index room = 0;  ///< for ratings, under the bound
+  Index spilled = 0;
+  std::optional<double> scratch_rate;
+};
+
+/// Ids decide what a fit takes, so that these are read, once, as a fit would: to scratch where they do not
+/// fit.
+RatingPlan plan_ratings(const Run& run) {
+  Communicator& comm = run.context.comm();
+  const Input input = read_input(run, Task::recommendation);
+  const auto& ratings = std::get<Ratings>(input.data);
+  RatingPlan plan{.rows = ratings.rows, .needs = run.job.learner->rating_needs(ratings)};
+  Index own = ratings.chunks ? ratings.chunks->rows() : column_size(ratings.users);
+  comm.allreduce_max(std::span(&own, 1));
+  plan.rating_bytes = 2 * own * plan.needs.bytes_of_side;
+  plan.memory = run.context.memory()->limit();
+  const Index held = ratings.reserved ? ratings.reserved->bytes() : 0;
+  Index room = std::max<Index>(0, run.context.memory()->available() + held - plan.needs.factor_bytes);
+  comm.allreduce_min(std::span(&room, 1));
+  plan.room = room;
+  if (ratings.chunks) plan.spilled = std::max<Index>(0, plan.rating_bytes - room);
+  if (plan.spilled > 0) plan.scratch_rate = measure_scratch(run);
+  return plan;
+}
+
+double seconds_of_iteration(const RatingPlan& plan) {
+  return plan.scratch_rate ? static_cast<double>(plan.spilled / 2 * plan.needs.passes) / *plan.scratch_rate
+                           : 0.0;
+}
+
+std::string plan_json(const Run& run, const RatingPlan& plan) {
+  Json object = Json::object();
+  object["command"] = "plan";
+  object["learner"] = run.job.entry->name;
+  object["rows"] = plan.rows;
+  object["users"] = plan.needs.users;
+  object["items"] = plan.needs.items;
+  object["ranks"] = run.context.size();
+  object["threads"] = run.context.threads();
+  object["rating_bytes_per_rank"] = plan.rating_bytes;
+  object["factor_bytes_per_rank"] = plan.needs.factor_bytes;
+  object["memory_bytes"] = plan.memory;
+  object["spilled_bytes_per_rank"] = plan.spilled;
+  object["passes_per_iteration"] = plan.needs.passes;
+  object["scratch"] = run.context.scratch();
+  object["scratch_bytes_per_second"] = plan.scratch_rate ? json_number(*plan.scratch_rate) : Json(nullptr);
+  object["seconds_per_iteration"] =
+      plan.scratch_rate ? json_number(seconds_of_iteration(plan)) : Json(nullptr);
+  return json_text(object);
+}
+
+std::string plan_text(const Run& run, const RatingPlan& plan) {
+  std::string text = std::string(run.job.entry->name) + ": " + std::to_string(plan.rows) + " ratings of " +
+                     std::to_string(plan.needs.users) + " users and " + std::to_string(plan.needs.items) +
+                     " items on " + run.context.placement().describe() + "\n";
+  text += line("ratings", bytes_text(plan.rating_bytes) + " a rank, by user and by item");
+  text += line("factors and ids", bytes_text(plan.needs.factor_bytes) + " a rank, beside them, in memory");
+  text +=
+      line("memory", bytes_text(plan.memory) + " a rank, " + bytes_text(plan.room) + " of it for ratings");
+  if (plan.spilled == 0) return text + line("scratch", "nothing: all ratings stay in memory");
+  text += line("scratch", bytes_text(plan.spilled) + " a rank in " + run.context.scratch());
+  text += line("an iteration", "at least " + short_number(seconds_of_iteration(plan)) + " s, reading " +
+                                   bytes_text(static_cast<Index>(*plan.scratch_rate)) +
+                                   " a second and rank (measured), by item once and by user twice");
+  return text;
+}
+
 }  // namespace
 
 void run_plan(const Run& run) {
-  run.context.comm().collectively([&] {
-    if (run.job.entry->task == Task::recommendation)
-      throw bad_parameter(
-          "plan: what a fit of ratings takes depends on their ids, which are not read; expected a learner of "
-          "rows: logistic, kmeans");
-  });
   check_scratch(run);
   prepare_label(run.job);
+  if (run.job.entry->task == Task::recommendation) {
+    const RatingPlan plan = plan_ratings(run);
+    write_stdout(run.context, run.job.json ? plan_json(run, plan) : plan_text(run, plan));
+    return;
+  }
   const Plan plan = make_plan(run);
   write_stdout(run.context, run.job.json ? plan_json(run, plan) : plan_text(run, plan));
 }

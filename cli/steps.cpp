@@ -79,7 +79,8 @@ Input read_input(const Run& run, Task task) {
   if (task == Task::recommendation) {
     ReadOptions options = run.job.read;
     // Other verbs write all that was read.
-    options.ratings_in_scratch = run.job.command->name == "train" || run.job.command->name == "evaluate";
+    const auto& verb = run.job.command->name;
+    options.ratings_in_scratch = verb == "train" || verb == "evaluate" || verb == "plan";
     auto input = read_ratings(run.context, options);
     return {std::move(input.ratings), std::move(input.kept)};
   }

@@ -228,6 +228,23 @@ class Plan(CliTest):
             self.assertGreater(small["spilled_bytes_per_rank"], 0)
             self.assertGreater(small["seconds_per_pass"], 0)
 
+    def test_what_a_fit_of_ratings_would_take(self):
+        rows = 300000
+        self.write("ratings.csv", "user,item,rating\n" + "".join(f"{i * 7919 % 5003},{i * 31 % 997},{i % 5 + 1}\n" for i in range(rows)))
+        for ranks in (None, 1, 3):
+            plan = self.succeed("plan", "als", "--input", "ratings.csv", "--rank", "4", "--json", ranks=ranks).json
+            self.assertEqual((plan["command"], plan["learner"], plan["rows"], plan["users"], plan["items"], plan["ranks"]),
+                             ("plan", "als", rows, 5003, 997, ranks or 1))
+            self.assertGreaterEqual(plan["rating_bytes_per_rank"] * (ranks or 1), rows * 24)
+            self.assertGreaterEqual(plan["factor_bytes_per_rank"], 6000 * 4 * 8)
+            self.assertEqual((plan["spilled_bytes_per_rank"], plan["seconds_per_iteration"]), (0, None))
+            small = self.succeed("plan", "als", "--input", "ratings.csv", "--rank", "4", "--json", ranks=ranks, **SMALL).json
+            self.assertGreater(small["spilled_bytes_per_rank"], 0)
+            self.assertGreater(small["seconds_per_iteration"], 0)
+        self.assertIn("300000 ratings of 5003 users and 997 items", self.succeed("plan", "als", "--input", "ratings.csv").out)
+        self.fail_with(64, ["plan", "als", "--input", "ratings.csv", "--rank", "0"], "--rank")
+        self.fail_with(66, ["plan", "als", "--input", "absent.csv"], "absent.csv")
+
     def test_takes_the_words_of_train(self):
         words = ["kmeans", "--input", "points.csv", "--k", "7", "--output", "model.h5", "--memory", "256M", "--precision", "single"]
         text = self.succeed("plan", *words).out
@@ -235,7 +252,6 @@ class Plan(CliTest):
         self.assertIn("256 MiB a rank", text)
         self.assertFalse(os.path.exists(self.path("model.h5")))
         self.fail_with(64, ["plan", "kmeans", "--input", "points.csv", "--k", "0"], "--k")
-        self.fail_with(64, ["plan", "als", "--input", "points.csv"], "depends on their ids")
         self.fail_with(66, ["plan", "kmeans", "--input", "absent.csv"], "absent.csv")
 
 
