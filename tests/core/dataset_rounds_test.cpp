@@ -187,7 +187,7 @@ TEST(Rounds, sequences) {
     return generate(context, rows, [](Index row) { return 1.0 / static_cast<double>(1 + row % 977); })
         .filter([](double value) { return value < 0.4; });
   };
-  for (const Index rows : {Index{0}, Index{65}, kRows / 5}) {
+  for (const Index rows : {Index{0}, kRows / 10}) {
     expect_same("repack", [&](const Context& context) { return some(context, rows).repack(); });
     expect_same("union", [&](const Context& context) {
       return some(context, rows).union_(pairs(context, rows / 3, 7));
@@ -200,7 +200,7 @@ TEST(Rounds, sequences) {
     expect_same("prefix sum", [&](const Context& context) {
       return numbers(context, rows).prefix_sum([](double a, double b) { return a + b; });
     });
-    for (const Index size : {1, 5, 150})
+    for (const Index size : {5, 150})
       expect_same("window", [&](const Context& context) {
         return some(context, rows).window(size, [](auto run) {
           return run.front().second + run.back().second;
@@ -214,9 +214,9 @@ TEST(Rounds, sequences_are_bounded) {
   constexpr Index kMiB = Index{1} << 20;
   setenv("FIRESTEEL_BLOCK_ROWS", "1024", 1);
   const Context little({.threads = 2, .storage = {.memory = process_memory().current + 34 * kMiB}});
-  // 20 to 32 MB, and all of it of the last ranks after the filter.
+  // 18 to 24 MB, and all of it of the last ranks after the filter.
   using Wide = std::array<Index, 32>;
-  const Index rows = 64'000 + 16'000 * little.size();
+  const Index rows = 64'000 + 8'000 * little.size();
   const auto source = generate(little, 2 * rows, [](Index row) {
                         Wide wide{};
                         wide[0] = row;
