@@ -59,8 +59,7 @@ Ticket ticket_of(int file) {
 /// something else where this process lives.
 FileDescriptor open_file(const Ticket& ticket) {
   if (ticket.file < 0) return FileDescriptor(-1);
-  const std::string path =
-      "/proc/" + std::to_string(ticket.process) + "/fd/" + std::to_string(ticket.file);
+  const std::string path = "/proc/" + std::to_string(ticket.process) + "/fd/" + std::to_string(ticket.file);
   FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   const Ticket found = ticket_of(file.get());
   if (found.device != ticket.device || found.inode != ticket.inode) return FileDescriptor(-1);
@@ -90,7 +89,8 @@ bool NodeMemory::map(int file, const Communicator& comm, std::size_t common_byte
   reserved_bytes_ = total_ + kHugePage;
   const auto misaligned = reinterpret_cast<std::uintptr_t>(reserved_) % kHugePage;
   std::byte* const place = reserved_ + (kHugePage - misaligned) % kHugePage;
-  if (mmap(place, total_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED) return false;
+  if (mmap(place, total_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED)
+    return false;
   memory_ = place;
   madvise(memory_, total_, MADV_HUGEPAGE);
   const auto rank = static_cast<std::size_t>(comm.rank());

@@ -99,8 +99,7 @@ NodeSum::NodeSum(Communicator& comm, std::unique_ptr<NodeMemory> memory, Index l
       places_(static_cast<std::size_t>(threads_)) {}
 
 double* NodeSum::leaf_of(int rank, Index number) const {
-  return reinterpret_cast<double*>(memory_->of(rank)) + kHeader +
-         static_cast<std::size_t>(number) * stride_;
+  return reinterpret_cast<double*>(memory_->of(rank)) + kHeader + static_cast<std::size_t>(number) * stride_;
 }
 
 void NodeSum::plan(const BlockPartition& partition, int level, Index index, std::vector<Index>& leaf_counts) {

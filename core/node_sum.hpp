@@ -15,9 +15,9 @@
 namespace firesteel {
 
 /// The upper part of the tree of a CanonicalSum, where its halves lie on several ranks of one node: each rank
-/// leaves the sums of its largest subtrees, the leaves here, in memory that all share, and computes a slice of
-/// the total from all ranks' leaves, in the order of CanonicalTree, element by element. The same bytes as by
-/// messages; each leaf is read once and the total is where all see it.
+/// leaves the sums of its largest subtrees, the leaves here, in memory that all share, and computes a slice
+/// of the total from all ranks' leaves, in the order of CanonicalTree, element by element. The same bytes as
+/// by messages; each leaf is read once and the total is where all see it.
 ///
 /// Cost: two barriers; a rank reads L / P vectors and writes 1 / P, L leaves on P ranks.
 class NodeSum {
@@ -62,7 +62,7 @@ class NodeSum {
   std::vector<Leaf> leaves_;
   std::size_t depth_ = 0;
   std::size_t most_depth_ = 0;
-  std::vector<AlignedVector<double>> stacks_;  ///< a thread's sums under way, pieces one after another
+  std::vector<AlignedVector<double>> stacks_;       ///< a thread's sums under way, pieces one after another
   std::vector<std::vector<const double*>> places_;  ///< a thread's stack of where they are
 };
 

@@ -54,9 +54,9 @@ std::vector<BlockPartition> partitions(Index blocks, int ranks) {
   cuts.back() = blocks;
   all.emplace_back(rows, kTileRows, cuts);
   for (int rank = 1; rank < ranks; ++rank)
-    cuts[static_cast<std::size_t>(rank)] =
-        static_cast<Index>(philox_bits(static_cast<std::uint64_t>(blocks), 9, static_cast<std::uint64_t>(rank)) %
-                           static_cast<std::uint64_t>(blocks + 1));
+    cuts[static_cast<std::size_t>(rank)] = static_cast<Index>(
+        philox_bits(static_cast<std::uint64_t>(blocks), 9, static_cast<std::uint64_t>(rank)) %
+        static_cast<std::uint64_t>(blocks + 1));
   std::sort(cuts.begin(), cuts.end());
   all.emplace_back(rows, kTileRows, cuts);
   std::fill(cuts.begin(), cuts.end(), blocks);
@@ -102,7 +102,8 @@ TEST(NodeSum, long_vectors_equal_the_recursive_tree_for_any_dealing_and_threads)
       for (const int threads : {1, 3}) {
         CanonicalSum sum(context.comm(), partition, kLength, threads);
         for (int repeat = 0; repeat < 3; ++repeat)
-          EXPECT_TRUE(same_bytes(sum(block_values), expected)) << blocks << " blocks, " << threads << " threads";
+          EXPECT_TRUE(same_bytes(sum(block_values), expected))
+              << blocks << " blocks, " << threads << " threads";
       }
   }
   EXPECT_EQ(traffic_of(context, "send").calls, 0);
@@ -134,7 +135,8 @@ TEST(NodeSum, a_total_stays_while_others_go_ahead) {
   const auto partition = BlockPartition::even(64 * kTileRows, kTileRows, ranks);
   CanonicalSum sum(context.comm(), partition, kLength, 1);
   for (int round = 0; round < 20; ++round) {
-    const auto total = sum([&](Index, std::span<double> out) { std::fill(out.begin(), out.end(), round + 1.0); });
+    const auto total =
+        sum([&](Index, std::span<double> out) { std::fill(out.begin(), out.end(), round + 1.0); });
     if (round % ranks == context.rank()) {  // this rank dawdles
       volatile double sink = 0;
       for (int i = 0; i < 300000; ++i) sink = sink + 1;

@@ -4,7 +4,8 @@ find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 # It counts allocations by an operator new of its own, which the thread sanitizer brings too.
 if(NOT FIRESTEEL_SANITIZE MATCHES "thread")
-  firesteel_add_test(traffic AS_RELEASED SOURCES guards/traffic_test.cpp LIBRARIES firesteel::algorithms firesteel::io firesteel::linalg RANKS 1 2 3 4)
+  firesteel_add_test(traffic AS_RELEASED SOURCES guards/traffic_test.cpp LIBRARIES firesteel::algorithms firesteel::io firesteel::linalg RANKS 1 2 3 4 64)
+  set_tests_properties(traffic.np64 PROPERTIES PROCESSORS 4 TIMEOUT 600 LABELS "mpi;long") # the formulas far beyond the cores
 endif()
 
 # Sanitizers and other build types have other instructions.

@@ -315,8 +315,9 @@ TEST_F(Guards, an_als_iteration_sends_each_factor_row_once_to_each_rank_that_nee
     if (implicit) sums.insert(sums.end(), {{&users, packed}, {&items, packed}, {&items, packed}});
     expect_canonical_sums(cost, context, sums);
     expect_state_agreement(cost, context);
-    // The plan of each exchange and what it receives; nothing for an entity, a rating or a block.
-    EXPECT_LE(cost.allocations, context.size() == 1 ? 13 : 21);
+    // The plan of each exchange and what it receives (messages wait where ranks are many); nothing for an
+    // entity, a rating or a block.
+    EXPECT_LE(cost.allocations, context.size() == 1 ? 13 : context.size() <= 4 ? 21 : 25);
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one operation of the communicator and prints what each rank says it has sent, and on stderr the seconds of a call:
+// Runs one operation of the communicator and prints what each rank says it has sent, and on stderr the
+// seconds of a call:
 //   host_traffic OPERATION BYTES TIMES [SECONDS of silence after which a rank is lost]
 #include <chrono>
 #include <cstdio>
