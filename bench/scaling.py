@@ -6,9 +6,11 @@
 Hosts are network namespaces of this machine (tests/hosts/network.py; needs root) whose links are limited to 1 and 10 Gb/s. Needs the
 release build with its tests and Python alone; five minutes on two quiet cores. An iteration costs
 
-    seconds = work / ranks x oversubscription  +  collectives x ceil(log2 ranks) x latency  +  bytes on the critical path / bandwidth
+    seconds = (shared / ranks + repeated) x oversubscription  +  collectives x ceil(log2 ranks) x latency
+              + bytes on the critical path / bandwidth
 
-work: seconds of one rank by itself, measured; collectives: counted by --verbose; latency and bandwidth: measured in the same
+shared and repeated: what ranks divide among them and what each does for itself, from one rank by itself on all rows and on a third
+of them; oversubscription: ranks over cores; collectives: counted by --verbose; latency and bandwidth: measured in the same
 minute by the same operations (tests/hosts/host_traffic); bytes: by formula (`Learner.path`).
 """
 import argparse
@@ -30,7 +32,8 @@ PROGRAM = ROOT / "build" / "release" / "firesteel"
 TRAFFIC = ROOT / "build" / "release" / "tests" / "host_traffic"
 CORES = len(os.sched_getaffinity(0))
 RANKS = 3
-ITERATION = re.compile(r"iteration (\d+) .*?([0-9.e-]+) s, (\d+) bytes sent")
+ITERATIONS = re.compile(r" (\d+) iterations, ")
+FIT = re.compile(r"fit ([0-9.e-]+)")
 CALLS = re.compile(r"rank 0 sent by (\w+): (\d+) calls")
 LONG = 2_000_000  # bytes of the messages that measure bandwidth
 
@@ -40,11 +43,15 @@ def hops(ranks):
 
 
 class Learner:
-    """What one iteration of a learner sends; `path(size, ranks)` gives {operation: bytes on the critical path}."""
+    """What one iteration of a learner costs; `path(size, ranks)` gives {operation: bytes on the critical path}.
 
-    def __init__(self, name, words, path, size, strong, weak, work):
+    `shared(size)` and `repeated(size)`: in what the two kinds of work grow. `grows`: what a rank brings more of in weak scaling."""
+
+    def __init__(self, name, words, path, size, **about):
         self.name, self.words, self.path, self.size = name, words, path, size
-        self.strong, self.weak, self.work = strong, weak, work
+        self.shared, self.repeated, self.grows = about["shared"], about["repeated"], about["grows"]
+        self.iterations = about["iterations"]  # of a short and of a long fit
+        self.strong, self.weak, self.pair = about["strong"], about["weak"], about["pair"]
 
 
 def kmeans_path(size, ranks):
@@ -68,39 +75,46 @@ def als_path(size, ranks):
 
 
 LEARNERS = [
-    Learner("kmeans", ["--input", "points.csv", "--k", "400", "--tol", "0", "--init-mode", "random", "--seed", "3"], kmeans_path,
-            {"rows": 8192, "d": 50, "k": 400}, {"rows": 1e8, "d": 100, "k": 1000}, {"rows": 1e6, "d": 100, "k": 1000},
-            lambda s: s["rows"] * s["d"] * s["k"]),
-    Learner("logistic", ["--input", "wide.csv", "--solver", "lbfgs", "--tol", "0", "--reg-param", "0.001"], logistic_path,
-            {"rows": 2048, "d": 3000}, {"rows": 1e8, "d": 1000}, {"rows": 1e6, "d": 1000}, lambda s: s["rows"] * s["d"]),
-    Learner("als", ["--input", "ratings.csv", "--rank", "32"], als_path,
-            {"ratings": 120_000, "users": 4000, "items": 2000, "rank": 32},
-            {"ratings": 1e9, "users": 1e7, "items": 1e6, "rank": 32}, {"ratings": 1e7, "users": 1e5, "items": 1e4, "rank": 32},
-            lambda s: s["ratings"] * 2 * s["rank"] ** 2 + (s["users"] + s["items"]) * s["rank"] ** 3 / 3),
+    Learner("kmeans", ["--k", "400", "--tol", "0", "--init-mode", "random", "--seed", "3"], kmeans_path,
+            {"rows": 24_576, "d": 50, "k": 400}, iterations=(3, 10), grows={"rows"},
+            shared=lambda s: s["rows"] * s["d"] * s["k"], repeated=lambda s: s["d"] * s["k"] ** 2,
+            strong={"rows": 1e8, "d": 100, "k": 1000}, weak={"rows": 1e6, "d": 100, "k": 1000}, pair={"rows": 80_000, "d": 50, "k": 400}),
+    Learner("logistic", ["--solver", "lbfgs", "--tol", "0", "--reg-param", "0.001"], logistic_path,
+            {"rows": 2048, "d": 3000}, iterations=(10, 60), grows={"rows"}, shared=lambda s: s["rows"] * s["d"], repeated=lambda s: s["d"],
+            strong={"rows": 1e8, "d": 1000}, weak={"rows": 1e6, "d": 1000}, pair={"rows": 80_000, "d": 50}),
+    Learner("als", ["--rank", "32"], als_path,
+            {"ratings": 120_000, "users": 4000, "items": 2000, "rank": 32}, iterations=(4, 12), grows={"ratings", "users", "items"},
+            shared=lambda s: s["ratings"] * 2 * s["rank"] ** 2 + (s["users"] + s["items"]) * s["rank"] ** 3 / 3,
+            repeated=lambda s: s["rank"] ** 3,
+            strong={"ratings": 1e9, "users": 1e7, "items": 1e6, "rank": 32}, weak={"ratings": 1e7, "users": 1e5, "items": 1e4, "rank": 32},
+            pair={"ratings": 600_000, "users": 20_000, "items": 5000, "rank": 32}),
 ]
 
 
-def write_data(directory):
+def scaled(learner, base, factor):
+    return {name: value * factor if name in learner.grows else value for name, value in base.items()}
+
+
+def write_data(learner, size, path):
     draw = random.Random(5)
-    for name, size, label in (("points.csv", LEARNERS[0].size, False), ("wide.csv", LEARNERS[1].size, True)):
-        with open(directory / name, "w", encoding="ascii") as file:
-            names = [f"x{j}" for j in range(size["d"])]
-            file.write(",".join(names + ["label"] * label) + "\n")
-            for _ in range(size["rows"]):
-                row = [draw.random() * 2 - 1 for _ in range(size["d"])]
-                tail = f",{int(sum(row[:9]) + draw.gauss(0, 1) > 0)}" if label else ""
-                file.write(",".join(f"{value:.4f}" for value in row) + tail + "\n")
-    size = LEARNERS[2].size
-    with open(directory / "ratings.csv", "w", encoding="ascii") as file:
-        file.write("user,item,rating\n")
-        for n in range(size["ratings"]):  # each id occurs
-            file.write(f"{n % size['users']},{n % size['items'] if n < size['items'] else draw.randrange(size['items'])},"
-                       f"{draw.randrange(1, 11) / 2}\n")
+    with open(path, "w", encoding="ascii") as file:
+        if learner.name == "als":
+            file.write("user,item,rating\n")
+            for n in range(int(size["ratings"])):  # each id occurs
+                item = n if n < size["items"] else draw.randrange(int(size["items"]))
+                file.write(f"{n % int(size['users'])},{item},{draw.randrange(1, 11) / 2}\n")
+            return
+        label = learner.name == "logistic"
+        file.write(",".join([f"x{j}" for j in range(size["d"])] + ["label"] * label) + "\n")
+        for _ in range(int(size["rows"])):
+            row = [draw.random() * 2 - 1 for _ in range(size["d"])]
+            tail = f",{int(sum(row[:9]) + draw.gauss(0, 1) > 0)}" if label else ""
+            file.write(",".join(f"{value:.4f}" for value in row) + tail + "\n")
 
 
 class Bench:
-    def __init__(self, hosts, rounds, iterations=12):
-        self.hosts, self.rounds, self.iterations = hosts, rounds, iterations
+    def __init__(self, hosts, rounds):
+        self.hosts, self.rounds = hosts, rounds
         self.env = {"FIRESTEEL_BLOCK_ROWS": "64"}  # blocks enough for equal shares
 
     def job(self, line, hosts):
@@ -111,15 +125,15 @@ class Bench:
             sys.exit(f"{line}: {err}{out}")
         return out + err
 
-    def iterations_of(self, learner, hosts):
-        """Seconds of the iterations after the first two, and collectives in an iteration."""
-        said = {}
-        for count in (self.iterations // 2, self.iterations):
-            line = [PROGRAM, "train", learner.name, *learner.words, "--max-iter", count, "--threads", 1, "--output", "m.h5", "--verbose"]
-            said[count] = self.job(line, hosts)
-        seconds = [float(found[1]) for found in ITERATION.findall(said[self.iterations]) if int(found[0]) > 2]
-        calls = [sum(int(n) for _, n in CALLS.findall(text)) for text in said.values()]
-        return sum(seconds) / len(seconds), (calls[1] - calls[0]) / (self.iterations - self.iterations // 2)
+    def words(self, learner, data, count, model="m.h5"):
+        return [PROGRAM, "train", learner.name, "--input", f"{learner.name}.{data}.csv", *learner.words, "--max-iter", count,
+                "--threads", 1, "--output", model, "--verbose"]
+
+    def iterations_of(self, learner, data, hosts):
+        """Seconds of an iteration and collectives in it: of the later ones, the difference between a long fit and a short one."""
+        said = [self.job(self.words(learner, data, count), hosts) for count in learner.iterations]
+        calls = [sum(int(n) for _, n in CALLS.findall(text)) for text in said]
+        return later(said), (calls[1] - calls[0]) / iterations_between(said)
 
     def call_seconds(self, operation, size, times):
         said = self.job([TRAFFIC, operation, size, times], [1, 2, 3])
@@ -136,58 +150,90 @@ class Bench:
         return latency, {name: moved[name] / max(seconds[name] - hops(RANKS) * latency, 1e-9) for name in moved}
 
 
-def predict(learner, size, ranks, work_seconds, calls, latency, bandwidth, cores):
-    compute = work_seconds / ranks * max(1, ranks / cores)
-    wire = sum(count / bandwidth[name] for name, count in learner.path(size, ranks).items() if count)
-    return compute, calls * hops(ranks) * latency, wire
+def predict(learner, size, ranks, work, calls, link, cores):
+    """Seconds of computing, of waiting and on the wire. `work`: (shared, repeated) seconds of one rank; `link`: (latency, bandwidth)."""
+    compute = (work[0] / ranks + work[1]) * max(1, ranks / cores)
+    wire = sum(count / link[1][name] for name, count in learner.path(size, ranks).items() if count)
+    return compute, calls * hops(ranks) * link[0], wire
+
+
+class Case:
+    """Rounds of one learner over one kind of link."""
+
+    def __init__(self, rate, learner):
+        self.rate, self.learner = rate, learner
+        self.rounds = []  # (shared, repeated), calls, predicted parts, measured
+
+    def add(self, bench, link):
+        whole, _ = bench.iterations_of(self.learner, "whole", [1])
+        third, _ = bench.iterations_of(self.learner, "third", [1])
+        measured, calls = bench.iterations_of(self.learner, "whole", [1, 2, 3])
+        shared = min(max(0.0, (whole - third) * 3 / 2), whole)
+        work = shared, whole - shared
+        self.rounds.append((work, calls, predict(self.learner, self.learner.size, RANKS, work, calls, link, CORES), measured))
+
+    def work(self):
+        return tuple(statistics.median(part) for part in zip(*(work for work, *_ in self.rounds)))
+
+    def calls(self):
+        return statistics.median(calls for _, calls, *_ in self.rounds)
+
+    def predicted(self):
+        return [statistics.median(part) for part in zip(*(parts for _, _, parts, _ in self.rounds))]
+
+    def measured(self):
+        return statistics.median(measured for *_, measured in self.rounds)
 
 
 def measure(bench):
-    """[(rate, learner, one rank's seconds, calls, predicted parts, measured seconds)] and the links."""
-    rows, links = [], {}
+    """The cases, and the links as last measured."""
+    cases, links = [], {}
     for rate in ("1gbit", "10gbit"):
         for number in (1, 2, 3):
             bench.hosts.limit(number, rate)
-        for learner in LEARNERS:
-            alone, apart, parts = [], [], []
-            for _ in range(bench.rounds):  # in turn
-                latency, bandwidth = bench.link() if not parts or len(parts) % 3 == 0 else links[rate]
-                links[rate] = latency, bandwidth
-                one, _ = bench.iterations_of(learner, [1])
-                three, calls = bench.iterations_of(learner, [1, 2, 3])
-                alone.append(one)
-                apart.append(three)
-                parts.append(predict(learner, learner.size, RANKS, one, calls, latency, bandwidth, CORES))
-            predicted = [statistics.median(part) for part in zip(*parts)]
-            rows.append((rate, learner, statistics.median(alone), calls, predicted, statistics.median(apart)))
-            print(f"{rate} {learner.name}: predicted {sum(predicted) * 1e3:.2f} ms, measured {rows[-1][-1] * 1e3:.2f} ms", flush=True)
+        mine = [Case(rate, learner) for learner in LEARNERS]
+        for _ in range(bench.rounds):  # in turn
+            links[rate] = bench.link()
+            for case in mine:
+                case.add(bench, links[rate])
+        for case in mine:
+            print(f"{rate} {case.learner.name}: predicted {sum(case.predicted()) * 1e3:.2f} ms, measured {case.measured() * 1e3:.2f} ms",
+                  flush=True)
+        cases += mine
         for number in (1, 2, 3):
             bench.hosts.mend(number)
-    return rows, links
+    return cases, links
 
 
 def pairs_of_ranks(bench):
     """Speed of two ranks of one job over that of two jobs of one rank at a time, a learner: medians of rounds in turn."""
     result = {}
+    env = dict(bench.hosts.environment(), **bench.env)
+    options = {"cwd": bench.hosts.directory, "env": env, "text": True}
     for learner in LEARNERS:
-        ratios = []
+        result[learner.name] = []
         for _ in range(bench.rounds):
-            lines = [[PROGRAM, "train", learner.name, *learner.words, "--max-iter", bench.iterations, "--threads", "1", "--output",
-                      f"m{n}.h5", "--verbose"] for n in range(2)]
-            env = dict(bench.hosts.environment(), **bench.env)
-            both = [subprocess.Popen(list(map(str, line)), cwd=bench.hosts.directory, env=env, stdout=subprocess.DEVNULL,
-                                     stderr=subprocess.PIPE, text=True) for line in lines]
-            texts = [job.communicate(timeout=120)[1] for job in both]
-            apart = statistics.mean(mean_seconds(text) for text in texts)
-            done = subprocess.run(["mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none", *map(str, lines[0])], text=True,
-                                  cwd=bench.hosts.directory, env=env, capture_output=True, timeout=120, check=True)
-            ratios.append(apart / 2 / mean_seconds(done.stderr))
-        result[learner.name] = ratios
+            apart, together = [[], []], []
+            for count in learner.iterations:
+                lines = [list(map(str, bench.words(learner, "pair", count, f"m{n}.h5"))) for n in range(2)]
+                both = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) for line in lines]
+                for said, job in zip(apart, both):
+                    said.append(job.communicate(timeout=120)[0])
+                together.append(subprocess.run(["mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none", *lines[0]],
+                                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=True, **options).stdout)
+            result[learner.name].append(statistics.mean(map(later, apart)) / 2 / later(together))
     return result
 
 
-def mean_seconds(text):
-    return statistics.mean(float(found[1]) for found in ITERATION.findall(text) if int(found[0]) > 2)
+def iterations_between(said):
+    short, long = (int(ITERATIONS.search(text)[1]) for text in said)
+    return long - short
+
+
+def later(said):
+    """Seconds of an iteration that the long fit has beyond the short one."""
+    short, long = (float(FIT.search(text)[1]) for text in said)
+    return max(long - short, 1e-9) / iterations_between(said)
 
 
 # What it says of larger machines.
@@ -196,49 +242,53 @@ NETWORKS = {"10 Gb/s Ethernet, 30 µs": (30e-6, 1.25e9), "100 Gb/s, 2 µs": (2e-
 COUNTS = (1, 2, 4, 10, 32, 100, 316, 1000, 3162, 10_000)
 
 
-def tables(rows):
+def tables(cases):
     lines = []
     for learner in LEARNERS:
-        mine = [row for row in rows if row[1] is learner]
-        rate = statistics.median(row[2] for row in mine) / learner.work(learner.size)  # seconds a unit of work
-        calls = statistics.median(row[3] for row in mine)
+        mine = [case for case in cases if case.learner is learner]
+        # Seconds a unit of either kind of work.
+        rates = [statistics.median(case.work()[kind] for case in mine) / grows(learner.size)
+                 for kind, grows in enumerate((learner.shared, learner.repeated))]
+        calls = statistics.median(case.calls() for case in mine)
         for title, base, weak in (("strong", learner.strong, False), ("weak", learner.weak, True)):
             about = ", ".join(f"{name} {value:,.0f}" for name, value in base.items())
             lines += ["", f"### {learner.name}, {title}: {about}{' a rank' if weak else ''}", "",
-                      "| ranks | " + " | ".join(f"{name}: s an iteration | of it messages" for name in NETWORKS) + " |",
-                      "|---:|" + "---:|" * (2 * len(NETWORKS))]
+                      "| ranks | " + " | ".join(f"{name}: s an iteration | repeated | messages" for name in NETWORKS) + " |",
+                      "|---:|" + "---:|" * (3 * len(NETWORKS))]
             crossing = {}
             for ranks in COUNTS:
-                grown = {"rows", "ratings", "users", "items"} if weak else set()
-                size = {name: value * ranks if name in grown else value for name, value in base.items()}
+                size = scaled(learner, base, ranks if weak else 1)
+                work = rates[0] * learner.shared(size), rates[1] * learner.repeated(size)
                 cells = []
                 for name, (latency, speed) in NETWORKS.items():
-                    path = {key: speed for key in ("allreduce_sum", "send", "broadcast", "alltoallv")}
-                    compute, wait, wire = predict(learner, size, ranks, rate * learner.work(size), calls, latency, path, ranks)
+                    link = latency, dict.fromkeys(("allreduce_sum", "send", "broadcast", "alltoallv"), speed)
+                    compute, wait, wire = predict(learner, size, ranks, work, calls, link, ranks)
                     total = compute + wait + wire
                     if wait + wire > compute:
                         crossing.setdefault(name, ranks)
-                    cells.append(f"{total:.3g} | {(wait + wire) / total:.0%}")
+                    cells.append(f"{total:.3g} | {work[1] / total:.0%} | {(wait + wire) / total:.0%}")
                 lines.append(f"| {ranks:,} | " + " | ".join(cells) + " |")
             lines += ["", "Messages take over at: " + "; ".join(
                 f"{name}: {f'{crossing[name]:,} ranks' if name in crossing else 'not up to 10,000 ranks'}" for name in NETWORKS) + "."]
     return lines
 
 
-def report(rows, links, pairs, rounds):
+def report(cases, links, pairs, rounds):
     date = datetime.date.today().isoformat()
     lines = ["", f"{date}, {CORES} cores, medians of {rounds} rounds in turn.", "",
              "| link | latency of a hop | allreduce | send | broadcast | alltoallv |", "|---|---:|---:|---:|---:|---:|"]
     for rate, (latency, bandwidth) in links.items():
         lines.append(f"| {rate} | {latency * 1e6:.0f} µs | " + " | ".join(f"{bandwidth[name] / 1e6:.0f} MB/s" for name in
                      ("allreduce_sum", "send", "broadcast", "alltoallv")) + " |")
-    lines += ["", "| link | learner | one rank | calls | computing | waiting | on the wire | predicted | measured | off by |",
+    lines += ["", "| link | learner | one rank: shared + repeated | collectives | computing | waiting | on the wire | predicted | measured | off by |",
               "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     ms = lambda seconds: f"{seconds * 1e3:.2f} ms"
-    for rate, learner, one, calls, parts, measured in rows:
-        lines.append(f"| {rate} | {learner.name} | {ms(one)} | {calls:.1f} | " + " | ".join(map(ms, parts)) +
-                     f" | {ms(sum(parts))} | {ms(measured)} | {sum(parts) / measured - 1:+.0%} |")
-    lines += ["", "Two ranks of one job against two jobs of one rank each at the same time (speed over speed; the aim is 95 %):", "",
+    for case in cases:
+        parts = case.predicted()
+        lines.append(f"| {case.rate} | {case.learner.name} | {' + '.join(map(ms, case.work()))} | {case.calls():.1f} | " +
+                     " | ".join(map(ms, parts)) + f" | {ms(sum(parts))} | {ms(case.measured())} | {sum(parts) / case.measured() - 1:+.0%} |")
+    sizes = "; ".join(f"{learner.name} " + ", ".join(f"{name} {value:,}" for name, value in learner.pair.items()) for learner in LEARNERS)
+    lines += ["", "Two ranks of one job against two jobs of one rank each at the same time, speed over speed (the aim is 95 %): " + sizes + ".", "",
               "| learner | median | least | most |", "|---|---:|---:|---:|"]
     for name, ratios in pairs.items():
         lines.append(f"| {name} | {statistics.median(ratios):.0%} | {min(ratios):.0%} | {max(ratios):.0%} |")
@@ -252,16 +302,18 @@ def main():
     options = parser.parse_args()
     try:
         with network.Hosts() as hosts:
-            write_data(hosts.directory)
+            for learner in LEARNERS:
+                for name, size in (("whole", learner.size), ("third", scaled(learner, learner.size, 1 / 3)), ("pair", learner.pair)):
+                    write_data(learner, size, hosts.directory / f"{learner.name}.{name}.csv")
             bench = Bench(hosts, options.rounds)
-            rows, links = measure(bench)
+            cases, links = measure(bench)
             pairs = pairs_of_ranks(bench)
     except network.Unavailable as reason:
         sys.exit(f"no hosts can be made here: {reason}")
     page = pathlib.Path(options.output)
     mark = "<!-- From here on written by bench/scaling.py. -->"
     head = page.read_text(encoding="utf-8").split(mark)[0] if page.exists() else "# Scaling\n\n"
-    lines = [mark, "", "## Model and measurement", *report(rows, links, pairs, options.rounds), "", "## Up to 10,000 ranks", *tables(rows)]
+    lines = [mark, "", "## Model and measurement", *report(cases, links, pairs, options.rounds), "", "## Up to 10,000 ranks", *tables(cases)]
     page.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 
 
