@@ -4,6 +4,7 @@
 #include "firesteel/core/dataset.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
+#include "firesteel/core/dataset/round_trip.hpp"
 #include "firesteel/core/dataset/rounds.hpp"
 #include "firesteel/core/dataset/sequence.hpp"
 #include "firesteel/core/dataset/sorted_order.hpp"
@@ -70,6 +71,7 @@ DealtShare<T> deal_by_key(const Context& context, std::vector<T> values, const K
   const auto count = static_cast<Index>(values.size());
   const auto key_at = [&](Index i) -> decltype(auto) { return key(std::as_const(values[at(i)])); };
   const auto samples = comm.collectively([&] {
+    if (count > 0) check_round_trip(std::as_const(values.front()));  // on one rank too, where none travels
     std::vector<KeySample<K>> own;
     if (comm.size() > 1) add_unsorted_samples(own, comm.rank(), comm.size(), count, key_at);
     return own;
