@@ -62,6 +62,9 @@ struct Fold {
   Next next;
   bool never_throws = false;
 };
+// clang before 17 does not deduce the arguments of an aggregate by itself.
+template <class First, class Next>
+Fold(First, Next, bool) -> Fold<First, Next>;
 
 /// The partials of every key in one run of blocks, which are visited in ascending order. Local, one thread.
 template <class K, class A, class Fold, class Merge>
