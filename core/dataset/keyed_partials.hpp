@@ -198,7 +198,7 @@ class ExactPartials {
   void find_next() {
     Waiting& first = waiting_[found_++ % kWaiting];
     first.number = keys_.texts().number(first.key);
-    __builtin_prefetch(values_.data() + first.number);
+    if (at(first.number) < values_.size()) __builtin_prefetch(&values_[at(first.number)]);
   }
   void take_next() {
     Waiting& first = waiting_[taken_++ % kWaiting];

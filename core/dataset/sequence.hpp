@@ -109,6 +109,7 @@ Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> 
   const auto count = static_cast<Index>(values.size());
   Index taken = 0;
   return detail::place_in_order<T>(context, count, [&](Index begin, Index end, std::vector<T>& rows) {
+    if (begin == end) return;
     taken += end - begin;
     if (begin == 0 && rows.empty() && taken == count) {  // the last, and nothing before it: as it lies
       values.erase(place(end), values.end());
