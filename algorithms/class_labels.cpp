@@ -2,7 +2,9 @@
 #include "firesteel/algorithms/class_labels.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <type_traits>
 
 namespace firesteel {
 
@@ -66,16 +68,65 @@ std::vector<Value> distinct(std::vector<Value> values) {
   return values;
 }
 
+/// More than enough for the message; nobody gathers a column of a million distinct numbers.
 template <class Value>
-std::vector<Value> distinct_labels(const RowBlocks& data) {
-  const auto labels = typed_labels<Value>(data);
-  std::vector<Value> used;
+std::vector<Value> first_classes(std::vector<Value> values) {
+  values = distinct(std::move(values));
+  if (values.size() > kMaxClasses + 1) values.resize(kMaxClasses + 1);
+  return values;
+}
+
+std::vector<std::string> distinct_texts(const RowBlocks& data) {
+  const auto labels = typed_labels<std::string>(data);
+  std::vector<std::string> used;
   for (std::size_t row = 0; row < labels.size(); ++row)
     if (counts(data, row) && (used.empty() || used.back() != labels[row])) used.push_back(labels[row]);
-  used = distinct(std::move(used));
-  // More than enough for the message; nobody gathers a column of a million distinct numbers.
-  if (used.size() > kMaxClasses + 1) used.resize(kMaxClasses + 1);
-  return used;
+  return first_classes(std::move(used));
+}
+
+/// Small whole numbers, which classes mostly are, are looked up in a table instead of being sorted.
+constexpr std::size_t kSmallLabels = 256;
+
+/// The label where it is one of those, else kSmallLabels.
+template <class Raw>
+std::size_t small_label(Raw label) {
+  if (!(label >= 0 && label < static_cast<Raw>(kSmallLabels))) return kSmallLabels;
+  const auto whole = static_cast<std::int32_t>(label);
+  return static_cast<Raw>(whole) == label ? static_cast<std::size_t>(whole) : kSmallLabels;
+}
+
+template <class Raw>
+std::vector<std::int64_t> distinct_numbers(const RowBlocks& data, const std::vector<Raw>& raw) {
+  constexpr std::size_t kMostBetweenSorts = std::size_t{1} << 20;
+  const bool all_count = data.dropped.empty() && data.weights.empty();
+  const Index first_row = data.partition.first_row(data.context.rank());
+  std::array<bool, kSmallLabels> seen{};
+  std::vector<std::int64_t> used;
+  for (std::size_t row = 0; row < raw.size(); ++row) {
+    if (!all_count && !counts(data, row)) continue;
+    if (const std::size_t small = small_label(raw[row]); small < kSmallLabels) {
+      seen[small] = true;
+      continue;
+    }
+    const std::int64_t label = whole_label(raw[row], first_row + static_cast<Index>(row));
+    if (!used.empty() && used.back() == label) continue;
+    used.push_back(label);
+    if (used.size() == kMostBetweenSorts) used = first_classes(std::move(used));
+  }
+  for (std::size_t label = 0; label < kSmallLabels; ++label)
+    if (seen[label]) used.push_back(static_cast<std::int64_t>(label));
+  return first_classes(std::move(used));
+}
+
+std::vector<std::int64_t> distinct_numbers(const RowBlocks& data) {
+  return std::visit(
+      [&](const auto& raw) -> std::vector<std::int64_t> {
+        if constexpr (std::is_same_v<std::decay_t<decltype(raw)>, std::vector<std::string>>)
+          return {};  // a rank without rows: texts go another way
+        else
+          return distinct_numbers(data, raw);
+      },
+      data.labels);
 }
 
 void check_count(std::size_t classes) {
@@ -100,23 +151,58 @@ std::string label_text(const Value& label) {
 }
 
 template <class Value>
-std::vector<Index> classes_of_rows(const RowBlocks& data, const std::vector<Value>& classes) {
+std::size_t class_of(const RowBlocks& data, const std::vector<Value>& classes, const Value& label,
+                     std::size_t row) {
+  const auto found = std::lower_bound(classes.begin(), classes.end(), label);
+  if (found != classes.end() && *found == label) return static_cast<std::size_t>(found - classes.begin());
+  const Index global_row = data.partition.first_row(data.context.rank()) + static_cast<Index>(row);
+  throw bad_input("row " + std::to_string(global_row) + ": label " + label_text(label) +
+                      " is unknown to the model, whose classes begin with " + label_text(classes.front()) +
+                      " and end with " + label_text(classes.back()),
+                  {.file = 0, .offset = global_row});
+}
+
+/// Calls take(row, class) for each local row; rows that do not count are of class 0.
+template <class Value, class Take>
+void for_each_class(const RowBlocks& data, const std::vector<Value>& classes, Take&& take) {
   const auto labels = typed_labels<Value>(data);
+  const std::size_t rows = std::min(labels.size(), size_of(data.local_rows()));
+  for (std::size_t row = 0; row < rows; ++row)
+    take(row, counts(data, row) ? class_of(data, classes, labels[row], row) : 0);
+}
+
+template <class Raw, class Take>
+void for_each_class_of_numbers(const RowBlocks& data, const std::vector<std::int64_t>& classes,
+                               const std::vector<Raw>& raw, Take&& take) {
+  constexpr std::uint8_t kNone = 255;
+  std::array<std::uint8_t, kSmallLabels + 1> small_classes;  // of labels that are not small: none
+  small_classes.fill(kNone);
+  for (std::size_t i = 0; i < std::min<std::size_t>(classes.size(), kNone); ++i)
+    if (const std::size_t small = small_label(classes[i]); small < kSmallLabels)
+      small_classes[small] = static_cast<std::uint8_t>(i);
+  const bool all_count = data.dropped.empty() && data.weights.empty();
   const Index first_row = data.partition.first_row(data.context.rank());
-  std::vector<Index> result(size_of(data.local_rows()), 0);
-  for (std::size_t row = 0; row < labels.size() && row < result.size(); ++row) {
-    if (!counts(data, row)) continue;
-    const auto found = std::lower_bound(classes.begin(), classes.end(), labels[row]);
-    if (found == classes.end() || *found != labels[row]) {
-      const Index global_row = first_row + static_cast<Index>(row);
-      throw bad_input("row " + std::to_string(global_row) + ": label " + label_text(labels[row]) +
-                          " is unknown to the model, whose classes begin with " +
-                          label_text(classes.front()) + " and end with " + label_text(classes.back()),
-                      {.file = 0, .offset = global_row});
+  const std::size_t rows = std::min(raw.size(), size_of(data.local_rows()));
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (!all_count && !counts(data, row)) {
+      take(row, 0);
+    } else if (const auto known = small_classes[small_label(raw[row])]; known != kNone) {
+      take(row, known);
+    } else {
+      const std::int64_t label = whole_label(raw[row], first_row + static_cast<Index>(row));
+      take(row, class_of(data, classes, label, row));
     }
-    result[row] = static_cast<Index>(found - classes.begin());
   }
-  return result;
+}
+
+template <class Take>
+void for_each_class(const RowBlocks& data, const std::vector<std::int64_t>& classes, Take&& take) {
+  std::visit(
+      [&](const auto& raw) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(raw)>, std::vector<std::string>>)
+          for_each_class_of_numbers(data, classes, raw, take);
+      },
+      data.labels);
 }
 
 }  // namespace
@@ -125,12 +211,12 @@ ClassLabels ClassLabels::gather(const RowBlocks& data) {
   require_labels(data);
   Communicator& comm = data.context.comm();
   if (any_texts(data)) {
-    const auto own = comm.collectively([&] { return distinct_labels<std::string>(data); });
+    const auto own = comm.collectively([&] { return distinct_texts(data); });
     auto all = distinct(comm.allgather_texts(own));
     check_count(all.size());
     return ClassLabels(std::move(all));
   }
-  const auto own = comm.collectively([&] { return distinct_labels<std::int64_t>(data); });
+  const auto own = comm.collectively([&] { return distinct_numbers(data); });
   auto all = distinct(comm.allgatherv(std::span<const std::int64_t>(own)));
   check_count(all.size());
   return ClassLabels(std::move(all));
@@ -162,15 +248,27 @@ std::string ClassLabels::name(Index index) const {
   return std::visit([&](const auto& values) { return label_text(values[size_of(index)]); }, values_);
 }
 
-std::vector<Index> ClassLabels::of_rows(const RowBlocks& data) const {
+template <class Take>
+void ClassLabels::for_each_row(const RowBlocks& data, Take&& take) const {
   require_labels(data);
   const bool texts = any_texts(data);
-  return data.context.comm().collectively([&] {
+  data.context.comm().collectively([&] {
     if (texts && std::holds_alternative<std::vector<std::int64_t>>(values_))
       throw bad_input("the labels are texts, those of the model whole numbers from " + name(0) + " to " +
                       name(count() - 1));
-    return std::visit([&](const auto& values) { return classes_of_rows(data, values); }, values_);
+    std::visit([&](const auto& values) { for_each_class(data, values, take); }, values_);
   });
+}
+
+std::vector<Index> ClassLabels::of_rows(const RowBlocks& data) const {
+  std::vector<Index> result(size_of(data.local_rows()), 0);
+  for_each_row(data, [&](std::size_t row, std::size_t number) { result[row] = static_cast<Index>(number); });
+  return result;
+}
+
+void ClassLabels::fill_rows(const RowBlocks& data, std::span<const double> value_of_class,
+                            std::span<double> out) const {
+  for_each_row(data, [&](std::size_t row, std::size_t number) { out[row] = value_of_class[number]; });
 }
 
 ColumnValues ClassLabels::labels_of(std::span<const Index> classes) const {

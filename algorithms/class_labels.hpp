@@ -32,10 +32,15 @@ class ClassLabels {
   /// Class number of each local row. A label that is not among the classes throws bad_input naming it; rows
   /// of weight 0 and dropped rows then count as class 0. Collective.
   std::vector<Index> of_rows(const RowBlocks& data) const;
+  /// out[row] ← value_of_class[class of the local row], by the same rules. Collective.
+  void fill_rows(const RowBlocks& data, std::span<const double> value_of_class, std::span<double> out) const;
   /// The original labels of class numbers.
   ColumnValues labels_of(std::span<const Index> classes) const;
 
  private:
+  template <class Take>
+  void for_each_row(const RowBlocks& data, Take&& take) const;
+
   Values values_;
 };
 

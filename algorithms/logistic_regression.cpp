@@ -2,6 +2,7 @@
 #include "firesteel/algorithms/logistic_regression.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -74,15 +75,33 @@ void check_classes(const LogisticRegression& learner, const ClassLabels& classes
                        " classes, got " + std::to_string(learner.thresholds.size()));
 }
 
+/// Σ w of each class; `values`: what a row's target is in each.
 std::vector<double> sum_class_weights(const RowBlocks& data, const LogisticTargets& targets,
-                                      std::span<const Index> classes, Index count) {
-  CanonicalSum sum(data.context.comm(), data.partition, count, data.context.threads());
+                                      std::span<const double> values) {
+  CanonicalSum sum(data.context.comm(), data.partition, static_cast<Index>(values.size()),
+                   data.context.threads());
+  const bool two = values.size() == 2;
   const auto total = sum([&](Index block, std::span<double> out) {
-    std::fill(out.begin(), out.end(), 0.0);
     const TileRange range = tiles_of_block(data.partition, data.context.rank(), block);
-    const Index end = std::min(range.end * kTileRows, data.local_rows());
-    for (Index row = range.first * kTileRows; row < end; ++row)
-      out[size_of(classes[size_of(row)])] += targets.weight[size_of(row)];
+    const auto end = size_of(range.end * kTileRows);  // padding has weight 0
+    std::fill(out.begin(), out.end(), 0.0);
+    // Four sums a class, row after row in turn: additions do not wait for each other.
+    std::array<double, 4> first{};
+    std::array<double, 4> second{};
+    for (std::size_t row = size_of(range.first * kTileRows); row < end; row += 4)
+      for (std::size_t i = row; i < row + 4; ++i) {
+        const double w = targets.weight[i];
+        const double target = targets.target[i];
+        if (two) {
+          first[i - row] += target == values[0] ? w : 0.0;
+          second[i - row] += target == values[1] ? w : 0.0;
+        } else {
+          out[static_cast<std::size_t>(target)] += w;
+        }
+      }
+    if (!two) return;
+    out[0] = (first[0] + first[1]) + (first[2] + first[3]);
+    out[1] = (second[0] + second[1]) + (second[2] + second[3]);
   });
   return {total.begin(), total.end()};
 }
@@ -150,7 +169,6 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   Problem problem;
   problem.classes = ClassLabels::gather(data);
   check_classes(learner, problem.classes);
-  const auto classes = problem.classes.of_rows(data);
   problem.outputs =
       learner.family == "multinomial" || problem.classes.count() > 2 ? problem.classes.count() : 1;
   data.context.comm().collectively([&] {
@@ -158,11 +176,14 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
     problem.reserve(data, 2 + 2 * problem.outputs);  // target, weight, margins twice
     problem.targets.weight = padded_weights(data);
     problem.targets.target.assign(problem.targets.weight.size(), 0.0);
-    for (std::size_t row = 0; row < classes.size(); ++row)
-      problem.targets.target[row] =
-          problem.outputs > 1 ? static_cast<double>(classes[row]) : (classes[row] == 1 ? 1.0 : -1.0);
   });
-  problem.class_weights = sum_class_weights(data, problem.targets, classes, problem.classes.count());
+  std::vector<double> values{-1.0, 1.0};
+  if (problem.outputs > 1) {
+    values.clear();
+    for (Index k = 0; k < problem.classes.count(); ++k) values.push_back(static_cast<double>(k));
+  }
+  problem.classes.fill_rows(data, values, problem.targets.target);
+  problem.class_weights = sum_class_weights(data, problem.targets, values);
   const Index parameters = problem.outputs * (data.columns() + (learner.fit_intercept ? 1 : 0));
   problem.solver = choose_solver(learner, data.partition.rows(), parameters);
   if (has_hessian(problem.solver))
@@ -327,7 +348,7 @@ LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
   const FloatEnvironment environment;
   LogisticRegression learner = *this;
   data.context.comm().collectively([&] { validate_parameters(learner); });
-  check_rows(data);
+  check_rows_but_dense_features(data);  // column_moments() sees those
   Problem problem = prepare(learner, data);
   const auto objective = make_objective(learner, data, problem);
   const auto optimizer = make_optimizer(learner, data, problem, *objective);

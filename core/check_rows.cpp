@@ -135,22 +135,35 @@ void check_weights(const RowBlocks& data, Index t) {
   }
 }
 
-}  // namespace
-
-void check_rows(const RowBlocks& data) {
+void check(const RowBlocks& data, bool features) {
   check_agreement(data);
   data.context.comm().collectively([&] {
     check_shapes(data);
+    if (!features && data.weights.empty()) return;
     const Index first_row = data.partition.first_row(data.context.rank());
-    for_each_block(data, [&](Index block, int) {
+    const auto check_block = [&](Index block, int) {
       const Index end = padded(data.partition.row_of_block(block + 1) - first_row) / kTileRows;
       for (Index t = (data.partition.row_of_block(block) - first_row) / kTileRows; t < end; ++t) {
         check_weights(data, t);
-        std::visit([&](const auto& storage) { check_tile(data, storage, t); }, data.features);
+        if (features) std::visit([&](const auto& storage) { check_tile(data, storage, t); }, data.features);
       }
-    });
+    };
+    if (features) {
+      for_each_block(data, check_block);
+      return;
+    }
+    // Nothing that may lie in scratch is looked at.
+    const int rank = data.context.rank();
+    for (Index block = data.partition.first_block(rank); block < data.partition.end_block(rank); ++block)
+      check_block(block, 0);
   });
 }
+
+}  // namespace
+
+void check_rows(const RowBlocks& data) { check(data, true); }
+
+void check_rows_but_dense_features(const RowBlocks& data) { check(data, data.sparse()); }
 
 void check_lengths(const Ratings& data) {
   const Index users = column_size(data.users);

@@ -12,6 +12,10 @@ namespace firesteel {
 /// Collective. Cost: one pass over the features, and one allreduce of 8 integers.
 void check_rows(const RowBlocks& data);
 
+/// The same without a look at the features of dense rows, for those who find by a sum over all of them that
+/// one is not finite, and then call the above. Collective.
+void check_rows_but_dense_features(const RowBlocks& data);
+
 /// Throws bad_input unless users, items and, where there are any, ratings are as many. Local.
 void check_lengths(const Ratings& data);
 

@@ -39,7 +39,8 @@ struct ColumnMoments {
 
 /// Robust against shifted and badly scaled columns: deviations come from differences to a value of the column
 /// itself, and where that loses digits from a second look with the column scaled and centred. Dense data are
-/// read once (three times where a column is extreme), sparse data three times. Collective.
+/// read once (three times where a column is extreme), sparse data three times. Throws check_rows()'s
+/// bad_input where a dense feature is not finite. Collective.
 ColumnMoments column_moments(const RowBlocks& data, std::span<const double> weights);
 
 }  // namespace firesteel

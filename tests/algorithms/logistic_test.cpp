@@ -108,6 +108,25 @@ TEST(Logistic, agrees_between_dense_and_sparse_and_nearly_in_single_precision) {
   }
 }
 
+/// Small labels are looked up, others searched for: the classes are in numeric order all the same.
+TEST(Logistic, takes_labels_of_any_size_as_classes) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context context;
+  const Table table = sklearn_table();
+  const auto fit = [&](const std::vector<double>& names) {
+    std::vector<double> labels;
+    for (const double label : table.three) labels.push_back(names[static_cast<std::size_t>(label)]);
+    return LogisticRegression{.reg_param = 0.1}.fit(pack_slice(context, table.values, kColumns, labels));
+  };
+  const auto plain = fit({0, 1, 2});
+  for (const std::vector<double>& names :
+       std::vector<std::vector<double>>{{-7, 255, 256}, {3, 1e6, 0x1p52}, {-2, -1, -0.0}}) {
+    const auto model = fit(names);
+    EXPECT_EQ(model.coefficients.values, plain.coefficients.values);
+    EXPECT_EQ(model.classes.values(), ClassValues(std::vector<std::int64_t>(names.begin(), names.end())));
+  }
+}
+
 std::string digest(const LogisticRegressionModel& model) {
   Record record;
   model.to_record(record);
