@@ -10,16 +10,12 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "firesteel/linalg/logistic_classes-inl.hpp"
 #include "firesteel/linalg/logistic_loss-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace firesteel::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-HWY_INLINE Vector load(Tag d, const double* p) { return hn::Load(d, p); }
-HWY_INLINE Vector load(Tag d, const float* p) {
-  return hn::PromoteTo(d, hn::Load(hn::Rebind<float, Tag>(), p));
-}
 
 /// z ← b + Σ_j w_j x_j for the 32 rows of a tile.
 template <class Scalar>
@@ -56,45 +52,83 @@ HWY_INLINE void tile_gradient(const Scalar* x, std::size_t columns, const double
 template <class Scalar>
 void margins_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
                     const double* b, std::size_t first, std::size_t end, double* z) {
-  for (std::size_t t = first; t < end; ++t)
-    for (std::size_t k = 0; k < outputs; ++k)
-      tile_margins(x + (t - first) * kTile * columns, columns, w + k * columns, b[k],
-                   z + (t * outputs + k) * kTile);
+  for (std::size_t t = first; t < end; ++t) {
+    const Scalar* tile = x + (t - first) * kTile * columns;
+    if (outputs == 1)
+      tile_margins(tile, columns, w, b[0], z + t * kTile);
+    else
+      class_margins(tile, columns, outputs, w, b, z + t * outputs * kTile);
+  }
 }
 
-/// x: the first of the tiles. scratch: 8 lanes of loss, then of each residual, then of each gradient entry;
-/// then one tile of residuals and of losses.
+/// x: the first of the tiles. scratch: 8 lanes of loss, of the residual and of each gradient entry; then one
+/// tile of residuals and of losses.
 template <class Scalar>
-void gradient_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
-                     const double* b, Rows rows, double* z, double* scratch, double* statistic) {
-  const std::size_t sums = 1 + outputs + outputs * columns;
+void binary_gradient(const Scalar* x, std::size_t columns, const double* w, double b, Rows rows, double* z,
+                     double* scratch, double* statistic) {
+  const std::size_t sums = 2 + columns;
   std::fill_n(scratch, 8 * sums, 0.0);
   double* residual = scratch + 8 * sums;
-  double* loss = residual + outputs * kTile;
+  double* loss = residual + kTile;
   for (std::size_t t = rows.first; t < rows.end; ++t) {
     const Scalar* tile = x + (t - rows.first) * kTile * columns;
-    double* margins = z + t * outputs * kTile;
-    for (std::size_t k = 0; k < outputs; ++k)
-      tile_margins(tile, columns, w + k * columns, b[k], margins + k * kTile);
-    loss_tile(rows.target + t * kTile, rows.weight + t * kTile, outputs, margins, residual, loss);
+    double* margins = z + t * kTile;
+    tile_margins(tile, columns, w, b, margins);
+    binary_tile(rows.target + t * kTile, rows.weight + t * kTile, margins, residual, loss);
     add_tile(loss, scratch);
-    for (std::size_t k = 0; k < outputs; ++k) {
-      add_tile(residual + k * kTile, scratch + 8 * (1 + k));
-      tile_gradient(tile, columns, residual + k * kTile, scratch + 8 * (1 + outputs + k * columns));
-    }
+    add_tile(residual, scratch + 8);
+    tile_gradient(tile, columns, residual, scratch + 16);
   }
   for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
 }
 
+/// scratch: 8 lanes of loss and of each residual; one tile of losses; the residuals of as many tiles as are
+/// taken at once; where those are not all, 8 lanes of each gradient entry.
+template <class Scalar>
+void classes_gradient(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
+                      const double* b, Rows rows, std::size_t at_once, double* z, double* scratch,
+                      double* statistic) {
+  std::fill_n(scratch, 8 * (1 + outputs), 0.0);
+  double* loss = scratch + 8 * (1 + outputs);
+  double* residuals = loss + kTile;
+  double* lanes = rows.end - rows.first > at_once ? residuals + at_once * outputs * kTile : nullptr;
+  for (std::size_t begin = rows.first; begin < rows.end; begin += at_once) {
+    const std::size_t end = std::min(rows.end, begin + at_once);
+    for (std::size_t t = begin; t < end; ++t) {
+      double* margins = z + t * outputs * kTile;
+      double* residual = residuals + (t - begin) * outputs * kTile;
+      class_margins(x + (t - rows.first) * kTile * columns, columns, outputs, w, b, margins);
+      softmax_tile(rows.target + t * kTile, rows.weight + t * kTile, outputs, margins, residual, loss);
+      add_tile(loss, scratch);
+      for (std::size_t k = 0; k < outputs; ++k) add_tile(residual + k * kTile, scratch + 8 * (1 + k));
+    }
+    class_gradient(ClassGradient<Scalar>{x + (begin - rows.first) * kTile * columns, columns, outputs,
+                                         residuals, end - begin, lanes, begin == rows.first,
+                                         end == rows.end ? statistic + 1 + outputs : nullptr});
+  }
+  for (std::size_t i = 0; i < 1 + outputs; ++i) statistic[i] = fold(scratch + 8 * i);
+}
+
+/// at_once: tiles whose residuals of several classes are kept together.
+template <class Scalar>
+void gradient_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
+                     const double* b, Rows rows, std::size_t at_once, double* z, double* scratch,
+                     double* statistic) {
+  if (outputs == 1)
+    binary_gradient(x, columns, w, b[0], rows, z, scratch, statistic);
+  else
+    classes_gradient(x, columns, outputs, w, b, rows, at_once, z, scratch, statistic);
+}
+
 void gradient_float(const float* x, std::size_t columns, std::size_t outputs, const double* w,
                     const double* b, const double* target, const double* weight, std::size_t first,
-                    std::size_t end, double* z, double* scratch, double* statistic) {
-  gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, z, scratch, statistic);
+                    std::size_t end, std::size_t at_once, double* z, double* scratch, double* statistic) {
+  gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, at_once, z, scratch, statistic);
 }
 void gradient_double(const double* x, std::size_t columns, std::size_t outputs, const double* w,
                      const double* b, const double* target, const double* weight, std::size_t first,
-                     std::size_t end, double* z, double* scratch, double* statistic) {
-  gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, z, scratch, statistic);
+                     std::size_t end, std::size_t at_once, double* z, double* scratch, double* statistic) {
+  gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, at_once, z, scratch, statistic);
 }
 void margins_float(const float* x, std::size_t columns, std::size_t outputs, const double* w, const double* b,
                    std::size_t first, std::size_t end, double* z) {
@@ -114,6 +148,9 @@ namespace firesteel {
 namespace {
 
 std::size_t count(Index i) { return static_cast<std::size_t>(i); }
+
+/// Residuals of several classes that are kept until the gradient takes them: 64 KB. No sum depends on it.
+constexpr std::size_t kResidualValues = 8192;
 
 HWY_EXPORT(gradient_float);
 HWY_EXPORT(gradient_double);
@@ -142,11 +179,18 @@ void block_loss_and_gradient(const DenseTiles<Scalar>& features, const LogisticT
                              std::span<double> statistic, AlignedVector<double>& scratch) {
   select_simd();
   const std::size_t outputs = count(model.outputs);
-  scratch.resize(8 * statistic.size() + (outputs + 1) * count(kTileRows));
+  const std::size_t tiles = count(range.end - range.first);
+  const std::size_t at_once = std::clamp(kResidualValues / (outputs * count(kTileRows)), std::size_t{1},
+                                         std::max(tiles, std::size_t{1}));
+  if (outputs == 1)
+    scratch.resize(8 * statistic.size() + 2 * count(kTileRows));
+  else
+    scratch.resize(8 * (1 + outputs) + (1 + at_once * outputs) * count(kTileRows) +
+                   (at_once < tiles ? 8 * (statistic.size() - 1 - outputs) : 0));
   const Scalar* x = features.tile(range.first);
   gradient_of(x)(x, count(features.columns()), outputs, model.coefficients.data(), model.offsets.data(),
-                 targets.target.data(), targets.weight.data(), count(range.first), count(range.end), z,
-                 scratch.data(), statistic.data());
+                 targets.target.data(), targets.weight.data(), count(range.first), count(range.end), at_once,
+                 z, scratch.data(), statistic.data());
 }
 
 template void block_margins(const DenseTiles<float>&, const LinearOutputs&, TileRange, double*);

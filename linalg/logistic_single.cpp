@@ -12,6 +12,7 @@
 #include <hwy/highway.h>
 
 #include "firesteel/linalg/logistic_loss-inl.hpp"
+#include "firesteel/linalg/logistic_single_classes-inl.hpp"
 #include "firesteel/linalg/simd_halves-inl.hpp"
 
 // Arguments of the kernel: the same type for every instruction set, so defined in the first pass only.
@@ -26,7 +27,9 @@ struct SingleMap {
   const double* offsets;
   const float* centre;
   double residual_scale;
+  std::size_t at_once;  ///< tiles whose residuals of several classes are kept together
 };
+constexpr std::size_t kSingleColumnsMost = 8;  ///< that are centred together, on any instruction set
 }  // namespace
 }  // namespace firesteel
 #endif
@@ -35,68 +38,32 @@ HWY_BEFORE_NAMESPACE();
 namespace firesteel::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::size_t kSingleWidth = hn::MaxLanes(SingleTag());
-constexpr std::size_t kSingleVectors = kTile / kSingleWidth;
-
-/// z ← offset + Σ_j w_j (x_j − c_j) of kOutputs outputs for kVectors registers of rows from `row` on.
-template <std::size_t kOutputs, std::size_t kParts>
-HWY_INLINE void margins_part(const float* x, const SingleMap& map, std::size_t output, std::size_t row,
-                             const double* weight, double* z) {
+/// z ← offset + Σ_j w_j (x_j − c_j) of one output for the 32 rows of a tile.
+HWY_INLINE void tile_margins(const float* x, const SingleMap& map, const double* weight, double* z) {
   const SingleTag f;
   const Tag d;
-  SingleVector sum[kOutputs][kParts];
-#pragma GCC unroll 4
-  for (std::size_t k = 0; k < kOutputs; ++k)
-#pragma GCC unroll 4
-    for (std::size_t v = 0; v < kParts; ++v) sum[k][v] = hn::Zero(f);
-  const float* w = map.coefficients + output * map.columns;
+  SingleVector sum[kSingleVectors];
+#pragma GCC unroll 8
+  for (auto& rows : sum) rows = hn::Zero(f);
   for (std::size_t j = 0; j < map.columns; ++j) {
     const auto centre = hn::Set(f, map.centre[j]);
-    SingleVector centred[kParts];
-#pragma GCC unroll 4
-    for (std::size_t v = 0; v < kParts; ++v)
-      centred[v] = hn::Sub(hn::Load(f, x + j * kTile + row + v * kSingleWidth), centre);
-#pragma GCC unroll 4
-    for (std::size_t k = 0; k < kOutputs; ++k) {
-      const auto factor = hn::Set(f, w[k * map.columns + j]);
-#pragma GCC unroll 4
-      for (std::size_t v = 0; v < kParts; ++v) sum[k][v] = hn::MulAdd(factor, centred[v], sum[k][v]);
-    }
+    const auto factor = hn::Set(f, map.coefficients[j]);
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kSingleVectors; ++v)
+      sum[v] = hn::MulAdd(factor, hn::Sub(hn::Load(f, x + j * kTile + v * kSingleWidth), centre), sum[v]);
   }
-#pragma GCC unroll 4
-  for (std::size_t k = 0; k < kOutputs; ++k) {
-    const auto offset = hn::Set(d, map.offsets[output + k]);
-#pragma GCC unroll 4
-    for (std::size_t v = 0; v < kParts; ++v) {
-      const Vector parts[2] = {promote_lower(sum[k][v]), promote_upper(sum[k][v])};
-      for (std::size_t half = 0; half < 2; ++half) {
-        const std::size_t at = row + v * kSingleWidth + half * kWidth;
-        // A row of weight 0 may overflow in float: it must not make numbers that are none.
-        const auto used = hn::Gt(hn::Load(d, weight + at), hn::Zero(d));
-        hn::Store(hn::IfThenElseZero(used, hn::Add(parts[half], offset)), d, z + (output + k) * kTile + at);
-      }
+  const auto offset = hn::Set(d, map.offsets[0]);
+#pragma GCC unroll 8
+  for (std::size_t v = 0; v < kSingleVectors; ++v) {
+    const Vector parts[2] = {promote_lower(sum[v]), promote_upper(sum[v])};
+    for (std::size_t half = 0; half < 2; ++half) {
+      const std::size_t at = v * kSingleWidth + half * kWidth;
+      // A row of weight 0 may overflow in float: it must not make numbers that are none.
+      const auto used = hn::Gt(hn::Load(d, weight + at), hn::Zero(d));
+      hn::Store(hn::IfThenElseZero(used, hn::Add(parts[half], offset)), d, z + at);
     }
   }
 }
-
-template <std::size_t kOutputs>
-HWY_INLINE std::size_t margins_of_outputs(const float* x, const SingleMap& map, std::size_t output,
-                                          const double* weight, double* z) {
-  // As many sums as hide a multiply-add's latency and fit the registers of AVX2.
-  constexpr std::size_t kParts = std::min<std::size_t>(kOutputs == 1 ? 4 : 2, kSingleVectors);
-  for (; output + kOutputs <= map.outputs; output += kOutputs)
-    for (std::size_t row = 0; row < kTile; row += kParts * kSingleWidth)
-      margins_part<kOutputs, kParts>(x, map, output, row, weight, z);
-  return output;
-}
-
-HWY_INLINE void tile_margins(const float* x, const SingleMap& map, const double* weight, double* z) {
-  std::size_t output = margins_of_outputs<4>(x, map, 0, weight, z);
-  output = margins_of_outputs<2>(x, map, output, weight, z);
-  margins_of_outputs<1>(x, map, output, weight, z);
-}
-
-constexpr std::size_t kHalf = kSingleVectors / 2;  // registers of 16 rows
 
 /// sums[0 … 8) += 16 lanes, l and l + 8 added in float first.
 HWY_INLINE void add_lanes(const SingleVector* lanes, double* sums) {
@@ -136,29 +103,17 @@ HWY_INLINE void add_residuals(const float* residuals, double* sums) {
   add_lanes(lanes, sums);
 }
 
-/// sums[(j·K + k)·8 + lane] += Σ over the tile of r_k·(x_j − c_j): in the order in which they are met.
+/// sums[j·8 + lane] += Σ over the tile of r·(x_j − c_j).
 HWY_INLINE void tile_gradient(const float* x, const SingleMap& map, const float* residuals, double* sums) {
   const SingleTag f;
-  const std::size_t columns = map.columns;
-  const std::size_t outputs = map.outputs;
-  const float* centres = map.centre;
   SingleVector residual[kSingleVectors];
   SingleVector centred[kSingleVectors];
   for (std::size_t v = 0; v < kSingleVectors; ++v) residual[v] = hn::Load(f, residuals + v * kSingleWidth);
-  for (std::size_t j = 0; j < columns; ++j) {
-    const auto centre = hn::Set(f, centres[j]);
+  for (std::size_t j = 0; j < map.columns; ++j) {
+    const auto centre = hn::Set(f, map.centre[j]);
     for (std::size_t v = 0; v < kSingleVectors; ++v)
       centred[v] = hn::Sub(hn::Load(f, x + j * kTile + v * kSingleWidth), centre);
-    add_products(residual, centred, sums);
-    sums += 8;
-    const float* next = residuals + kTile;
-    for (std::size_t k = 1; k < outputs; ++k) {
-      SingleVector other[kSingleVectors];
-      for (std::size_t v = 0; v < kSingleVectors; ++v) other[v] = hn::Load(f, next + v * kSingleWidth);
-      add_products(other, centred, sums);
-      next += kTile;
-      sums += 8;
-    }
+    add_products(residual, centred, sums + 8 * j);
   }
 }
 
@@ -248,38 +203,71 @@ HWY_INLINE void round_residuals(const double* residuals, std::size_t count, doub
     hn::Store(hn::DemoteTo(half, hn::Mul(hn::Load(d, residuals + i), factor)), half, rounded + i);
 }
 
-/// x: the first of the tiles. scratch: 8 lanes of loss, then of each residual, then of each gradient entry;
-/// then one tile of residuals of one output, of losses, and of residuals as floats.
-void single_gradient_kernel(const float* x, const SingleMap& map, const double* target, const double* weight,
-                            std::size_t first, std::size_t end, double* z, double* scratch,
+/// scratch: 8 lanes of loss, of the residual and of each gradient entry; then one tile of residuals, of
+/// losses and of residuals as floats.
+void single_binary_gradient(const float* x, const SingleMap& map, Rows rows, double* z, double* scratch,
                             double* statistic) {
-  const std::size_t outputs = map.outputs;
-  const std::size_t sums = 1 + outputs + outputs * map.columns;
+  const std::size_t sums = 2 + map.columns;
   std::fill_n(scratch, 8 * sums, 0.0);
   double* residual = scratch + 8 * sums;
   double* loss = residual + kTile;
   auto* rounded = reinterpret_cast<float*>(loss + kTile);
-  for (std::size_t t = first; t < end; ++t) {
-    const float* tile = x + (t - first) * kTile * map.columns;
-    double* margins = z + t * outputs * kTile;
-    tile_margins(tile, map, weight + t * kTile, margins);
-    if (outputs == 1) {
-      binary_tile(target + t * kTile, weight + t * kTile, margins, residual, loss);
-      round_residuals(residual, kTile, map.residual_scale, rounded);
-    } else {
-      single_softmax_tile(target + t * kTile, weight + t * kTile, map, margins, rounded, loss);
-    }
+  for (std::size_t t = rows.first; t < rows.end; ++t) {
+    const float* tile = x + (t - rows.first) * kTile * map.columns;
+    double* margins = z + t * kTile;
+    tile_margins(tile, map, rows.weight + t * kTile, margins);
+    binary_tile(rows.target + t * kTile, rows.weight + t * kTile, margins, residual, loss);
+    round_residuals(residual, kTile, map.residual_scale, rounded);
     add_tile(loss, scratch);
-    for (std::size_t k = 0; k < outputs; ++k) add_residuals(rounded + k * kTile, scratch + 8 * (1 + k));
-    tile_gradient(tile, map, rounded, scratch + 8 * (1 + outputs));
+    add_residuals(rounded, scratch + 8);
+    tile_gradient(tile, map, rounded, scratch + 16);
   }
-  statistic[0] = fold(scratch);
-  for (std::size_t k = 0; k < outputs; ++k) {
-    statistic[1 + k] = fold(scratch + 8 * (1 + k)) / map.residual_scale;
-    for (std::size_t j = 0; j < map.columns; ++j)
-      statistic[1 + outputs + k * map.columns + j] =
-          fold(scratch + 8 * (1 + outputs + j * outputs + k)) / map.residual_scale;
+  for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
+}
+
+/// scratch: 8 lanes of loss and of each residual; one tile of losses and of margins as floats; of as many
+/// tiles as are taken at once residuals and centred columns; where those are not all, 8 lanes of each
+/// gradient entry.
+void single_classes_gradient(const float* x, const SingleMap& map, Rows rows, double* z, double* scratch,
+                             double* statistic) {
+  const std::size_t outputs = map.outputs;
+  std::fill_n(scratch, 8 * (1 + outputs), 0.0);
+  double* loss = scratch + 8 * (1 + outputs);
+  auto* sums = reinterpret_cast<float*>(loss + kTile);
+  float* residuals = sums + outputs * kTile;
+  float* centred = residuals + map.at_once * outputs * kTile;
+  double* lanes = nullptr;
+  if (rows.end - rows.first > map.at_once)
+    lanes = reinterpret_cast<double*>(centred + map.at_once * kSingleColumnsMost * kTile);
+  for (std::size_t begin = rows.first; begin < rows.end; begin += map.at_once) {
+    const std::size_t end = std::min(rows.end, begin + map.at_once);
+    for (std::size_t t = begin; t < end; ++t) {
+      double* margins = z + t * outputs * kTile;
+      float* residual = residuals + (t - begin) * outputs * kTile;
+      single_class_margins(x + (t - rows.first) * kTile * map.columns, map.columns, outputs, map.centre,
+                           map.coefficients, map.offsets, rows.weight + t * kTile, sums, margins);
+      single_softmax_tile(rows.target + t * kTile, rows.weight + t * kTile, map, margins, residual, loss);
+      add_tile(loss, scratch);
+      for (std::size_t k = 0; k < outputs; ++k) add_residuals(residual + k * kTile, scratch + 8 * (1 + k));
+    }
+    single_class_gradient({x + (begin - rows.first) * kTile * map.columns, map.columns, outputs, map.centre,
+                           residuals, end - begin, centred, lanes, begin == rows.first,
+                           end == rows.end ? statistic + 1 + outputs : nullptr});
   }
+  for (std::size_t i = 0; i < 1 + outputs; ++i) statistic[i] = fold(scratch + 8 * i);
+}
+
+/// x: the first of the tiles.
+void single_gradient_kernel(const float* x, const SingleMap& map, const double* target, const double* weight,
+                            std::size_t first, std::size_t end, double* z, double* scratch,
+                            double* statistic) {
+  if (map.outputs == 1)
+    single_binary_gradient(x, map, {target, weight, first, end}, z, scratch, statistic);
+  else
+    single_classes_gradient(x, map, {target, weight, first, end}, z, scratch, statistic);
+  const double unscale = 1 / map.residual_scale;  // a power of two
+  if (unscale == 1) return;
+  for (std::size_t i = 1; i < 1 + map.outputs * (1 + map.columns); ++i) statistic[i] *= unscale;
 }
 
 }  // namespace firesteel::HWY_NAMESPACE
@@ -292,6 +280,9 @@ namespace {
 
 std::size_t count(Index i) { return static_cast<std::size_t>(i); }
 
+/// Residuals of several classes that are kept until the gradient takes them: 64 KB. No sum depends on it.
+constexpr std::size_t kResidualValues = 16384;
+
 HWY_EXPORT(single_gradient_kernel);
 
 }  // namespace
@@ -301,10 +292,23 @@ void block_loss_and_gradient(const DenseTiles<float>& features, const LogisticTa
                              std::span<double> statistic, AlignedVector<double>& scratch) {
   select_simd();
   const std::size_t outputs = count(model.outputs);
-  scratch.resize(8 * statistic.size() + (outputs + 2) * count(kTileRows));
-  const SingleMap map{count(features.columns()), outputs,
-                      model.coefficients.data(), model.offsets.data(),
-                      model.centre.data(),       model.residual_scale};
+  const std::size_t columns = count(features.columns());
+  const std::size_t tiles = count(range.end - range.first);
+  const std::size_t at_once = std::clamp(kResidualValues / (outputs * count(kTileRows)), std::size_t{1},
+                                         std::max(tiles, std::size_t{1}));
+  const std::size_t floats = (outputs + at_once * (outputs + kSingleColumnsMost)) * count(kTileRows);
+  if (outputs == 1)
+    scratch.resize(8 * statistic.size() + 3 * count(kTileRows));
+  else
+    scratch.resize(8 * (1 + outputs) + count(kTileRows) + floats / 2 +
+                   (at_once < tiles ? 8 * outputs * columns : 0));
+  const SingleMap map{columns,
+                      outputs,
+                      model.coefficients.data(),
+                      model.offsets.data(),
+                      model.centre.data(),
+                      model.residual_scale,
+                      at_once};
   HWY_DYNAMIC_DISPATCH(single_gradient_kernel)
   (features.tile(range.first), map, targets.target.data(), targets.weight.data(), count(range.first),
    count(range.end), z, scratch.data(), statistic.data());
