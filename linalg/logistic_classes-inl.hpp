@@ -156,6 +156,8 @@ HWY_INLINE void gradient_corner(const ClassGradient<Scalar>& g, std::size_t j, s
 template <std::size_t kColumns, class Scalar>
 HWY_INLINE void gradient_columns(const ClassGradient<Scalar>& g, std::size_t j) {
   constexpr std::size_t kMost = kWidth == 8 ? 3 : 2;
+  for (std::size_t t = g.tiles; t < 2 * g.tiles; ++t)
+    ask_for(g.x + (t * g.columns + j) * kTile, kColumns * kTile);
   std::size_t k = 0;
   for (; k + kMost <= g.outputs; k += kMost) gradient_corner<kColumns, kMost>(g, j, k);
   for (; k < g.outputs; ++k) gradient_corner<kColumns, 1>(g, j, k);

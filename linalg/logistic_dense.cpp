@@ -39,6 +39,7 @@ HWY_INLINE void tile_gradient(const Scalar* x, std::size_t columns, const double
   for (std::size_t v = 0; v < kVectors; ++v) residual[v] = hn::Load(d, r + v * kWidth);
   constexpr std::size_t kParts = 8 / kWidth;
   for (std::size_t j = 0; j < columns; ++j) {
+    ask_for(x + (columns + j) * kTile, kTile);  // the next tile
     for (std::size_t part = 0; part < kParts; ++part) {
       double* lanes = sums + j * 8 + part * kWidth;
       auto sum = hn::Load(d, lanes);

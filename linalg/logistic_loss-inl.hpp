@@ -31,6 +31,14 @@ struct Rows {
   std::size_t end;
 };
 
+/// Asks for `count` values of 64-byte lines that will be read soon. The rows of a block are read in bursts,
+/// margins, and computed on in between: without this memory is idle then. Where the values are no rows, or not
+/// ours, nothing happens.
+template <class Scalar>
+HWY_INLINE void ask_for(const Scalar* values, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += 64 / sizeof(Scalar)) __builtin_prefetch(values + i, 0, 2);
+}
+
 /// The one order in which eight lanes become a number.
 HWY_INLINE double fold(const double* lane) {
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));

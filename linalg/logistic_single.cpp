@@ -110,6 +110,7 @@ HWY_INLINE void tile_gradient(const float* x, const SingleMap& map, const float*
   SingleVector centred[kSingleVectors];
   for (std::size_t v = 0; v < kSingleVectors; ++v) residual[v] = hn::Load(f, residuals + v * kSingleWidth);
   for (std::size_t j = 0; j < map.columns; ++j) {
+    ask_for(x + (map.columns + j) * kTile, kTile);  // the next tile
     const auto centre = hn::Set(f, map.centre[j]);
     for (std::size_t v = 0; v < kSingleVectors; ++v)
       centred[v] = hn::Sub(hn::Load(f, x + j * kTile + v * kSingleWidth), centre);

@@ -179,6 +179,8 @@ HWY_INLINE void single_corner(const SingleClassGradient& g, std::size_t j, std::
 template <std::size_t kColumns>
 HWY_INLINE void single_columns(const SingleClassGradient& g, std::size_t j) {
   const SingleTag f;
+  for (std::size_t t = g.tiles; t < 2 * g.tiles; ++t)
+    ask_for(g.x + (t * g.columns + j) * kTile, kColumns * kTile);
   for (std::size_t t = 0; t < g.tiles; ++t)
     for (std::size_t c = 0; c < kColumns; ++c) {
       const auto centre = hn::Set(f, g.centre[j + c]);
