@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "firesteel/algorithms/logistic_objective.hpp"
+#include "firesteel/algorithms/logistic_sample.hpp"
 #include "firesteel/algorithms/wide_logistic_objective.hpp"
 #include "firesteel/core/canonical_sum.hpp"
 #include "firesteel/core/check_rows.hpp"
@@ -235,10 +236,39 @@ std::vector<double> penalty_weights(const LogisticRegression& learner, const Pro
   return weights;
 }
 
+/// The objective of the model without features, or of no model: where start_point() is.
+double value_without_features(const LogisticRegression& learner, const Problem& problem) {
+  const auto& weights = problem.class_weights;
+  if (!learner.fit_intercept) return math::log(static_cast<double>(weights.size()));
+  double value = 0;
+  for (const double weight : weights) {
+    const double share = weight / problem.moments.weight_sum;
+    value -= share * math::log(share);
+  }
+  return value;
+}
+
+std::vector<double> squared_penalty(const LogisticRegression& learner, const RowBlocks& data,
+                                    const Problem& problem) {
+  const double amount = learner.reg_param * (1 - learner.elastic_net_param);
+  return data.context.comm().collectively([&] { return penalty_weights(learner, problem, amount, true); });
+}
+
+/// Where a pass over all rows costs much beside Newton's method on a sample, that comes first.
+std::optional<SampleStart> make_sample_start(const LogisticRegression& learner, const RowBlocks& data,
+                                             const Problem& problem) {
+  if (problem.solver != kLbfgsNewton || has_l1(learner) || problem.wide) return std::nullopt;
+  const auto size = problem.local_coefficients() + (learner.fit_intercept ? size_of(problem.outputs) : 0);
+  return start_from_sample(data, problem.moments, problem.targets,
+                           {.outputs = problem.outputs,
+                            .fit_intercept = learner.fit_intercept,
+                            .l2 = squared_penalty(learner, data, problem)},
+                           start_point(problem, size));
+}
+
 std::unique_ptr<LogisticLoss> make_objective(const LogisticRegression& learner, const RowBlocks& data,
                                              Problem& problem) {
-  const double amount = learner.reg_param * (1 - learner.elastic_net_param);
-  auto l2 = data.context.comm().collectively([&] { return penalty_weights(learner, problem, amount, true); });
+  auto l2 = squared_penalty(learner, data, problem);
   if (problem.wide)
     return std::make_unique<WideLogisticObjective>(
         data, *problem.wide, problem.moments, std::move(problem.targets), problem.outputs,
@@ -250,7 +280,8 @@ std::unique_ptr<LogisticLoss> make_objective(const LogisticRegression& learner, 
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const LogisticRegression& learner, const RowBlocks& data,
-                                          const Problem& problem, Objective& objective) {
+                                          const Problem& problem, Objective& objective,
+                                          std::vector<double> metric_factor = {}) {
   std::optional<std::vector<double>> l1;
   if (has_l1(learner))
     l1 = data.context.comm().collectively([&] {
@@ -261,7 +292,8 @@ std::unique_ptr<Optimizer> make_optimizer(const LogisticRegression& learner, con
   if (problem.solver == "newton")
     return std::make_unique<NewtonOptimizer>(objective, std::move(l1), learner.tol);
   if (problem.solver == kLbfgsNewton)
-    return std::make_unique<LbfgsNewtonOptimizer>(objective, std::move(l1), learner.tol);
+    return std::make_unique<LbfgsNewtonOptimizer>(objective, std::move(l1), learner.tol,
+                                                  std::move(metric_factor));
   return std::make_unique<LbfgsOptimizer>(objective, std::move(l1), learner.tol);
 }
 
@@ -305,12 +337,27 @@ LogisticRegressionModel make_model(const LogisticRegression& learner, const RowB
 
 /// The state of a fit, and who can go on from it.
 struct Descent {
-  Optimizer& optimizer;
+  std::unique_ptr<Optimizer> optimizer;
   OptimizerState state;
 
-  void describe(StateVisitor& visitor) { optimizer.describe(visitor, state); }
-  void restored() { optimizer.go_on_from(state); }
+  void describe(StateVisitor& visitor) { optimizer->describe(visitor, state); }
+  void restored() { optimizer->go_on_from(state); }
 };
+
+/// From the sample's optimum, unless all rows find it worse than no features at all.
+Descent start_descent(const LogisticRegression& learner, const RowBlocks& data, const Problem& problem,
+                      LogisticLoss& objective, std::optional<SampleStart> sample) {
+  Descent descent;
+  if (sample) {
+    const double without = value_without_features(learner, problem);
+    descent.optimizer = make_optimizer(learner, data, problem, objective, std::move(sample->factor));
+    descent.state = descent.optimizer->start(std::move(sample->point), without);
+    if (descent.state.value <= without) return descent;
+  }
+  descent.optimizer = make_optimizer(learner, data, problem, objective);
+  descent.state = descent.optimizer->start(start_point(problem, objective.space().local_size()));
+  return descent;
+}
 
 }  // namespace
 
@@ -350,13 +397,12 @@ LogisticRegressionModel LogisticRegression::fit(const RowBlocks& data) const {
   data.context.comm().collectively([&] { validate_parameters(learner); });
   check_rows_but_dense_features(data);  // column_moments() sees those
   Problem problem = prepare(learner, data);
+  auto sample = make_sample_start(learner, data, problem);
   const auto objective = make_objective(learner, data, problem);
-  const auto optimizer = make_optimizer(learner, data, problem, *objective);
-
-  Descent descent{*optimizer, optimizer->start(start_point(problem, objective->space().local_size()))};
+  Descent descent = start_descent(learner, data, problem, *objective, std::move(sample));
   FitSummary summary = run_fit_loop(data, "logistic", *this, descent.state.value, descent,
-                                    [](Descent& d, Index) { return d.optimizer.step(d.state); });
-  summary.gradient_norm = optimizer->gradient_norm(descent.state);
+                                    [](Descent& d, Index) { return d.optimizer->step(d.state); });
+  summary.gradient_norm = descent.optimizer->gradient_norm(descent.state);
   // Of a state with many parameters only the point is left when the model is made.
   const std::vector<double> point = std::move(descent.state.point);
   descent.state = {};

@@ -22,8 +22,10 @@ struct LogisticRegressionModel;
 ///
 /// Stops, with f the objective and p the (pseudo-)gradient on standardised coefficients, at
 ///   "gradient"     ‖p‖₂ ≤ tol·f
-///   "objective"    f improved by at most tol·f over ten iterations, or f ≤ tol·(f at the start)
+///   "objective"    f improved by at most tol·f over ten iterations, or f ≤ tol·(f without features)
 ///   "max_iter", "line_search"  without having converged.
+///
+/// Many rows begin with a sample of them (docs/decisions/0053).
 ///
 /// Cost: one pass over the data an iteration (rarely two) and one sum of 1 + K + K·d doubles; Newton adds
 /// n·(K·d)²/4 multiply-adds and a sum of (K·d)²/2.

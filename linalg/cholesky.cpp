@@ -2,6 +2,8 @@
 #include "firesteel/linalg/cholesky.hpp"
 
 #include <Eigen/Cholesky>
+#include <algorithm>
+#include <vector>
 
 namespace firesteel {
 
@@ -31,6 +33,19 @@ bool cholesky_factor(std::span<double> matrix, Index n) {
   for (Index i = 0; i < n; ++i)
     if (!(entries(i, i) * entries(i, i) > kSmallestPivot * diagonal[i])) return false;
   return true;
+}
+
+void factor_with_ridge(std::span<double> matrix, Index n) {
+  const std::vector<double> whole(matrix.begin(), matrix.end());
+  const auto size = static_cast<std::size_t>(n);
+  double largest = 0;
+  for (std::size_t j = 0; j < size; ++j) largest = std::max(largest, whole[j * (size + 1)]);
+  double ridge = 0;
+  do {
+    std::copy(whole.begin(), whole.end(), matrix.begin());
+    for (std::size_t j = 0; j < size; ++j) matrix[j * (size + 1)] += ridge * largest;
+    ridge = ridge == 0 ? 1e-12 : 10 * ridge;
+  } while (ridge < 1e3 && !cholesky_factor(matrix, n));
 }
 
 void cholesky_solve(std::span<const double> factor, Index n, std::span<double> x) {

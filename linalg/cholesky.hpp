@@ -13,6 +13,10 @@ namespace firesteel {
 /// everywhere (docs/decisions/0016). Local; n³/3 flops.
 bool cholesky_factor(std::span<double> matrix, Index n);
 
+/// As cholesky_factor, of the matrix plus, where it is singular, as small a multiple of its largest diagonal
+/// entry on the diagonal as makes it positive definite (powers of ten from 1e-12). Local.
+void factor_with_ridge(std::span<double> matrix, Index n);
+
 /// Solves L·Lᵀ·x = b in place.
 void cholesky_solve(std::span<const double> factor, Index n, std::span<double> x);
 

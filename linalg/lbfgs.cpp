@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "firesteel/linalg/cholesky.hpp"
 #include "firesteel/linalg/line_search.hpp"
 #include "firesteel/linalg/optimizer.hpp"
 
@@ -50,14 +51,20 @@ void LbfgsOptimizer::check_restored(const OptimizerState& state) const {
   if (!whole) throw bad_input("the checkpoint's pairs of steps and gradient changes do not fit together");
 }
 
-/// The two-loop recursion: −H·gradient.
+/// The two-loop recursion: −H·gradient, from M⁻¹ or the scaled identity on.
 std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
                                               std::span<const double> gradient) const {
   const VectorSpace& space = objective_.space();
   std::vector<double> result = take_vector(gradient.size());
   for (std::size_t j = 0; j < result.size(); ++j) result[j] = -gradient[j];
   const std::size_t pairs = stored(state);
-  if (pairs == 0) return result;
+  const auto solve_metric = [&] {
+    cholesky_solve(metric_factor_, static_cast<Index>(result.size()), result);
+  };
+  if (pairs == 0) {
+    if (!metric_factor_.empty()) solve_metric();
+    return result;
+  }
   const auto at = [&](std::size_t i) { return place(state, i); };
   std::array<double, kMemory> alpha{};
   double along_step = space.dot(state.steps[at(pairs - 1)], result);
@@ -69,7 +76,10 @@ std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
     else
       space.add_scaled(-alpha[i], state.gradient_changes[at(i)], result);
   }
-  for (double& value : result) value *= state.initial_scale;
+  if (metric_factor_.empty())
+    for (double& value : result) value *= state.initial_scale;
+  else
+    solve_metric();
   double along_change = space.dot(state.gradient_changes[at(0)], result);
   for (std::size_t i = 0; i < pairs; ++i) {
     const double factor = alpha[i] - along_change / state.curvatures[at(i)];
@@ -83,7 +93,7 @@ std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
 }
 
 Optimizer::Trial LbfgsOptimizer::advance(const OptimizerState& state) {
-  const bool first = state.pairs == 0;
+  const bool first = state.pairs == 0 && metric_factor_.empty();
   std::vector<double> pseudo;
   if (absolute_) pseudo = pseudo_gradient(state);
   const std::span<const double> gradient = absolute_ ? pseudo : state.gradient;

@@ -15,22 +15,14 @@ constexpr int kMaxBacktracks = 40;
 constexpr int kMaxSweeps = 1000;
 constexpr double kSweepTolerance = 1e-12;
 
-/// −H⁻¹·gradient. Where H is singular (collinear columns, separable data) a multiple of its largest diagonal
-/// entry is added, as little as makes it positive definite.
-std::vector<double> newton_direction(const std::vector<double>& hessian, std::span<const double> gradient) {
+/// −H⁻¹·gradient, the factor in H's place. Where H is singular (collinear columns, separable data) a hair is
+/// added.
+std::vector<double> newton_direction(std::vector<double>& hessian, std::span<const double> gradient) {
   const std::size_t n = gradient.size();
-  double largest = 0;
-  for (std::size_t j = 0; j < n; ++j) largest = std::max(largest, hessian[j * n + j]);
-  double ridge = 0;
-  std::vector<double> factor;
-  do {
-    factor = hessian;
-    for (std::size_t j = 0; j < n; ++j) factor[j * n + j] += ridge * largest;
-    ridge = ridge == 0 ? 1e-12 : 10 * ridge;
-  } while (ridge < 1e3 && !cholesky_factor(factor, static_cast<Index>(n)));
+  factor_with_ridge(hessian, static_cast<Index>(n));
   std::vector<double> direction(n);
   for (std::size_t j = 0; j < n; ++j) direction[j] = -gradient[j];
-  cholesky_solve(factor, static_cast<Index>(n), direction);
+  cholesky_solve(hessian, static_cast<Index>(n), direction);
   return direction;
 }
 

@@ -73,13 +73,13 @@ double Optimizer::gradient_norm(const OptimizerState& state) const {
   return norm;
 }
 
-OptimizerState Optimizer::start(std::vector<double> point) {
+OptimizerState Optimizer::start(std::vector<double> point, std::optional<double> initial_value) {
   OptimizerState state;
   state.point = std::move(point);
   state.gradient.resize(state.point.size());
   state.value = objective_.evaluate(state.point, state.gradient) + absolute_part(state.point);
   objective_.accept();
-  state.initial_value = state.value;
+  state.initial_value = initial_value.value_or(state.value);
   prepare(state);
   state.recent_values.reserve(kWindow + 2);
   state.recent_values.push_back(state.value);

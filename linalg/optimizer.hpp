@@ -50,8 +50,9 @@ class Optimizer {
   }
   virtual ~Optimizer() = default;
 
-  /// Evaluates the start and makes it the current point. Collective.
-  OptimizerState start(std::vector<double> point);
+  /// Evaluates the start and makes it the current point. initial_value: f₀, where that is not f here.
+  /// Collective.
+  OptimizerState start(std::vector<double> point, std::optional<double> initial_value = {});
   /// Makes the point of a state that was set from outside the current one. Collective; one pass.
   void go_on_from(const OptimizerState& state);
   /// Collective.
@@ -106,10 +107,14 @@ class Optimizer {
 
 /// Limited-memory BFGS with ten pairs; with absolute values its orthant-wise form. Keeps about 28 vectors; an
 /// iteration reads and writes about 80 and needs 23 sums.
-/// Sources: Liu & Nocedal 1989, doi:10.1007/BF01589116; Andrew & Gao 2007, doi:10.1145/1273496.1273501.
+/// With a metric M, a positive definite matrix near the Hessian (its Cholesky factor, replicated vectors
+/// only), M⁻¹ takes the place of the scaled identity that the pairs correct. Sources: Liu & Nocedal 1989,
+/// doi:10.1007/BF01589116; Andrew & Gao 2007, doi:10.1145/1273496.1273501.
 class LbfgsOptimizer final : public Optimizer {
  public:
-  using Optimizer::Optimizer;
+  LbfgsOptimizer(Objective& objective, std::optional<std::vector<double>> l1, double tol,
+                 std::vector<double> metric_factor = {})
+      : Optimizer(objective, std::move(l1), tol), metric_factor_(std::move(metric_factor)) {}
 
  protected:
   void prepare(OptimizerState& state) const override;
@@ -122,6 +127,8 @@ class LbfgsOptimizer final : public Optimizer {
   std::vector<double> direction(const OptimizerState& state, std::span<const double> gradient) const;
   Trial search_orthant(const OptimizerState& state, std::span<const double> pseudo, std::span<double> step,
                        double first_step);
+
+  std::vector<double> metric_factor_;  ///< empty: no metric
 };
 
 /// Newton's method: the quadratic model at the current point is minimised exactly by Cholesky, with absolute
@@ -146,8 +153,11 @@ class NewtonOptimizer final : public Optimizer {
 /// at work follows from OptimizerState::pairs, so that a resumed fit goes the same way.
 class LbfgsNewtonOptimizer final : public Optimizer {
  public:
-  LbfgsNewtonOptimizer(Objective& objective, std::optional<std::vector<double>> l1, double tol)
-      : Optimizer(objective, l1, tol), lbfgs_(objective, l1, tol), newton_(objective, std::move(l1), tol) {
+  LbfgsNewtonOptimizer(Objective& objective, std::optional<std::vector<double>> l1, double tol,
+                       std::vector<double> metric_factor = {})
+      : Optimizer(objective, l1, tol),
+        lbfgs_(objective, l1, tol, std::move(metric_factor)),
+        newton_(objective, std::move(l1), tol) {
     lbfgs_.share_vectors(*this);
     newton_.share_vectors(*this);
   }

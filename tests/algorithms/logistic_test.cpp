@@ -250,6 +250,68 @@ TEST(Logistic, newton_behind_lbfgs_ends_nearer_to_the_optimum_than_lbfgs) {
   EXPECT_NEAR(both.objective / newton.objective, 1.0, 1e-9);  // both end at rounding
 }
 
+/// Enough rows for a sample: two columns that are nearly the same, weights, and the labels of a noisy line.
+RowBlocks many_rows(const Context& context, bool weighted, bool single) {
+  constexpr Index kMany = 31'000;
+  std::vector<double> x;
+  std::vector<double> y;
+  std::vector<double> weights;
+  for (Index i = 0; i < kMany; ++i) {
+    const auto draw = [&](std::uint64_t purpose) {
+      return philox_uniform(5, purpose, static_cast<std::uint64_t>(i)) - 0.5;
+    };
+    x.push_back(3 + 2 * draw(1));
+    x.push_back(1e3 * (x.back() + 0.05 * draw(2)));
+    y.push_back(x[x.size() - 2] - 3 + 2 * draw(3) > 0.1 ? 1 : 0);
+    if (weighted) weights.push_back(static_cast<double>(i % 3));
+  }
+  return pack_slice(context, x, 2, y, weights, single);
+}
+
+TEST(Logistic, begins_with_a_sample_of_many_rows_and_ends_at_the_optimum_of_all) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  for (const int form : {0, 1, 2, 3}) {
+    SCOPED_TRACE(form);  // dense, sparse, single precision, without intercept
+    const auto fit = [&](const Context& context, const std::string& solver) {
+      RowBlocks data = many_rows(context, form != 0, form == 2);
+      if (form == 1) data = to_sparse(data);
+      return LogisticRegression{.reg_param = 1e-4, .tol = 1e-7, .fit_intercept = form != 3, .solver = solver}
+          .fit(data);
+    };
+    const auto alone = fit(Context(MPI_COMM_SELF, {.threads = 1}), "lbfgs-newton");
+    for (const int threads : {1, 3})
+      EXPECT_EQ(digest(fit(Context({.threads = threads}), "lbfgs-newton")), digest(alone));
+    const auto newton = fit(Context(), "newton");
+    // Gradients of 1e-7·f at curvatures of the penalty's 1e-4 and more leave less than 1e-9 of f; float 1e-7.
+    EXPECT_NEAR(alone.summary.objective / newton.summary.objective, 1.0, form == 2 ? 1e-6 : 1e-9);
+    EXPECT_TRUE(*alone.summary.converged);
+    // The start is within a few per cent of the optimum; L-BFGS on its own takes ten pairs and then Newton.
+    EXPECT_LE(alone.summary.iterations, 6);
+    EXPECT_LT(alone.summary.objective_history.front() / newton.summary.objective, 1.01);
+  }
+}
+
+TEST(Logistic, goes_on_after_a_sample_to_the_same_bytes) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context world;
+  const std::string directory = world.comm().broadcast_text(
+      (std::filesystem::temp_directory_path() / ("firesteel-sample-" + std::to_string(getpid()))).string(),
+      0);
+  const auto fit = [&](const Context& context) {
+    return LogisticRegression{.reg_param = 1e-4, .max_iter = 3, .tol = 0, .solver = "lbfgs-newton"}.fit(
+        many_rows(context, true, false));
+  };
+  const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
+  EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(1),
+                                            .checkpoint = {.directory = directory, .every = 100}})),
+               Error);
+  const auto resumed = fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
+  EXPECT_EQ(digest(resumed), digest(whole));
+  world.comm().barrier();
+  if (world.rank() == 0) std::filesystem::remove_all(directory);
+  world.comm().barrier();
+}
+
 TEST(Logistic, fits_where_ranks_have_no_rows) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
   const auto fit = [&](const Context& context) {
