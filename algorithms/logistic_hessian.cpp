@@ -25,7 +25,7 @@ void LogisticObjective::roots_of_pair(Index a, Index b, TileRange range) {
   unused.resize(size_of(1 + outputs));
   block_residuals(targets_, outputs, range, margins_.data(), residuals_.data(), unused);
   for (std::size_t row = size_of(range.first * kTileRows); row < size_of(range.end * kTileRows); ++row) {
-    const double w = targets_.weight[row];
+    const double w = targets_.weight_of(row);
     roots_[row] = 0;
     if (!(w > 0)) continue;
     const std::size_t first =
@@ -139,12 +139,13 @@ void LogisticObjective::add_gauge(std::span<double> matrix) const {
 void LogisticObjective::hessian(std::span<double> matrix) {
   const Index outputs = options_.outputs;
   const Index width = data_.columns() + (options_.fit_intercept ? 1 : 0);
+  know_margins();
   if (!hessian_sum_)
     hessian_sum_ = std::make_unique<CanonicalSum>(data_.context.comm(), data_.partition,
                                                   width * (width + 1) / 2, data_.context.threads());
   data_.context.comm().collectively([&] {
     residuals_.resize(margins_.size());
-    roots_.resize(targets_.weight.size());
+    roots_.resize(targets_.target.size());
     if (!single_ || !single_scale_.empty()) return;
     single_roots_.resize(roots_.size());
     for (std::size_t j = 0; j < inverse_deviation_.size(); ++j) {

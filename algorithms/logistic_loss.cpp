@@ -12,9 +12,13 @@ LogisticLoss::LogisticLoss(const RowBlocks& data, LogisticTargets targets, Index
       targets_(std::move(targets)),
       outputs_(outputs),
       weight_sum_(weight_sum),
-      line_sum_(data.context.comm(), data.partition, 2, data.context.threads()) {
+      line_sum_(data.context.comm(), data.partition, 2, data.context.threads()) {}
+
+void LogisticLoss::make_room_for_margins() {
+  if (margins_made_) return;
+  margins_made_ = true;
   data_.context.comm().collectively([&] {
-    margins_.resize(targets_.weight.size() * static_cast<std::size_t>(outputs));
+    margins_.resize(targets_.target.size() * static_cast<std::size_t>(outputs_));
     trial_margins_.resize(margins_.size());
   });
 }
@@ -33,9 +37,8 @@ LinePoint LogisticLoss::along(double t) {
   return {total[0] / weight_sum_ + penalty.value, total[1] / weight_sum_ + penalty.slope};
 }
 
-double LogisticLoss::smallest_margin() const {
-  double smallest = block_smallest_margin(
-      targets_, outputs_, {0, static_cast<Index>(targets_.weight.size()) / kTileRows}, margins_.data());
+double LogisticLoss::smallest_margin() {
+  double smallest = block_smallest_margin(targets_, outputs_, {0, targets_.tiles()}, margins_.data());
   data_.context.comm().allreduce_min(std::span(&smallest, 1));
   return smallest;
 }

@@ -22,7 +22,7 @@ class LogisticLoss : public Objective {
   LinePoint along(double t) override;
   /// Smallest margin by which a row of positive weight is on its class's side at the current point; positive:
   /// the classes are separated. Collective.
-  double smallest_margin() const;
+  virtual double smallest_margin();
   /// Coefficients (K x d, row-major) and intercepts (K) on the original scale, replicated. Collective.
   virtual LinearOutputs on_original_scale(std::span<const double> x, std::vector<double>& coefficients,
                                           std::vector<double>& offsets) const = 0;
@@ -30,6 +30,9 @@ class LogisticLoss : public Objective {
  protected:
   /// Value and slope of the penalty at point + t·(trial − point).
   virtual LinePoint penalty_along(double t) = 0;
+
+  /// Margins have room from here on. Collective.
+  void make_room_for_margins();
 
   const RowBlocks& data_;
   LogisticTargets targets_;
@@ -40,6 +43,7 @@ class LogisticLoss : public Objective {
 
  private:
   CanonicalSum line_sum_;
+  bool margins_made_ = false;
 };
 
 }  // namespace firesteel

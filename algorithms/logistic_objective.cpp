@@ -50,11 +50,9 @@ LinearOutputs LogisticObjective::on_original_scale(std::span<const double> x,
 }
 
 double LogisticObjective::evaluate(std::span<const double> x, std::span<double> gradient) {
-  const LinearOutputs model = on_original_scale(x, coefficients_, offsets_);
-  if (single_)
-    sum_by_tree(single_->round(coefficients_, x.subspan(size_of(this->coefficients())), options_.outputs));
-  else
-    sum_by_tree(model);
+  trial_margins_known_ = keep_ || data_.sparse();
+  if (trial_margins_known_) make_room_for_margins();
+  sum_rows(x, trial_margins_known_ ? trial_margins_.data() : nullptr);
   trial_.assign(x.begin(), x.end());
   scale_gradient(x, gradient);
   double penalty = 0;
@@ -62,8 +60,37 @@ double LogisticObjective::evaluate(std::span<const double> x, std::span<double> 
   return statistic_[0] / moments_.weight_sum + 0.5 * penalty;
 }
 
+/// Of the current point: by the pass that left them out.
+void LogisticObjective::know_margins() {
+  make_room_for_margins();
+  if (!margins_known_) sum_rows(point_, margins_.data());
+  margins_known_ = true;
+}
+
+LinePoint LogisticObjective::along(double t) {
+  know_margins();
+  if (!trial_margins_known_) sum_rows(trial_, trial_margins_.data());
+  trial_margins_known_ = true;
+  return LogisticLoss::along(t);
+}
+
+double LogisticObjective::smallest_margin() {
+  know_margins();
+  return LogisticLoss::smallest_margin();
+}
+
+/// statistic_ ← Σ loss, Σ residual, Σ residual·x at x; margins, unless null, too.
+void LogisticObjective::sum_rows(std::span<const double> x, double* margins) {
+  const LinearOutputs model = on_original_scale(x, coefficients_, offsets_);
+  if (single_)
+    sum_by_tree(single_->round(coefficients_, x.subspan(size_of(this->coefficients())), options_.outputs),
+                margins);
+  else
+    sum_by_tree(model, margins);
+}
+
 template <class Model>
-void LogisticObjective::sum_by_tree(const Model& model) {
+void LogisticObjective::sum_by_tree(const Model& model, double* margins) {
   const auto total = sum_(
       [&](Index block, std::span<double> out) {
         static thread_local AlignedVector<double> scratch;
@@ -73,8 +100,7 @@ void LogisticObjective::sum_by_tree(const Model& model) {
               constexpr bool kFloats =
                   std::is_same_v<typename std::decay_t<decltype(features)>::value_type, float>;
               if constexpr (kFloats || !std::is_same_v<Model, SingleOutputs>)
-                block_loss_and_gradient(features, targets_, model, range, trial_margins_.data(), out,
-                                        scratch);
+                block_loss_and_gradient(features, targets_, model, range, margins, out, scratch);
             },
             data_.features);
       },
@@ -102,6 +128,7 @@ void LogisticObjective::scale_gradient(std::span<const double> x, std::span<doub
 void LogisticObjective::accept() {
   point_ = trial_;
   std::swap(margins_, trial_margins_);
+  std::swap(margins_known_, trial_margins_known_);
 }
 
 LinePoint LogisticObjective::penalty_along(double t) {

@@ -20,6 +20,9 @@ namespace firesteel {
 /// the data stay as they are, sparse stays sparse. A column with σ = 0 does not take part. Parameters: θ
 /// (K x d, row-major), then b (K) where there is an intercept; without one μ = 0.
 ///
+/// Margins of dense rows are kept where a line or a Hessian is expected; where one comes unexpected another
+/// pass makes them.
+///
 /// One evaluation reads the features once and costs one CanonicalSum of 1 + K + K·d doubles. Vectors are
 /// replicated; WideLogisticObjective slices them. Features in single precision: see LogisticSingleForm.
 class LogisticObjective final : public LogisticLoss {
@@ -35,6 +38,9 @@ class LogisticObjective final : public LogisticLoss {
 
   const VectorSpace& space() const override { return space_; }
   double evaluate(std::span<const double> x, std::span<double> gradient) override;
+  void expect_line(bool expected) override { keep_ = expected; }
+  LinePoint along(double t) override;
+  double smallest_margin() override;
   void accept() override;
   void hessian(std::span<double> matrix) override;
   double value_noise() const override { return single_ ? single_->noise() : kDoubleNoise; }
@@ -47,8 +53,10 @@ class LogisticObjective final : public LogisticLoss {
 
  private:
   Index coefficients() const { return options_.outputs * data_.columns(); }
+  void sum_rows(std::span<const double> x, double* margins);
   template <class Model>
-  void sum_by_tree(const Model& model);
+  void sum_by_tree(const Model& model, double* margins);
+  void know_margins();
   void scale_gradient(std::span<const double> x, std::span<double> gradient) const;
   void hessian_of_pair(Index a, Index b, std::span<double> matrix);
   void roots_of_pair(Index a, Index b, TileRange range);
@@ -74,6 +82,9 @@ class LogisticObjective final : public LogisticLoss {
   std::vector<double> trial_;
   std::vector<double> coefficients_;  ///< of the last evaluation, on the original scale
   std::vector<double> offsets_;
+  bool keep_ = true;  ///< margins of what is evaluated; sparse rows always
+  bool margins_known_ = false;
+  bool trial_margins_known_ = false;
 };
 
 }  // namespace firesteel

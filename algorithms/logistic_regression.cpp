@@ -76,33 +76,32 @@ void check_classes(const LogisticRegression& learner, const ClassLabels& classes
                        " classes, got " + std::to_string(learner.thresholds.size()));
 }
 
-/// Σ w of each class; `values`: what a row's target is in each.
-std::vector<double> sum_class_weights(const RowBlocks& data, const LogisticTargets& targets,
-                                      std::span<const double> values) {
-  CanonicalSum sum(data.context.comm(), data.partition, static_cast<Index>(values.size()),
-                   data.context.threads());
-  const bool two = values.size() == 2;
+/// Rows of weight 1 whose targets are −1 or 1, 0 in padding: exact.
+void count_two_classes(const LogisticTargets& targets, std::size_t first, std::size_t end,
+                       std::span<double> out) {
+  // Four sums, row after row in turn: additions do not wait for each other.
+  std::array<double, 4> sums{};
+  for (std::size_t row = first; row < end; row += 4)
+    for (std::size_t i = 0; i < 4; ++i) sums[i] += targets.target[row + i];
+  const double difference = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  const auto rows = static_cast<double>(std::min(end, size_of(targets.rows)) - first);
+  out[0] = (rows - difference) / 2;
+  out[1] = (rows + difference) / 2;
+}
+
+/// Σ w of each class. `two`: targets are −1 and 1, else class numbers.
+std::vector<double> sum_class_weights(const RowBlocks& data, const LogisticTargets& targets, Index classes,
+                                      bool two) {
+  CanonicalSum sum(data.context.comm(), data.partition, classes, data.context.threads());
   const auto total = sum([&](Index block, std::span<double> out) {
     const TileRange range = tiles_of_block(data.partition, data.context.rank(), block);
-    const auto end = size_of(range.end * kTileRows);  // padding has weight 0
+    const std::size_t first = size_of(range.first * kTileRows);
+    const std::size_t end = size_of(range.end * kTileRows);
+    if (targets.weight.empty()) return count_two_classes(targets, first, end, out);
     std::fill(out.begin(), out.end(), 0.0);
-    // Four sums a class, row after row in turn: additions do not wait for each other.
-    std::array<double, 4> first{};
-    std::array<double, 4> second{};
-    for (std::size_t row = size_of(range.first * kTileRows); row < end; row += 4)
-      for (std::size_t i = row; i < row + 4; ++i) {
-        const double w = targets.weight[i];
-        const double target = targets.target[i];
-        if (two) {
-          first[i - row] += target == values[0] ? w : 0.0;
-          second[i - row] += target == values[1] ? w : 0.0;
-        } else {
-          out[static_cast<std::size_t>(target)] += w;
-        }
-      }
-    if (!two) return;
-    out[0] = (first[0] + first[1]) + (first[2] + first[3]);
-    out[1] = (second[0] + second[1]) + (second[2] + second[3]);
+    for (std::size_t row = first; row < end; ++row)  // padding has weight 0
+      out[two ? (targets.target[row] > 0 ? 1 : 0) : static_cast<std::size_t>(targets.target[row])] +=
+          targets.weight[row];
   });
   return {total.begin(), total.end()};
 }
@@ -172,11 +171,14 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
   check_classes(learner, problem.classes);
   problem.outputs =
       learner.family == "multinomial" || problem.classes.count() > 2 ? problem.classes.count() : 1;
+  // Dense rows of two classes need no weights where none are given, on any rank.
+  const bool unit = !data.context.comm().any(!data.weights.empty()) && problem.outputs == 1 && !data.sparse();
   data.context.comm().collectively([&] {
     check_memory(data, problem.outputs);
     problem.reserve(data, 2 + 2 * problem.outputs);  // target, weight, margins twice
-    problem.targets.weight = padded_weights(data);
-    problem.targets.target.assign(problem.targets.weight.size(), 0.0);
+    problem.targets.rows = data.local_rows();
+    if (!unit) problem.targets.weight = padded_weights(data);
+    problem.targets.target.assign(size_of((data.local_rows() + kTileRows - 1) / kTileRows * kTileRows), 0.0);
   });
   std::vector<double> values{-1.0, 1.0};
   if (problem.outputs > 1) {
@@ -184,7 +186,8 @@ Problem prepare(const LogisticRegression& learner, const RowBlocks& data) {
     for (Index k = 0; k < problem.classes.count(); ++k) values.push_back(static_cast<double>(k));
   }
   problem.classes.fill_rows(data, values, problem.targets.target);
-  problem.class_weights = sum_class_weights(data, problem.targets, values);
+  problem.class_weights =
+      sum_class_weights(data, problem.targets, problem.classes.count(), problem.outputs == 1);
   const Index parameters = problem.outputs * (data.columns() + (learner.fit_intercept ? 1 : 0));
   problem.solver = choose_solver(learner, data.partition.rows(), parameters);
   if (has_hessian(problem.solver))

@@ -135,13 +135,16 @@ Sample take_sample(const RowBlocks& data, const LogisticTargets& targets, const 
     std::visit([&](const auto& features) { sample.rows.features = sample_of(data, features, choice, rows); },
                data.features);
     sample.targets.target.resize(size_of(rows));
-    sample.targets.weight.resize(size_of(rows));
+    sample.targets.rows = rows;
+    const bool weighted = !targets.weight.empty();
+    if (weighted) sample.targets.weight.resize(size_of(rows));
     const Index begin = partition.first_row(data.context.rank());
     const Index first = choice.number_from(begin);
     for (Index place = 0; place < rows; place += choice.piece_rows) {
       const Index row = choice.first_row(first + place / choice.piece_rows) - begin;
       std::copy_n(targets.target.data() + row, choice.piece_rows, sample.targets.target.data() + place);
-      std::copy_n(targets.weight.data() + row, choice.piece_rows, sample.targets.weight.data() + place);
+      if (weighted)
+        std::copy_n(targets.weight.data() + row, choice.piece_rows, sample.targets.weight.data() + place);
     }
   });
   return sample;
@@ -157,7 +160,7 @@ std::optional<SampleStart> start_from_sample(const RowBlocks& data, const Column
   if (!choice) return std::nullopt;
   Sample sample = take_sample(data, targets, *choice, options.outputs);
   ColumnMoments scales = moments;  // of all rows: the point is one in their units
-  scales.weight_sum = sum_weights(sample.rows, sample.targets.weight).total;
+  scales.weight_sum = sum_tile_weights(sample.rows, sample.targets.weights()).total;
   if (!(scales.weight_sum > 0)) return std::nullopt;
   LogisticObjective objective(sample.rows, scales, std::move(sample.targets), options);
   NewtonOptimizer optimizer(objective, {}, kTolerance);

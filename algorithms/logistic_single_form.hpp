@@ -20,7 +20,8 @@ class LogisticSingleForm {
  public:
   /// None where the data are double, or where a column's mean or unit is so large or small (2^±60; sparse
   /// columns: a mean of more than 2^10 units) that float would lose it: then everything is computed in
-  /// double. `moments` and `centre` (μ, or 0 without an intercept): of all columns. Collective.
+  /// double. `moments` and `centre` (μ, or 0 without an intercept): of all columns; no `weights`: all 1.
+  /// Collective.
   static std::optional<LogisticSingleForm> make(const RowBlocks& data, const ColumnMoments& moments,
                                                 std::span<const double> centre,
                                                 std::span<const double> weights);

@@ -27,6 +27,7 @@ WideLogisticObjective::WideLogisticObjective(const RowBlocks& data, WideColumns&
     noise_ = *noise;
     columns_.use_single_products();
   }
+  make_room_for_margins();
   data_.context.comm().collectively([&] {
     inverse_deviation_.resize(slice_columns_);
     centre_.assign(slice_columns_, 0.0);

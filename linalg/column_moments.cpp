@@ -35,7 +35,7 @@ struct Sums {
 };
 
 template <class Scalar>
-Sums dense_sums(const RowBlocks& data, const DenseTiles<Scalar>& features, std::span<const double> weights,
+Sums dense_sums(const RowBlocks& data, const DenseTiles<Scalar>& features, TileWeights weights,
                 std::span<const double> shift, std::span<const double> scale) {
   const auto d = size_of(features.columns());
   Communicator& comm = data.context.comm();
@@ -64,12 +64,12 @@ Sums dense_sums(const RowBlocks& data, const DenseTiles<Scalar>& features, std::
 /// The features of the first row of positive weight.
 template <class Scalar>
 std::vector<double> first_used_row(const RowBlocks& data, const DenseTiles<Scalar>& features,
-                                   std::span<const double> weights) {
+                                   TileWeights weights) {
   Communicator& comm = data.context.comm();
   const Index first_row = data.partition.first_row(comm.rank());
   std::int64_t own = std::numeric_limits<std::int64_t>::max();
   for (Index row = 0; row < data.local_rows(); ++row)
-    if (weights[size_of(row)] > 0) {
+    if (weights.of_tile(size_of(row / kTileRows))[row % kTileRows] > 0) {
       own = first_row + row;
       break;
     }
@@ -104,9 +104,8 @@ bool are_finite(const Sums& sums) {
 }
 
 template <class Scalar>
-ColumnMoments moments_of(const RowBlocks& data, const DenseTiles<Scalar>& features,
-                         std::span<const double> weights) {
-  const WeightSums w = sum_weights(data, weights);
+ColumnMoments moments_of(const RowBlocks& data, const DenseTiles<Scalar>& features, TileWeights weights) {
+  const WeightSums w = sum_tile_weights(data, weights);
   const auto d = size_of(features.columns());
   std::vector<double> shift = first_used_row(data, features, weights);
   std::vector<double> scale(d, 1.0);
@@ -235,24 +234,33 @@ ColumnMoments moments_of(const RowBlocks& data, const SparseRows<Scalar>& featur
 
 }  // namespace
 
-WeightSums sum_weights(const RowBlocks& data, std::span<const double> weights) {
+WeightSums sum_tile_weights(const RowBlocks& data, TileWeights weights) {
   CanonicalSum sum(data.context.comm(), data.partition, 2, data.context.threads());
   const auto total = sum([&](Index block, std::span<double> out) {
     const TileRange range = tiles_of_block(data.partition, data.context.rank(), block);
+    if (weights.unit()) {
+      out[0] = out[1] =
+          static_cast<double>(std::min(range.end * kTileRows, weights.rows) - range.first * kTileRows);
+      return;
+    }
     // Four sums of each, row after row in turn: additions do not wait for each other.
     std::array<double, 4> sums{};
     std::array<double, 4> squares{};
     for (Index row = range.first * kTileRows; row < range.end * kTileRows; row += 4)
-      for (std::size_t i = 0; i < 4; ++i) {
-        const double w = weights[size_of(row) + i];
-        sums[i] += w;
-        squares[i] += w * w;
+      for (Index i = 0; i < 4; ++i) {
+        const double w = weights.given[row + i];
+        sums[size_of(i)] += w;
+        squares[size_of(i)] += w * w;
       }
     out[0] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     out[1] = (squares[0] + squares[1]) + (squares[2] + squares[3]);
   });
   const double denominator = total[0] - total[1] / total[0];
   return {total[0], denominator > 0 ? denominator : total[0]};
+}
+
+WeightSums sum_weights(const RowBlocks& data, std::span<const double> weights) {
+  return sum_tile_weights(data, {weights.data(), 0});
 }
 
 TileRange tiles_of_block(const BlockPartition& partition, int rank, Index block) {
@@ -278,7 +286,14 @@ bool has_wide_columns(const RowBlocks& data, Index length) {
 }
 
 ColumnMoments column_moments(const RowBlocks& data, std::span<const double> weights) {
-  return std::visit([&](const auto& features) { return moments_of(data, features, weights); }, data.features);
+  return std::visit(
+      [&](const auto& features) {
+        if constexpr (requires { features.tile(0); })
+          return moments_of(data, features, TileWeights{weights.data(), data.local_rows()});
+        else
+          return moments_of(data, features, weights);
+      },
+      data.features);
 }
 
 }  // namespace firesteel

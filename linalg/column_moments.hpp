@@ -25,6 +25,7 @@ struct WeightSums {
   double denominator = 0;  ///< W − Σ w²/W
 };
 WeightSums sum_weights(const RowBlocks& data, std::span<const double> weights);
+WeightSums sum_tile_weights(const RowBlocks& data, TileWeights weights);
 
 /// What is known of columns over rows of positive weight. Replicated, or for a slice of the columns.
 struct ColumnMoments {
@@ -37,6 +38,7 @@ struct ColumnMoments {
   double largest_weight = 0;
 };
 
+/// `weights` one a row, padded; of dense data none where all are 1 on all ranks.
 /// Robust against shifted and badly scaled columns: deviations come from differences to a value of the column
 /// itself, and where that loses digits from a second look with the column scaled and centred. Dense data are
 /// read once (three times where a column is extreme), sparse data three times. Throws check_rows()'s

@@ -38,8 +38,9 @@ HWY_INLINE void tile_gradient(const Scalar* x, std::size_t columns, const double
   Vector residual[kVectors];
   for (std::size_t v = 0; v < kVectors; ++v) residual[v] = hn::Load(d, r + v * kWidth);
   constexpr std::size_t kParts = 8 / kWidth;
+  const std::size_t ahead = columns_ahead(columns);
   for (std::size_t j = 0; j < columns; ++j) {
-    ask_for(x + (columns + j) * kTile, kTile);  // the next tile
+    ask_for(x + (ahead + j) * kTile, kTile);
     for (std::size_t part = 0; part < kParts; ++part) {
       double* lanes = sums + j * 8 + part * kWidth;
       auto sum = hn::Load(d, lanes);
@@ -63,43 +64,44 @@ void margins_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, c
 }
 
 /// x: the first of the tiles. scratch: 8 lanes of loss, of the residual and of each gradient entry; then one
-/// tile of residuals and of losses.
+/// tile of residuals and of margins.
 template <class Scalar>
 void binary_gradient(const Scalar* x, std::size_t columns, const double* w, double b, Rows rows, double* z,
                      double* scratch, double* statistic) {
   const std::size_t sums = 2 + columns;
   std::fill_n(scratch, 8 * sums, 0.0);
   double* residual = scratch + 8 * sums;
-  double* loss = residual + kTile;
+  LossProduct product;
   for (std::size_t t = rows.first; t < rows.end; ++t) {
     const Scalar* tile = x + (t - rows.first) * kTile * columns;
-    double* margins = z + t * kTile;
+    double* margins = z != nullptr ? z + t * kTile : residual + kTile;
     tile_margins(tile, columns, w, b, margins);
-    binary_tile(rows.target + t * kTile, rows.weight + t * kTile, margins, residual, loss);
-    add_tile(loss, scratch);
+    binary_rows(rows, t, margins, residual, product, scratch);
     add_tile(residual, scratch + 8);
     tile_gradient(tile, columns, residual, scratch + 16);
   }
+  product.move_to(scratch);
   for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
 }
 
-/// scratch: 8 lanes of loss and of each residual; one tile of losses; the residuals of as many tiles as are
-/// taken at once; where those are not all, 8 lanes of each gradient entry.
+/// scratch: 8 lanes of loss and of each residual; one tile of losses and of margins; the residuals of as many
+/// tiles as are taken at once; where those are not all, 8 lanes of each gradient entry.
 template <class Scalar>
 void classes_gradient(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
                       const double* b, Rows rows, std::size_t at_once, double* z, double* scratch,
                       double* statistic) {
   std::fill_n(scratch, 8 * (1 + outputs), 0.0);
   double* loss = scratch + 8 * (1 + outputs);
-  double* residuals = loss + kTile;
+  double* unkept = loss + kTile;
+  double* residuals = unkept + outputs * kTile;
   double* lanes = rows.end - rows.first > at_once ? residuals + at_once * outputs * kTile : nullptr;
   for (std::size_t begin = rows.first; begin < rows.end; begin += at_once) {
     const std::size_t end = std::min(rows.end, begin + at_once);
     for (std::size_t t = begin; t < end; ++t) {
-      double* margins = z + t * outputs * kTile;
+      double* margins = z != nullptr ? z + t * outputs * kTile : unkept;
       double* residual = residuals + (t - begin) * outputs * kTile;
       class_margins(x + (t - rows.first) * kTile * columns, columns, outputs, w, b, margins);
-      softmax_tile(rows.target + t * kTile, rows.weight + t * kTile, outputs, margins, residual, loss);
+      softmax_tile(rows.target + t * kTile, rows.weight.of_tile(t), outputs, margins, residual, loss);
       add_tile(loss, scratch);
       for (std::size_t k = 0; k < outputs; ++k) add_tile(residual + k * kTile, scratch + 8 * (1 + k));
     }
@@ -122,12 +124,12 @@ void gradient_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, 
 }
 
 void gradient_float(const float* x, std::size_t columns, std::size_t outputs, const double* w,
-                    const double* b, const double* target, const double* weight, std::size_t first,
+                    const double* b, const double* target, TileWeights weight, std::size_t first,
                     std::size_t end, std::size_t at_once, double* z, double* scratch, double* statistic) {
   gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, at_once, z, scratch, statistic);
 }
 void gradient_double(const double* x, std::size_t columns, std::size_t outputs, const double* w,
-                     const double* b, const double* target, const double* weight, std::size_t first,
+                     const double* b, const double* target, TileWeights weight, std::size_t first,
                      std::size_t end, std::size_t at_once, double* z, double* scratch, double* statistic) {
   gradient_kernel(x, columns, outputs, w, b, {target, weight, first, end}, at_once, z, scratch, statistic);
 }
@@ -186,12 +188,12 @@ void block_loss_and_gradient(const DenseTiles<Scalar>& features, const LogisticT
   if (outputs == 1)
     scratch.resize(8 * statistic.size() + 2 * count(kTileRows));
   else
-    scratch.resize(8 * (1 + outputs) + (1 + at_once * outputs) * count(kTileRows) +
+    scratch.resize(8 * (1 + outputs) + (1 + (1 + at_once) * outputs) * count(kTileRows) +
                    (at_once < tiles ? 8 * (statistic.size() - 1 - outputs) : 0));
   const Scalar* x = features.tile(range.first);
   gradient_of(x)(x, count(features.columns()), outputs, model.coefficients.data(), model.offsets.data(),
-                 targets.target.data(), targets.weight.data(), count(range.first), count(range.end), at_once,
-                 z, scratch.data(), statistic.data());
+                 targets.target.data(), targets.weights(), count(range.first), count(range.end), at_once, z,
+                 scratch.data(), statistic.data());
 }
 
 template void block_margins(const DenseTiles<float>&, const LinearOutputs&, TileRange, double*);

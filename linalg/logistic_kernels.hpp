@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -25,10 +26,44 @@ struct TileRange {
   Index end = 0;
 };
 
+/// Weights of a tile of which the first n rows are there, all of weight 1: row n of the table.
+inline constexpr auto kUnitWeights = [] {
+  struct alignas(64) Table {
+    double of[kTileRows + 1][kTileRows];
+  } table{};
+  for (Index n = 0; n <= kTileRows; ++n)
+    for (Index row = 0; row < n; ++row) table.of[n][row] = 1;
+  return table;
+}();
+
+/// Weights of a rank's rows by tiles: given ones, padded with zeros, or 1 for each of `rows` rows, for which
+/// nothing is read.
+struct TileWeights {
+  const double* given = nullptr;
+  Index rows = 0;
+
+  bool unit() const { return given == nullptr; }
+  const double* of_tile(std::size_t t) const {
+    constexpr auto kRows = static_cast<std::size_t>(kTileRows);
+    if (!unit()) return given + t * kRows;
+    const auto count = static_cast<std::size_t>(rows);
+    return kUnitWeights.of[count > t * kRows ? std::min(count - t * kRows, kRows) : 0];
+  }
+};
+
 /// What is known of the rows, one value a row, padded with zeros to whole tiles.
 struct LogisticTargets {
   AlignedVector<double> target;
-  AlignedVector<double> weight;
+  AlignedVector<double> weight;  ///< empty: 1 for each of `rows` rows
+  Index rows = 0;
+
+  TileWeights weights() const {
+    return weight.empty() ? TileWeights{nullptr, rows} : TileWeights{weight.data(), 0};
+  }
+  double weight_of(std::size_t row) const {
+    return weight.empty() ? (row < static_cast<std::size_t>(rows) ? 1.0 : 0.0) : weight[row];
+  }
+  Index tiles() const { return static_cast<Index>(target.size()) / kTileRows; }
 };
 
 /// A linear map from a row to K margins.
@@ -48,7 +83,8 @@ void block_margins(const SparseRows<Scalar>& features, const LinearOutputs& mode
 
 /// One fused pass over the rows of `range`: z, and into statistic: Σ loss, Σ residual (K values), Σ
 /// residual·x (K x d), residual = weight·∂loss/∂z. `scratch` is the thread's own, grown as needed. Reads the
-/// block from memory once. `statistic` has 1 + K + K·d values.
+/// block from memory once. `statistic` has 1 + K + K·d values. Dense rows: z may be null, then margins are
+/// not kept.
 template <class Scalar>
 void block_loss_and_gradient(const DenseTiles<Scalar>& features, const LogisticTargets& targets,
                              const LinearOutputs& model, TileRange range, double* z,

@@ -11,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include "firesteel/core/index.hpp"
+#include "firesteel/linalg/logistic_kernels.hpp"
 #include "firesteel/linalg/simd_math-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,20 +24,28 @@ constexpr std::size_t kTile = kTileRows;
 constexpr std::size_t kWidth = hn::MaxLanes(Tag());
 constexpr std::size_t kVectors = kTile / kWidth;
 
+constexpr std::size_t kFarColumns = 48;
+
 /// Rows of a rank as tiles [first, end).
 struct Rows {
   const double* target;
-  const double* weight;
+  TileWeights weight;
   std::size_t first;
   std::size_t end;
 };
 
 /// Asks for `count` values of 64-byte lines that will be read soon. The rows of a block are read in bursts,
-/// margins, and computed on in between: without this memory is idle then. Where the values are no rows, or not
-/// ours, nothing happens.
+/// margins, and computed on in between: without this memory is idle then. Where the values are no rows, or
+/// not ours, nothing happens.
 template <class Scalar>
 HWY_INLINE void ask_for(const Scalar* values, std::size_t count) {
   for (std::size_t i = 0; i < count; i += 64 / sizeof(Scalar)) __builtin_prefetch(values + i, 0, 2);
+}
+
+/// Columns of the tiles between one that is computed on and the one to ask for: the next, or where tiles are
+/// narrow one some 48 columns away, as memory takes longer than a narrow tile.
+constexpr std::size_t columns_ahead(std::size_t columns) {
+  return (kFarColumns + columns - 1) / columns * columns;
 }
 
 /// The one order in which eight lanes become a number.
@@ -69,6 +78,64 @@ HWY_INLINE void binary_tile(const double* target, const double* weight, const do
     const auto p_wrong = hn::Div(hn::IfThenElse(hn::Ge(m, zero), e, one), hn::Add(one, e));
     hn::Store(hn::Neg(hn::Mul(hn::Mul(w, s), p_wrong)), d, residual + row);
   }
+}
+
+/// Losses of many rows of weight 1 with one logarithm: Σ log(1 + e_i) = log Π(1 + e_i). A lane holds the
+/// product less 1, which keeps the digits of small e, and what losses have beside the logarithm.
+struct LossProduct {
+  Vector product[8 / kWidth];
+  Vector linear[8 / kWidth];
+  std::size_t tiles = 0;
+
+  LossProduct() {
+    for (auto& lanes : product) lanes = hn::Zero(Tag());
+    for (auto& lanes : linear) lanes = hn::Zero(Tag());
+  }
+  /// Of 128 tiles a lane's product is at most 2^512.
+  bool full() const { return tiles == 128; }
+  /// Adds to eight lanes and begins again.
+  HWY_INLINE void move_to(double* lanes) {
+    const Tag d;
+    for (std::size_t part = 0; part < 8 / kWidth; ++part) {
+      const auto loss = hn::Add(linear[part], log1p_positive(d, product[part]));
+      hn::Store(hn::Add(hn::Load(d, lanes + part * kWidth), loss), d, lanes + part * kWidth);
+      product[part] = linear[part] = hn::Zero(d);
+    }
+    tiles = 0;
+  }
+};
+
+/// As binary_tile for 32 rows of weight 1.
+HWY_INLINE void binary_unit_tile(const double* target, const double* z, double* residual, LossProduct& loss) {
+  const Tag d;
+  const auto zero = hn::Zero(d);
+  const auto one = hn::Set(d, 1.0);
+#pragma GCC unroll 4
+  for (std::size_t v = 0; v < kVectors; ++v) {
+    const std::size_t part = v % (8 / kWidth);
+    const auto s = hn::Load(d, target + v * kWidth);
+    const auto m = hn::Mul(s, hn::Load(d, z + v * kWidth));
+    const auto e = exp_nonpositive(d, hn::Neg(hn::Abs(m)));
+    loss.linear[part] = hn::Add(loss.linear[part], hn::Max(hn::Neg(m), zero));
+    loss.product[part] = hn::MulAdd(loss.product[part], e, hn::Add(loss.product[part], e));
+    const auto p_wrong = hn::Div(hn::IfThenElse(hn::Ge(m, zero), e, one), hn::Add(one, e));
+    hn::Store(hn::Neg(hn::Mul(s, p_wrong)), d, residual + v * kWidth);
+  }
+  ++loss.tiles;
+}
+
+/// Residuals of a tile of two classes; losses to `product`, or to eight lanes.
+HWY_INLINE void binary_rows(const Rows& rows, std::size_t t, const double* z, double* residual,
+                            LossProduct& product, double* lanes) {
+  const double* weight = rows.weight.of_tile(t);
+  if (rows.weight.unit() && weight[kTile - 1] == 1) {
+    if (product.full()) product.move_to(lanes);
+    binary_unit_tile(rows.target + t * kTile, z, residual, product);
+    return;
+  }
+  HWY_ALIGN double loss[kTile];
+  binary_tile(rows.target + t * kTile, weight, z, residual, loss);
+  add_tile(loss, lanes);
 }
 
 /// Softmax: loss = log Σ exp(z_k) − z_y, residual_k = p_k − [k = y], both times the weight.

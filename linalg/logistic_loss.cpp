@@ -17,14 +17,14 @@ namespace firesteel::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 /// Loss and residuals from margins; sums[0 … 7] lanes of loss, then of each residual.
-void residuals_kernel(const double* target, const double* weight, std::size_t first, std::size_t end,
+void residuals_kernel(const double* target, TileWeights weight, std::size_t first, std::size_t end,
                       std::size_t outputs, const double* z, double* residuals, double* statistic) {
   HWY_ALIGN double loss[kTile];
   HWY_ALIGN double lanes[8] = {};
   std::fill_n(statistic, 1 + outputs, 0.0);
   for (std::size_t t = first; t < end; ++t) {
     double* residual = residuals + t * outputs * kTile;
-    loss_tile(target + t * kTile, weight + t * kTile, outputs, z + t * outputs * kTile, residual, loss);
+    loss_tile(target + t * kTile, weight.of_tile(t), outputs, z + t * outputs * kTile, residual, loss);
     add_tile(loss, lanes);
     for (std::size_t k = 0; k < outputs; ++k) {
       HWY_ALIGN double sum[8] = {};
@@ -36,7 +36,7 @@ void residuals_kernel(const double* target, const double* weight, std::size_t fi
 }
 
 /// Loss and slope at z + t·(z_trial − z). scratch: two tiles of K margins.
-void line_kernel(const double* target, const double* weight, std::size_t first, std::size_t end,
+void line_kernel(const double* target, TileWeights weight, std::size_t first, std::size_t end,
                  std::size_t outputs, const double* z, const double* z_trial, double step, double* scratch,
                  double* statistic) {
   const Tag d;
@@ -53,7 +53,7 @@ void line_kernel(const double* target, const double* weight, std::size_t first, 
       const auto start = hn::Load(d, from + i);
       hn::Store(hn::MulAdd(factor, hn::Sub(hn::Load(d, to + i), start), start), d, margins + i);
     }
-    loss_tile(target + t * kTile, weight + t * kTile, outputs, margins, residual, loss);
+    loss_tile(target + t * kTile, weight.of_tile(t), outputs, margins, residual, loss);
     add_tile(loss, lanes);
     for (std::size_t k = 0; k < outputs; ++k) {
       for (std::size_t i = k * kTile; i < (k + 1) * kTile; i += kWidth)
@@ -85,7 +85,7 @@ void block_residuals(const LogisticTargets& targets, Index outputs, TileRange ra
                      double* residuals, std::span<double> statistic) {
   select_simd();
   HWY_DYNAMIC_DISPATCH(residuals_kernel)
-  (targets.target.data(), targets.weight.data(), count(range.first), count(range.end), count(outputs), z,
+  (targets.target.data(), targets.weights(), count(range.first), count(range.end), count(outputs), z,
    residuals, statistic.data());
 }
 
@@ -95,15 +95,15 @@ void block_loss_on_line(const LogisticTargets& targets, Index outputs, TileRange
   select_simd();
   scratch.resize(2 * count(outputs * kTileRows));
   HWY_DYNAMIC_DISPATCH(line_kernel)
-  (targets.target.data(), targets.weight.data(), count(range.first), count(range.end), count(outputs), z,
-   z_trial, t, scratch.data(), statistic.data());
+  (targets.target.data(), targets.weights(), count(range.first), count(range.end), count(outputs), z, z_trial,
+   t, scratch.data(), statistic.data());
 }
 
 double block_smallest_margin(const LogisticTargets& targets, Index outputs, TileRange range,
                              const double* z) {
   double smallest = std::numeric_limits<double>::infinity();
   for (Index row = range.first * kTileRows; row < range.end * kTileRows; ++row) {
-    if (targets.weight[count(row)] <= 0) continue;
+    if (targets.weight_of(count(row)) <= 0) continue;
     const double* tile = z + row / kTileRows * outputs * kTileRows + row % kTileRows;
     const double target = targets.target[count(row)];
     double margin = target * *tile;

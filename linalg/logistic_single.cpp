@@ -108,9 +108,10 @@ HWY_INLINE void tile_gradient(const float* x, const SingleMap& map, const float*
   const SingleTag f;
   SingleVector residual[kSingleVectors];
   SingleVector centred[kSingleVectors];
+  const std::size_t ahead = columns_ahead(map.columns);
   for (std::size_t v = 0; v < kSingleVectors; ++v) residual[v] = hn::Load(f, residuals + v * kSingleWidth);
   for (std::size_t j = 0; j < map.columns; ++j) {
-    ask_for(x + (map.columns + j) * kTile, kTile);  // the next tile
+    ask_for(x + (ahead + j) * kTile, kTile);
     const auto centre = hn::Set(f, map.centre[j]);
     for (std::size_t v = 0; v < kSingleVectors; ++v)
       centred[v] = hn::Sub(hn::Load(f, x + j * kTile + v * kSingleWidth), centre);
@@ -211,30 +212,32 @@ void single_binary_gradient(const float* x, const SingleMap& map, Rows rows, dou
   const std::size_t sums = 2 + map.columns;
   std::fill_n(scratch, 8 * sums, 0.0);
   double* residual = scratch + 8 * sums;
-  double* loss = residual + kTile;
-  auto* rounded = reinterpret_cast<float*>(loss + kTile);
+  double* unkept = residual + kTile;
+  auto* rounded = reinterpret_cast<float*>(unkept + kTile);
+  LossProduct product;
   for (std::size_t t = rows.first; t < rows.end; ++t) {
     const float* tile = x + (t - rows.first) * kTile * map.columns;
-    double* margins = z + t * kTile;
-    tile_margins(tile, map, rows.weight + t * kTile, margins);
-    binary_tile(rows.target + t * kTile, rows.weight + t * kTile, margins, residual, loss);
+    double* margins = z != nullptr ? z + t * kTile : unkept;
+    tile_margins(tile, map, rows.weight.of_tile(t), margins);
+    binary_rows(rows, t, margins, residual, product, scratch);
     round_residuals(residual, kTile, map.residual_scale, rounded);
-    add_tile(loss, scratch);
     add_residuals(rounded, scratch + 8);
     tile_gradient(tile, map, rounded, scratch + 16);
   }
+  product.move_to(scratch);
   for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
 }
 
-/// scratch: 8 lanes of loss and of each residual; one tile of losses and of margins as floats; of as many
-/// tiles as are taken at once residuals and centred columns; where those are not all, 8 lanes of each
+/// scratch: 8 lanes of loss and of each residual; one tile of losses, of margins and of margins as floats; of
+/// as many tiles as are taken at once residuals and centred columns; where those are not all, 8 lanes of each
 /// gradient entry.
 void single_classes_gradient(const float* x, const SingleMap& map, Rows rows, double* z, double* scratch,
                              double* statistic) {
   const std::size_t outputs = map.outputs;
   std::fill_n(scratch, 8 * (1 + outputs), 0.0);
   double* loss = scratch + 8 * (1 + outputs);
-  auto* sums = reinterpret_cast<float*>(loss + kTile);
+  double* unkept = loss + kTile;
+  auto* sums = reinterpret_cast<float*>(unkept + outputs * kTile);
   float* residuals = sums + outputs * kTile;
   float* centred = residuals + map.at_once * outputs * kTile;
   double* lanes = nullptr;
@@ -243,11 +246,11 @@ void single_classes_gradient(const float* x, const SingleMap& map, Rows rows, do
   for (std::size_t begin = rows.first; begin < rows.end; begin += map.at_once) {
     const std::size_t end = std::min(rows.end, begin + map.at_once);
     for (std::size_t t = begin; t < end; ++t) {
-      double* margins = z + t * outputs * kTile;
+      double* margins = z != nullptr ? z + t * outputs * kTile : unkept;
       float* residual = residuals + (t - begin) * outputs * kTile;
       single_class_margins(x + (t - rows.first) * kTile * map.columns, map.columns, outputs, map.centre,
-                           map.coefficients, map.offsets, rows.weight + t * kTile, sums, margins);
-      single_softmax_tile(rows.target + t * kTile, rows.weight + t * kTile, map, margins, residual, loss);
+                           map.coefficients, map.offsets, rows.weight.of_tile(t), sums, margins);
+      single_softmax_tile(rows.target + t * kTile, rows.weight.of_tile(t), map, margins, residual, loss);
       add_tile(loss, scratch);
       for (std::size_t k = 0; k < outputs; ++k) add_residuals(residual + k * kTile, scratch + 8 * (1 + k));
     }
@@ -259,7 +262,7 @@ void single_classes_gradient(const float* x, const SingleMap& map, Rows rows, do
 }
 
 /// x: the first of the tiles.
-void single_gradient_kernel(const float* x, const SingleMap& map, const double* target, const double* weight,
+void single_gradient_kernel(const float* x, const SingleMap& map, const double* target, TileWeights weight,
                             std::size_t first, std::size_t end, double* z, double* scratch,
                             double* statistic) {
   if (map.outputs == 1)
@@ -301,7 +304,7 @@ void block_loss_and_gradient(const DenseTiles<float>& features, const LogisticTa
   if (outputs == 1)
     scratch.resize(8 * statistic.size() + 3 * count(kTileRows));
   else
-    scratch.resize(8 * (1 + outputs) + count(kTileRows) + floats / 2 +
+    scratch.resize(8 * (1 + outputs) + (1 + outputs) * count(kTileRows) + floats / 2 +
                    (at_once < tiles ? 8 * outputs * columns : 0));
   const SingleMap map{columns,
                       outputs,
@@ -311,7 +314,7 @@ void block_loss_and_gradient(const DenseTiles<float>& features, const LogisticTa
                       model.residual_scale,
                       at_once};
   HWY_DYNAMIC_DISPATCH(single_gradient_kernel)
-  (features.tile(range.first), map, targets.target.data(), targets.weight.data(), count(range.first),
+  (features.tile(range.first), map, targets.target.data(), targets.weights(), count(range.first),
    count(range.end), z, scratch.data(), statistic.data());
 }
 
@@ -324,7 +327,7 @@ void sparse_margins(const SparseRows<float>& features, const LogisticTargets& ta
   const Index end = std::min(range.end * kTileRows, features.local_rows());
   std::fill(z + range.first * outputs * kTileRows, z + range.end * outputs * kTileRows, 0.0);
   for (Index row = range.first * kTileRows; row < end; ++row) {
-    if (!(targets.weight[count(row)] > 0)) continue;
+    if (!(targets.weight_of(count(row)) > 0)) continue;
     const auto indices = features.row_indices(row);
     const auto values = features.row_values(row);
     double* tile = z + row / kTileRows * outputs * kTileRows + row % kTileRows;

@@ -23,12 +23,12 @@ HWY_INLINE Vector load_double(Tag d, const float* p) {
 
 /// x: the first of the tiles. lanes: for each column eight of Σ wδ, of Σ wδ² and of max |δ|.
 template <class Scalar>
-HWY_INLINE void moments_of(const Scalar* x, std::size_t columns, const double* weights, const double* shift,
+HWY_INLINE void moments_of(const Scalar* x, std::size_t columns, TileWeights weights, const double* shift,
                            const double* scale, std::size_t first, std::size_t end, double* lanes) {
   const Tag d;
   for (std::size_t t = first; t < end; ++t) {
     const Scalar* tile = x + (t - first) * kTile * columns;
-    const double* w = weights + t * kTile;
+    const double* w = weights.of_tile(t);
     for (std::size_t j = 0; j < columns; ++j) {
       const auto a = hn::Set(d, shift[j]);
       const auto c = hn::Set(d, scale[j]);
@@ -54,11 +54,11 @@ HWY_INLINE void moments_of(const Scalar* x, std::size_t columns, const double* w
   }
 }
 
-void moments_float(const float* x, std::size_t columns, const double* weights, const double* shift,
+void moments_float(const float* x, std::size_t columns, TileWeights weights, const double* shift,
                    const double* scale, std::size_t first, std::size_t end, double* lanes) {
   moments_of(x, columns, weights, shift, scale, first, end, lanes);
 }
-void moments_double(const double* x, std::size_t columns, const double* weights, const double* shift,
+void moments_double(const double* x, std::size_t columns, TileWeights weights, const double* shift,
                     const double* scale, std::size_t first, std::size_t end, double* lanes) {
   moments_of(x, columns, weights, shift, scale, first, end, lanes);
 }
@@ -131,15 +131,15 @@ Index prepare_columns(Index d, std::span<const double> root, bool intercept, Til
 }  // namespace
 
 template <class Scalar>
-void block_moments(const DenseTiles<Scalar>& features, std::span<const double> weights,
-                   std::span<const double> shift, std::span<const double> scale, TileRange range,
-                   std::span<double> sums, std::span<double> largest, AlignedVector<double>& scratch) {
+void block_moments(const DenseTiles<Scalar>& features, TileWeights weights, std::span<const double> shift,
+                   std::span<const double> scale, TileRange range, std::span<double> sums,
+                   std::span<double> largest, AlignedVector<double>& scratch) {
   select_simd();
   const std::size_t columns = count_of(features.columns());
   scratch.assign(24 * columns, 0.0);
   const Scalar* x = features.tile(range.first);
-  moments_for(x)(x, columns, weights.data(), shift.data(), scale.data(), count_of(range.first),
-                 count_of(range.end), scratch.data());
+  moments_for(x)(x, columns, weights, shift.data(), scale.data(), count_of(range.first), count_of(range.end),
+                 scratch.data());
   for (std::size_t j = 0; j < columns; ++j) {
     const double* lanes = scratch.data() + 24 * j;
     sums[j] = fold_lanes(lanes);
@@ -201,7 +201,7 @@ void gram_of_columns(const double* columns, Index n, Index count, std::span<doub
 }
 
 #define FIRESTEEL_INSTANTIATE(Scalar)                                                                      \
-  template void block_moments(const DenseTiles<Scalar>&, std::span<const double>, std::span<const double>, \
+  template void block_moments(const DenseTiles<Scalar>&, TileWeights, std::span<const double>,             \
                               std::span<const double>, TileRange, std::span<double>, std::span<double>,    \
                               AlignedVector<double>&);                                                     \
   template Index fill_columns(const DenseTiles<Scalar>&, std::span<const double>, std::span<const double>, \

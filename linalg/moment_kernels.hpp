@@ -10,11 +10,11 @@
 namespace firesteel {
 
 /// Per column j, with δ = (x − shift_j)·scale_j over rows of positive weight: sums[j] = Σ w·δ,
-/// sums[d + j] = Σ w·δ², largest[j] = max(largest[j], |δ|). Weights one a row, zero-padded.
+/// sums[d + j] = Σ w·δ², largest[j] = max(largest[j], |δ|).
 template <class Scalar>
-void block_moments(const DenseTiles<Scalar>& features, std::span<const double> weights,
-                   std::span<const double> shift, std::span<const double> scale, TileRange range,
-                   std::span<double> sums, std::span<double> largest, AlignedVector<double>& scratch);
+void block_moments(const DenseTiles<Scalar>& features, TileWeights weights, std::span<const double> shift,
+                   std::span<const double> scale, TileRange range, std::span<double> sums,
+                   std::span<double> largest, AlignedVector<double>& scratch);
 
 /// The columns of a block as the Hessian sees them: columns[j·n + i] = root_i·(x_ij − centre_j)·scale_j for
 /// the n (padded) rows of the range; one more column of root_i where `intercept`; padded with zero columns to

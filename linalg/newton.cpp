@@ -107,8 +107,7 @@ Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::sp
 }
 
 bool LbfgsNewtonOptimizer::past_lbfgs(const OptimizerState& state) {
-  constexpr Index kPairs = 10;
-  return state.pairs >= kPairs;
+  return state.pairs >= kLbfgsPairs;
 }
 
 Optimizer::Trial LbfgsNewtonOptimizer::advance(const OptimizerState& state) {

@@ -33,6 +33,9 @@ class Objective {
   virtual void accept() = 0;
   /// Smooth value and slope (by t) at current + t·(evaluated last − current). No pass over the features.
   virtual LinePoint along(double t) = 0;
+  /// Whether a line is expected to start at, or to lead to, what is evaluated from here on, or a Hessian to
+  /// be wanted there: what they need need not be kept otherwise. Results do not depend on it.
+  virtual void expect_line(bool) {}
   /// Runs code without collective calls on every rank; one rank's error becomes that of all.
   virtual void collectively(FunctionRef<void()> local) = 0;
   /// Hessian of the smooth part at the current point, size x size, row-major, symmetric. Replicated vectors

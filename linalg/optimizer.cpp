@@ -77,6 +77,7 @@ OptimizerState Optimizer::start(std::vector<double> point, std::optional<double>
   OptimizerState state;
   state.point = std::move(point);
   state.gradient.resize(state.point.size());
+  objective_.expect_line(expects_line(state));
   state.value = objective_.evaluate(state.point, state.gradient) + absolute_part(state.point);
   objective_.accept();
   state.initial_value = initial_value.value_or(state.value);
@@ -89,6 +90,7 @@ OptimizerState Optimizer::start(std::vector<double> point, std::optional<double>
 void Optimizer::go_on_from(const OptimizerState& state) {
   objective_.collectively([&] { check_restored(state); });
   std::vector<double> gradient(state.point.size());
+  objective_.expect_line(expects_line(state));
   objective_.evaluate(state.point, gradient);
   objective_.accept();
 }
@@ -109,6 +111,7 @@ Step Optimizer::step(OptimizerState& state) {
     result.counts = false;
     return result;
   }
+  objective_.expect_line(expects_line(state));
   Trial trial = advance(state);
   const bool promised_nothing = lost_in_noise(trial.predicted, state.value);
   if (!trial.found) {

@@ -76,6 +76,8 @@ class Optimizer {
   virtual void prepare(OptimizerState&) const {}
   /// Throws bad_input where a state that was read back is not one that remember() makes. Local.
   virtual void check_restored(const OptimizerState&) const {}
+  /// True where the iteration from `state`, or the next one, searches a line or wants a Hessian as a rule.
+  virtual bool expects_line(const OptimizerState&) const { return true; }
   /// The next point; found = false where none is better.
   virtual Trial advance(const OptimizerState& state) = 0;
   virtual void remember(OptimizerState&, const Trial&) {}
@@ -119,6 +121,9 @@ class LbfgsOptimizer final : public Optimizer {
  protected:
   void prepare(OptimizerState& state) const override;
   void check_restored(const OptimizerState& state) const override;
+  bool expects_line(const OptimizerState& state) const override {
+    return state.pairs == 0 && !absolute_ && metric_factor_.empty();
+  }
   Trial advance(const OptimizerState& state) override;
   void remember(OptimizerState& state, const Trial& trial) override;
 
@@ -165,10 +170,14 @@ class LbfgsNewtonOptimizer final : public Optimizer {
  protected:
   void prepare(OptimizerState& state) const override { lbfgs_.prepare(state); }
   void check_restored(const OptimizerState& state) const override { lbfgs_.check_restored(state); }
+  bool expects_line(const OptimizerState& state) const override {
+    return state.pairs + 1 >= kLbfgsPairs || lbfgs_.expects_line(state);
+  }
   Trial advance(const OptimizerState& state) override;
   void remember(OptimizerState& state, const Trial& trial) override;
 
  private:
+  static constexpr Index kLbfgsPairs = 10;
   static bool past_lbfgs(const OptimizerState& state);
 
   LbfgsOptimizer lbfgs_;

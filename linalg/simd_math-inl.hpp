@@ -67,6 +67,21 @@ HWY_INLINE V log_above_one(D d, V x) {
   return log_near_one_lanes(d, hn::Sub(m, hn::Set(d, 1.0)), k);
 }
 
+/// log(1 + x) for 0 ≤ x < 2^1000.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V log1p_positive(D d, V x) {
+  const hn::RebindToUnsigned<D> du;
+  const auto one = hn::Set(d, 1.0);
+  const auto bits = hn::BitCast(du, hn::Add(x, one));
+  const auto e = hn::ShiftRight<52>(hn::Sub(bits, hn::Set(du, std::uint64_t{0x3FE6A09E667F3BCD})));
+  const auto k =
+      hn::Sub(hn::BitCast(d, hn::Or(e, hn::Set(du, std::uint64_t{0x4330000000000000}))), hn::Set(d, 0x1p52));
+  const auto m = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<52>(e)));
+  // Below √2 the sum with 1 would round x away.
+  const auto f = hn::IfThenElse(hn::Eq(k, hn::Zero(d)), x, hn::Sub(m, one));
+  return log_near_one_lanes(d, f, k);
+}
+
 }  // namespace firesteel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

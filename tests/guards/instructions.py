@@ -28,8 +28,8 @@ JOBS = {
     "kmeans_single": (r"::find_nearest_float\(", KMEANS_CALLS, KMEANS_TILES * TILE * COLUMNS * 32, 0.365),
     # Nine iterations and the start, moves of rows included: what bounds spare and what they cost.
     "kmeans_settling": (r"::ClusterSums::assign\(", 10, 10 * ROWS * COLUMNS * 32, 0.241),
-    "logistic_double": (r"::gradient_double\(", LOGISTIC_PASSES * 8, LOGISTIC_PASSES * ROWS * COLUMNS, 1.713),
-    "logistic_single": (r"::single_gradient_kernel\(", LOGISTIC_PASSES * 4, LOGISTIC_PASSES * ROWS * COLUMNS, 2.238),
+    "logistic_double": (r"::gradient_double\(", LOGISTIC_PASSES * 8, LOGISTIC_PASSES * ROWS * COLUMNS, 1.667),
+    "logistic_single": (r"::single_gradient_kernel\(", LOGISTIC_PASSES * 4, LOGISTIC_PASSES * ROWS * COLUMNS, 2.111),
     "logistic_sparse": (r"^void firesteel::block_loss_and_gradient<double>\(firesteel::SparseRows", LOGISTIC_PASSES * 8,
                         LOGISTIC_PASSES * ROWS * COLUMNS // 2, 24.82),
     "als": (r"::add_batch\(", None, 2 * 2 * 40_000 * 32 * 33 // 2, 0.782),
