@@ -89,7 +89,8 @@ SparseRows<double> sparse_of(const DenseTiles<double>& dense) {
 }
 
 TEST(LogisticKernels, loss_and_gradient_agree_with_their_definition) {
-  for (const Index outputs : {1, 2, 3, 7}) {
+  // With 130 outputs the residuals of one tile only are kept, and lanes wait for the next.
+  for (const Index outputs : {1, 2, 3, 7, 130}) {
     for (const Index columns : {1, 5, 33}) {
       const Example example(columns, outputs);
       const auto expected = example.expected();
@@ -102,13 +103,70 @@ TEST(LogisticKernels, loss_and_gradient_agree_with_their_definition) {
       block_loss_and_gradient(sparse_of(example.features), example.targets, example.model(), {0, kTiles},
                               z.data(), sparse, scratch);
       for (std::size_t i = 0; i < expected.size(); ++i) {
-        // 77 terms of up to 60, rounded to 2⁻⁵³ each.
+        // 77 terms of up to 60 (a hundred in the loss of many classes), rounded to 2⁻⁵³ each.
         EXPECT_NEAR(dense[i], static_cast<double>(expected[i]), 1e-11)
             << outputs << " " << columns << " " << i;
         EXPECT_NEAR(sparse[i], static_cast<double>(expected[i]), 1e-11)
             << outputs << " " << columns << " " << i;
       }
     }
+  }
+}
+
+/// Losses of rows of weight 1 come from a product: they must keep their digits where each is tiny, and be
+/// large where margins are.
+TEST(LogisticKernels, rows_without_weights_have_weight_one_and_margins_may_be_left_out) {
+  for (const double scale : {1e-3, 1.0, 40.0}) {
+    Example example(5, 1);
+    for (double& value : example.coefficients) value *= scale;
+    example.offsets[0] = 0;
+    AlignedVector<double> z(kTiles * kTileRows);
+    AlignedVector<double> scratch;
+    block_margins(example.features, example.model(), {0, kTiles}, z.data());
+    for (std::size_t i = 0; i < kRows; ++i) {
+      example.targets.weight[i] = 1;
+      if (scale > 1) example.targets.target[i] = z[i] > 0 ? 1 : -1;  // all right, most by far
+    }
+    std::vector<double> given(7);
+    std::vector<double> none(7);
+    std::vector<double> unkept(7);
+    const auto sum = [&](double* margins, std::vector<double>& statistic) {
+      block_loss_and_gradient(example.features, example.targets, example.model(), {0, kTiles}, margins,
+                              statistic, scratch);
+    };
+    sum(z.data(), given);
+    example.targets.weight.clear();
+    example.targets.rows = kRows;
+    sum(z.data(), none);
+    sum(nullptr, unkept);
+    EXPECT_EQ(unkept, none);
+    // 77 losses of one sign, each rounded a few times.
+    EXPECT_NEAR(none[0] / given[0], 1.0, 1e-14);
+    for (std::size_t i = 1; i < none.size(); ++i) EXPECT_EQ(none[i], given[i]);
+  }
+}
+
+TEST(LogisticKernels, losses_of_a_product_keep_the_digits_of_tiny_ones) {
+  constexpr Index kMany = 200;  // tiles: the product is begun again after 128
+  DenseTiles<double> features(kMany * kTileRows, 1);
+  LogisticTargets targets;
+  targets.rows = kMany * kTileRows;
+  long double expected[2] = {};
+  for (Index i = 0; i < targets.rows; ++i) {
+    features.at(i, 0) = 20 + draw(1, i);
+    targets.target.push_back(1);
+    for (const int sign : {0, 1})
+      expected[sign] += log1pl(expl((sign == 0 ? -1.0L : 1.0L) * features.at(i, 0)));
+  }
+  AlignedVector<double> scratch;
+  for (const int sign : {0, 1}) {
+    const std::vector<double> coefficients{sign == 0 ? 1.0 : -1.0};  // losses of 2e-9, and of 20
+    const std::vector<double> offsets{0.0};
+    std::vector<double> statistic(3);
+    block_loss_and_gradient(features, targets, {1, coefficients, offsets}, {0, kMany}, nullptr, statistic,
+                            scratch);
+    // 800 steps a lane, each rounded to 2⁻⁵³, all of one sign.
+    EXPECT_NEAR(statistic[0] / static_cast<double>(expected[sign]), 1.0, 2e-13);
   }
 }
 
