@@ -153,14 +153,30 @@ HWY_INLINE void gradient_corner(const ClassGradient<Scalar>& g, std::size_t j, s
     fold_lanes_of<kColumns>(lanes + a * stride, g.sums + (k + a) * g.columns + j);
 }
 
+/// Asks for columns of the tiles that follow these, the part that the classes [k, end) are of all: not all at
+/// once, since a core waits for few lines at a time.
+template <class Gradient>
+HWY_INLINE void ask_for_share(const Gradient& g, std::size_t j, std::size_t count, std::size_t k,
+                              std::size_t end) {
+  const std::size_t values = count * kTile;
+  const std::size_t from = values * k / g.outputs / kTile * kTile;
+  const std::size_t to = values * end / g.outputs / kTile * kTile;
+  for (std::size_t t = g.tiles; t < 2 * g.tiles; ++t)
+    ask_for(g.x + (t * g.columns + j) * kTile + from, to - from);
+}
+
 template <std::size_t kColumns, class Scalar>
 HWY_INLINE void gradient_columns(const ClassGradient<Scalar>& g, std::size_t j) {
   constexpr std::size_t kMost = kWidth == 8 ? 3 : 2;
-  for (std::size_t t = g.tiles; t < 2 * g.tiles; ++t)
-    ask_for(g.x + (t * g.columns + j) * kTile, kColumns * kTile);
   std::size_t k = 0;
-  for (; k + kMost <= g.outputs; k += kMost) gradient_corner<kColumns, kMost>(g, j, k);
-  for (; k < g.outputs; ++k) gradient_corner<kColumns, 1>(g, j, k);
+  for (; k + kMost <= g.outputs; k += kMost) {
+    ask_for_share(g, j, kColumns, k, k + kMost);
+    gradient_corner<kColumns, kMost>(g, j, k);
+  }
+  for (; k < g.outputs; ++k) {
+    ask_for_share(g, j, kColumns, k, k + 1);
+    gradient_corner<kColumns, 1>(g, j, k);
+  }
 }
 
 /// Σ residual·x over the rows of the tiles, for all columns and classes.

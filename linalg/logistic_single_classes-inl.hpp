@@ -179,8 +179,6 @@ HWY_INLINE void single_corner(const SingleClassGradient& g, std::size_t j, std::
 template <std::size_t kColumns>
 HWY_INLINE void single_columns(const SingleClassGradient& g, std::size_t j) {
   const SingleTag f;
-  for (std::size_t t = g.tiles; t < 2 * g.tiles; ++t)
-    ask_for(g.x + (t * g.columns + j) * kTile, kColumns * kTile);
   for (std::size_t t = 0; t < g.tiles; ++t)
     for (std::size_t c = 0; c < kColumns; ++c) {
       const auto centre = hn::Set(f, g.centre[j + c]);
@@ -191,8 +189,14 @@ HWY_INLINE void single_columns(const SingleClassGradient& g, std::size_t j) {
     }
   std::size_t k = 0;
   if constexpr (kSingleWidth == 16)
-    for (; k + 2 <= g.outputs; k += 2) single_corner<kColumns, 2>(g, j, k);
-  for (; k < g.outputs; ++k) single_corner<kColumns, 1>(g, j, k);
+    for (; k + 2 <= g.outputs; k += 2) {
+      ask_for_share(g, j, kColumns, k, k + 2);
+      single_corner<kColumns, 2>(g, j, k);
+    }
+  for (; k < g.outputs; ++k) {
+    ask_for_share(g, j, kColumns, k, k + 1);
+    single_corner<kColumns, 1>(g, j, k);
+  }
 }
 
 /// Σ residual·(x − c) over the rows of the tiles, for all columns and classes.
