@@ -106,9 +106,7 @@ Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::sp
   return trial;
 }
 
-bool LbfgsNewtonOptimizer::past_lbfgs(const OptimizerState& state) {
-  return state.pairs >= kLbfgsPairs;
-}
+bool LbfgsNewtonOptimizer::past_lbfgs(const OptimizerState& state) { return state.pairs >= kLbfgsPairs; }
 
 Optimizer::Trial LbfgsNewtonOptimizer::advance(const OptimizerState& state) {
   if (!past_lbfgs(state))
