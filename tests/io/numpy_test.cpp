@@ -3,7 +3,6 @@
 #include <cmath>
 #include <limits>
 
-#include "../reference/numpy_files.hpp"
 #include "firesteel/io/numpy_array.hpp"
 #include "text_fixture.hpp"
 
@@ -25,7 +24,7 @@ class Numpy : public testing::TextTest {
     options.label_use = ReadOptions::Label::optional;
     return options;
   }
-  std::string fixture(const std::string& name) { return write(name, testing::numpy_files().at(name)); }
+  std::string fixture(const std::string& name) { return write(name, reference("numpy/" + name)); }
   RowInput read(const std::string& name, const std::string& label = "label") {
     return read_rows(context, options_for(fixture(name), label));
   }
@@ -111,7 +110,7 @@ TEST_F(Numpy, what_is_not_read_says_so) {
 
 TEST_F(Numpy, files_that_are_cut_short_are_refused_at_any_length) {
   for (const char* name : {"matrix.npy", "data.npz", "packed.npz", "sparse.npz"}) {
-    const std::string& whole = testing::numpy_files().at(name);
+    const std::string whole = reference(std::string("numpy/") + name);
     for (std::size_t bytes = 7; bytes < whole.size(); bytes += whole.size() / 7) {
       const std::string error =
           error_of(options_for(write(std::string("cut_") + name, whole.substr(0, bytes))));

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "../reference/arrow_files.hpp"
 #include "text_fixture.hpp"
 
 namespace firesteel {
@@ -79,7 +78,7 @@ TEST_F(JsonLines, many_rows_on_many_ranks) {
 
 class ArrowTables : public testing::TextTest, public ::testing::WithParamInterface<const char*> {
  protected:
-  std::string fixture(const std::string& name) { return write(name, testing::arrow_files().at(name)); }
+  std::string fixture(const std::string& name) { return write(name, reference("arrow/" + name)); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Files, ArrowTables,
@@ -127,7 +126,7 @@ TEST_P(ArrowTables, ratings) {
 }
 
 TEST_P(ArrowTables, cut_short_or_damaged_is_named) {
-  const std::string& whole = testing::arrow_files().at(GetParam());
+  const std::string whole = reference(std::string("arrow/") + GetParam());
   for (const double part : {0.3, 0.8, 0.99}) {
     const std::string name = std::string("cut_") + GetParam();
     const auto path =
@@ -146,15 +145,15 @@ TEST_P(ArrowFolders, files_in_folders_are_one_table) {
     for (const char* folder : {"/d/day=1", "/d/day=2"})
       std::filesystem::create_directories(directory + folder);
   context.comm().barrier();
-  write("d/day=1/x.parquet", testing::arrow_files().at("a.parquet"));
-  write("d/day=2/y.parquet", testing::arrow_files().at("zstd.parquet"));
+  write("d/day=1/x.parquet", reference("arrow/a.parquet"));
+  write("d/day=2/y.parquet", reference("arrow/zstd.parquet"));
   auto options = options_for(directory + "/d");
   options.features = {"last", "day"};
   EXPECT_EQ(all_values(read_rows(context, options).rows),
             (Numbers{6, 1, 5, 1, 4, 1, 3, 1, 2, 1, 1, 1, 6, 2, 5, 2, 4, 2, 3, 2, 2, 2, 1, 2}));
   options.features = {"day"};
   EXPECT_EQ(read_rows(context, options).rows.partition.rows(), 12);
-  write("d/day=2/z.parquet", testing::arrow_files().at("other.parquet"));
+  write("d/day=2/z.parquet", reference("arrow/other.parquet"));
   EXPECT_EQ(error_of(options),
             "d/day=2/z.parquet: expected the columns of d/day=1/x.parquet, got column 1 called 'xwhole', not "
             "'whole': all files must have the same columns");
@@ -166,7 +165,7 @@ TEST_P(ArrowFolders, files_in_folders_are_one_table) {
 using NoArrow = testing::TextTest;
 
 TEST_F(NoArrow, parquet_asks_for_a_build_with_arrow) {
-  const auto path = write("a.parquet", testing::arrow_files().at("a.parquet"));
+  const auto path = write("a.parquet", reference("arrow/a.parquet"));
   EXPECT_TRUE(
       error_of(options_for(path))
           .starts_with("this build of firesteel reads and writes no parquet files: it was made without"));

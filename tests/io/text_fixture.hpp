@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,13 @@ class TextTest : public ::testing::Test {
     if (context.rank() == 0) std::ofstream(path, std::ios::binary) << text;
     context.comm().barrier();
     return path;
+  }
+
+  /// The bytes of a file in tests/reference. Tests run in the root of the repository.
+  static std::string reference(const std::string& name) {
+    std::ifstream file("tests/reference/" + name, std::ios::binary);
+    EXPECT_TRUE(file) << name;
+    return {std::istreambuf_iterator<char>(file), {}};
   }
 
   /// Reads rows; the error's text if that fails.

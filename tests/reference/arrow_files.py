@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes arrow_files.hpp: small Parquet, Arrow and ORC files as pyarrow writes them, for tests/io/table_test.cpp.
+"""Writes the folder arrow: small Parquet, Arrow and ORC files as pyarrow writes them, for tests/io/table_test.cpp.
 
 Run with pyarrow installed: python3 tests/reference/arrow_files.py
 """
@@ -49,20 +49,11 @@ FILES = {
 }
 
 
-def literal(data):
-    return "\n".join('    "' + "".join(f"\\x{byte:02x}" for byte in data[begin:begin + 24]) + '"'
-                     for begin in range(0, len(data), 24))
-
-
 def main():
-    text = ["// SPDX-License-Identifier: Apache-2.0", "// Made by arrow_files.py.", "#pragma once", "", "#include <map>",
-            "#include <string>", "", "namespace firesteel::testing {", "", "// clang-format off",
-            "inline const std::map<std::string, std::string>& arrow_files() {",
-            "  static const std::map<std::string, std::string> files{"]
+    folder = pathlib.Path(__file__).with_name("arrow")
+    folder.mkdir(exist_ok=True)
     for name, data in FILES.items():
-        text.append(f"    {{\"{name}\", std::string(\n{literal(data)}, {len(data)})}},")
-    text += ["  };", "  return files;", "}", "// clang-format on", "", "}  // namespace firesteel::testing", ""]
-    pathlib.Path(__file__).with_suffix(".hpp").write_text("\n".join(text))
+        (folder / name).write_bytes(data)
 
 
 main()

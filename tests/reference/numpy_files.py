@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes numpy_files.hpp: small files as NumPy and SciPy write them, for tests/io/numpy_test.cpp.
+"""Writes the folder numpy: small files as NumPy and SciPy write them, for tests/io/numpy_test.cpp.
 
 Run with numpy and scipy installed: python3 tests/reference/numpy_files.py
 """
@@ -47,23 +47,11 @@ FILES = {
 }
 
 
-def literal(data):
-    lines = []
-    for begin in range(0, len(data), 24):
-        lines.append('    "' + "".join(f"\\x{byte:02x}" for byte in data[begin:begin + 24]) + '"')
-    return "\n".join(lines)
-
-
 def main():
-    text = ["// SPDX-License-Identifier: Apache-2.0", "// Made by numpy_files.py.", "#pragma once", "",
-            "#include <map>", "#include <string>", "", "namespace firesteel::testing {", "",
-            "// clang-format off",
-            "inline const std::map<std::string, std::string>& numpy_files() {",
-            "  static const std::map<std::string, std::string> files{"]
+    folder = pathlib.Path(__file__).with_name("numpy")
+    folder.mkdir(exist_ok=True)
     for name, data in FILES.items():
-        text.append(f"    {{\"{name}\", std::string(\n{literal(data)}, {len(data)})}},")
-    text += ["  };", "  return files;", "}", "// clang-format on", "", "}  // namespace firesteel::testing", ""]
-    pathlib.Path(__file__).with_suffix(".hpp").write_text("\n".join(text))
+        (folder / name).write_bytes(data)
 
 
 main()
