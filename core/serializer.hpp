@@ -21,9 +21,26 @@
 
 namespace firesteel {
 
+namespace detail {
+/// Whether equal values have equal bytes: nothing between or behind their parts is left to chance.
+template <class T>
+inline constexpr bool kNoPadding =
+    std::has_unique_object_representations_v<T> || std::is_same_v<T, double> || std::is_same_v<T, float>;
+}  // namespace detail
+
 /// Appends values to a buffer.
 class ByteWriter {
  public:
+  /// `for_comparison`: values that may have padding, whose bytes are left to chance, are written as zeros.
+  explicit ByteWriter(bool for_comparison = false) : for_comparison_(for_comparison) {}
+
+  /// Trivially copyable values as they lie.
+  template <class T>
+  void flat(const T* values, std::size_t count) {
+    if constexpr (!detail::kNoPadding<T>)
+      if (for_comparison_) return buffer_.resize(buffer_.size() + count * sizeof(T));
+    bytes(values, count * sizeof(T));
+  }
   void bytes(const void* data, std::size_t count) {
     if (count == 0) return;
     const std::size_t end = buffer_.size();
@@ -38,6 +55,7 @@ class ByteWriter {
 
  private:
   std::vector<std::byte> buffer_;
+  bool for_comparison_;
 };
 
 /// Reads values back in the order they were written. Throws internal_error past the end.
@@ -94,7 +112,7 @@ concept Flat = std::is_trivially_copyable_v<T> && !detail::IsView<T>::value;
 
 template <Flat T>
 struct Serializer<T> {
-  static void write(ByteWriter& out, const T& value) { out.bytes(&value, sizeof value); }
+  static void write(ByteWriter& out, const T& value) { out.flat(&value, 1); }
   static T read(ByteReader& in) {
     std::array<std::byte, sizeof(T)> bytes;
     in.bytes(bytes.data(), bytes.size());
@@ -122,7 +140,7 @@ struct Serializer<std::vector<T>> {
   static void write(ByteWriter& out, const std::vector<T>& values) {
     out.write(static_cast<Index>(values.size()));
     if constexpr (kBulk)
-      out.bytes(values.data(), values.size() * sizeof(T));
+      out.flat(values.data(), values.size());
     else
       for (const auto& value : values) out.write(static_cast<const T&>(value));
   }

@@ -13,12 +13,14 @@ namespace firesteel::detail {
 template <Serializable T>
 void check_round_trip(const T& record) {
   if constexpr (!Flat<T>) {
-    ByteWriter written;
+    ByteWriter written(true);
     written.write(record);
-    ByteReader in(written.buffer());
+    ByteWriter travels;
+    travels.write(record);
+    ByteReader in(travels.buffer());
     const T back = in.template read<T>();
     const auto left = in.left();
-    ByteWriter again;
+    ByteWriter again(true);
     again.write(back);
     if (left == 0 && std::ranges::equal(written.buffer(), again.buffer())) return;
     throw internal_error("a record of " + std::to_string(written.buffer().size()) + " bytes comes back as " +

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,11 @@ struct Short {
   std::string name;
   int number = 0;
 };
+/// Has bytes between its parts that mean nothing.
+struct Padded {
+  std::string name;
+  std::optional<Index> number;
+};
 
 template <>
 struct Serializer<Forgetful> {
@@ -31,6 +39,21 @@ struct Serializer<Forgetful> {
     auto name = in.read<std::string>();
     in.read<std::string>();
     return {std::move(name), ""};
+  }
+};
+template <>
+struct Serializer<Padded> {
+  static void write(ByteWriter& out, const Padded& value) {
+    out.write(value.name);
+    out.write(value.number);
+  }
+  static Padded read(ByteReader& in) {
+    Padded back{in.read<std::string>(), {}};
+    const auto number = in.read<std::optional<Index>>();
+    // What a compiler may do: the value alone is copied, and around it lies what lay there before.
+    std::memset(static_cast<void*>(&back.number), 0x5a, sizeof back.number);
+    new (&back.number) std::optional<Index>(*number);
+    return back;
   }
 };
 template <>
@@ -144,6 +167,15 @@ TEST(StorageLevel, records_that_do_not_come_back_as_they_were_are_refused) {
   expect_refused([&] { forgetful.persist(StorageLevel::disk).count(); });
   expect_refused([&] { too_short.persist(StorageLevel::memory_and_disk).count(); });
   expect_refused([&] { forgetful.sort_by([](const Forgetful& value) { return value.name; }); });
+}
+
+TEST(StorageLevel, what_lies_between_the_parts_of_a_record_may_change_on_its_way) {
+  const Context context = context_with("1M");
+  const auto padded = generate(context, 100, [](Index row) { return Padded{std::to_string(row), row}; });
+  EXPECT_EQ(padded.persist(StorageLevel::disk).count(), 100);
+  const auto sorted = padded.sort_by([](const Padded& value) { return -*value.number; }).collect();
+  ASSERT_EQ(sorted.size(), 100U);
+  for (Index i = 0; i < 100; ++i) EXPECT_EQ(*sorted[static_cast<std::size_t>(i)].number, 99 - i);
 }
 
 TEST(Accumulator, counts_over_ranks_and_threads_and_again_from_zero) {
