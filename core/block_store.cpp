@@ -201,7 +201,7 @@ void BlockStore::prepare_passes() {
 
 BlockPass::BlockPass(BlockStore* store) : BlockPass(store, 0, store == nullptr ? 0 : store->blocks()) {}
 
-BlockPass::BlockPass(BlockStore* store, Index first, Index end) : store_(store) {
+BlockPass::BlockPass(BlockStore* store, Index first, Index end) : store_(store), last_(end) {
   if (store_ == nullptr) return;
   store_->prepare_passes();
   const auto& order = store_->order_;
@@ -275,8 +275,9 @@ void BlockPass::wait_for(Index turn) {
   {
     std::unique_lock lock(mutex_);
     // A thread that was left behind may still hold the buffer that this turn shall have.
-    moved_.wait(lock, [&] { return state_[at(turn)] != kFree || failure_; });
+    moved_.wait(lock, [&] { return state_[at(turn)] != kFree || failure_ || block_of(turn) > last_; });
     if (failure_) std::rethrow_exception(failure_);
+    if (state_[at(turn)] == kFree) throw internal_error("the pass has ended by another error");
   }
   if (store_->reader_->wait(turn % buffers_, false)) return;
   {
@@ -299,7 +300,7 @@ void BlockPass::acquire(Index block) {
   } catch (...) {
     {
       const std::lock_guard lock(mutex_);
-      failure_ = std::current_exception();
+      if (block <= last_) failure_ = std::current_exception();
     }
     moved_.notify_all();
     throw;
@@ -307,6 +308,15 @@ void BlockPass::acquire(Index block) {
   const std::lock_guard lock(mutex_);
   --in_flight_;
   state_[at(turn)] = kThere;
+}
+
+void BlockPass::end_behind(Index block) noexcept {
+  if (store_ == nullptr) return;
+  {
+    const std::lock_guard lock(mutex_);
+    last_ = std::min(last_, block);
+  }
+  moved_.notify_all();
 }
 
 void BlockPass::release(Index block) noexcept {

@@ -129,6 +129,9 @@ class BlockStore {
 /// One pass over all blocks of a store, or over the blocks [first, end): each is held once, by any thread,
 /// the threads together in about ascending order. Reads of the next blocks are under way meanwhile, into a
 /// ring of memory that is taken and given back in that order. Without a store it does nothing.
+///
+/// A block that is left by an exception ends the pass behind it, as parallel_for() ends its loop: blocks
+/// before it are still to be had, who waits for a later one is told, since those between may never be held.
 class BlockPass {
  public:
   explicit BlockPass(BlockStore* store);
@@ -140,15 +143,20 @@ class BlockPass {
   /// The block is in memory while this lives.
   class Hold {
    public:
-    /// Waits until the block is there. Throws io_failed (74).
+    /// Waits until the block is there. Throws io_failed (74); internal_error behind a block that was left by
+    /// an exception, which is the one to be told.
     Hold(BlockPass& pass, Index block) : pass_(pass), block_(block) { pass_.acquire(block_); }
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;
-    ~Hold() { pass_.release(block_); }
+    ~Hold() {
+      if (std::uncaught_exceptions() > exceptions_) pass_.end_behind(block_);
+      pass_.release(block_);
+    }
 
    private:
     BlockPass& pass_;
     Index block_;
+    int exceptions_ = std::uncaught_exceptions();
   };
 
  private:
@@ -159,6 +167,7 @@ class BlockPass {
   Index block_of(Index turn) const;
   void acquire(Index block);
   void release(Index block) noexcept;
+  void end_behind(Index block) noexcept;
   void wait_for(Index turn);
   void request_more();
   bool find_room(Index bytes, Index& place) const;
@@ -168,8 +177,9 @@ class BlockPass {
   Index buffers_ = 0;     ///< requests that may be under way or held
   std::mutex mutex_;
   std::condition_variable moved_;
-  std::vector<char> state_;  ///< of a turn: kFree, kSubmitted, kThere, kDone
-  std::exception_ptr failure_;
+  std::vector<char> state_;     ///< of a turn: kFree, kSubmitted, kThere, kDone
+  std::exception_ptr failure_;  ///< of reading: nobody goes on
+  Index last_;                  ///< block behind which the pass has ended
   Index in_flight_ = 0;
   Index next_ = 0;  ///< the first turn that was not asked for
   Index tail_ = 0;  ///< the first turn that is not done

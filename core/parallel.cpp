@@ -64,7 +64,8 @@ void parallel_for(int threads, Index items, FunctionRef<void(Index item, int thr
   {
     const FloatEnvironment environment;
     const int thread = omp_get_thread_num();
-#pragma omp for schedule(dynamic, 1)
+// Ascending, as passes over blocks in scratch need it: LLVM's runtime would have each thread begin elsewhere.
+#pragma omp for schedule(monotonic : dynamic, 1)
     for (Index item = 0; item < items; ++item) {
       if (failure.outranks(item)) continue;
       try {

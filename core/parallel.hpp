@@ -19,10 +19,10 @@ class FloatEnvironment {
   unsigned saved_;
 };
 
-/// Calls body(item, thread) for every item in [0, items), items handed out dynamically to `threads` OpenMP
-/// threads. Which thread gets which item is not defined: a body's result may depend on `item` only. An
-/// exception ends the loop early; the one of the smallest item that fails is rethrown in the calling thread,
-/// whatever the timing: items before a failed one still run. Local, not collective.
+/// Calls body(item, thread) for every item in [0, items), items handed out dynamically, in ascending order,
+/// to `threads` OpenMP threads. Which thread gets which item is not defined: a body's result may depend on
+/// `item` only. An exception ends the loop early; the one of the smallest item that fails is rethrown in the
+/// calling thread, whatever the timing: items before a failed one still run. Local, not collective.
 void parallel_for(int threads, Index items, FunctionRef<void(Index item, int thread)> body);
 
 }  // namespace firesteel

@@ -243,15 +243,13 @@ std::string pack_row(std::span<const TableColumn> columns, std::span<const Typed
 }
 
 void unpack_row(std::span<const TableColumn> columns, std::string_view row, std::vector<TypedCell>& cells) {
-  const std::string_view flags = row.substr(0, std::min(row.size(), (columns.size() + 7) / 8));
-  row.remove_prefix(flags.size());
   const auto take = [&](std::size_t bytes) {
-    if (bytes > row.size() || flags.size() < (columns.size() + 7) / 8)
-      throw internal_error("a packed row ends early");
+    if (bytes > row.size()) throw internal_error("a packed row ends early");
     const std::string_view taken = row.substr(0, bytes);
     row.remove_prefix(bytes);
     return taken;
   };
+  const std::string_view flags = take((columns.size() + 7) / 8);
   cells.resize(columns.size());
   for (std::size_t i = 0; i < columns.size(); ++i) {
     TypedCell& cell = cells[i];

@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <random>
 #include <set>
 #include <string>
@@ -125,6 +128,26 @@ TEST_P(Store, a_pass_that_ends_early_leaves_the_store_whole) {
     }
     EXPECT_EQ(whole_blocks(store, 2), kBlocks);
   }
+}
+
+TEST_P(Store, who_waits_behind_a_block_that_was_left_by_an_error_is_told) {
+  BlockStore store(pool_of(0), scratch(), kBlocks, kBlockBytes, 2);
+  fill(store);
+  for (const Index left : {0, 40}) {  // as threads leave parallel_for(): the blocks between are held by nobody
+    BlockPass pass(&store);
+    for (Index block = 0; block < left; ++block) const BlockPass::Hold hold(pass, block);
+    auto waiting = std::async(std::launch::async, [&] { const BlockPass::Hold hold(pass, kBlocks - 1); });
+    EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+    EXPECT_THROW(
+        {
+          const BlockPass::Hold hold(pass, left);
+          throw bad_input("stop", {0, left});
+        },
+        Error);
+    ASSERT_EQ(waiting.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    EXPECT_THROW(waiting.get(), Error);
+  }
+  EXPECT_EQ(whole_blocks(store, 2), kBlocks);
 }
 
 TEST_P(Store, sums_are_those_of_blocks_in_memory) {
