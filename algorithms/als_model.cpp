@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numeric>
 
@@ -9,6 +10,7 @@
 #include "firesteel/algorithms/als_ranking.hpp"
 #include "firesteel/core/check_rows.hpp"
 #include "firesteel/core/parallel.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 
 namespace firesteel {
 
@@ -48,6 +50,21 @@ ColumnValues select(const ColumnValues& column, const std::vector<std::size_t>& 
         kept.reserve(rows.size());
         for (const std::size_t r : rows) kept.push_back(values[r]);
         return kept;
+      },
+      column);
+}
+
+/// What is to be appended becomes the column where that has nothing yet.
+void append(ColumnValues& column, ColumnValues more) {
+  if (column_size(column) == 0) {
+    column = std::move(more);
+    return;
+  }
+  std::visit(
+      [&](auto& values) {
+        auto& from = std::get<std::remove_cvref_t<decltype(values)>>(more);
+        values.insert(values.end(), std::make_move_iterator(from.begin()),
+                      std::make_move_iterator(from.end()));
       },
       column);
 }
@@ -128,16 +145,24 @@ std::vector<double> AlsModel::predictions(const Ratings& data) const {
 ColumnTable AlsModel::predict(const Ratings& data) const {
   const FloatEnvironment environment;
   return data.context.comm().collectively([&]() -> ColumnTable {
-    auto predicted = predictions(data);
-    if (parameters.cold_start_strategy != "drop")
-      return {
-          {{data.user_name, data.users}, {data.item_name, data.items}, {"prediction", std::move(predicted)}}};
-    std::vector<std::size_t> known;
-    for (std::size_t r = 0; r < predicted.size(); ++r)
-      if (!std::isnan(predicted[r])) known.push_back(r);
-    return {{{data.user_name, select(data.users, known)},
-             {data.item_name, select(data.items, known)},
-             {"prediction", select(predicted, known)}}};
+    ColumnTable table{{{data.user_name, {}}, {data.item_name, {}}, {"prediction", {}}}};
+    const auto append_predictions = [&](const Ratings& ratings) {
+      auto predicted = predictions(ratings);
+      if (parameters.cold_start_strategy == "drop") {
+        std::vector<std::size_t> known;
+        for (std::size_t r = 0; r < predicted.size(); ++r)
+          if (!std::isnan(predicted[r])) known.push_back(r);
+        append(table.columns[0].values, select(ratings.users, known));
+        append(table.columns[1].values, select(ratings.items, known));
+        append(table.columns[2].values, select(std::move(predicted), known));
+      } else {
+        append(table.columns[0].values, ratings.users);
+        append(table.columns[1].values, ratings.items);
+        append(table.columns[2].values, std::move(predicted));
+      }
+    };
+    for_each_chunk(data, append_predictions);
+    return table;
   });
 }
 

@@ -80,7 +80,7 @@ constexpr std::string_view kJoinLesson =
     "are there. A missing key equals nothing. Columns: those of LEFT, then those of RIGHT without keys; a\n"
     "name that both have gets _left and _right. What a side lacks is missing.\n";
 
-/// Of the commands that fit or apply a model.
+/// Of the commands that read rows or ratings whole.
 const std::vector<Option>& storage_options() {
   static const std::vector<Option> options{
       {"memory", Kind::value, "BYTES", "most memory of a rank: 300M, 2G (K M G T), at least 128M; or 60%",
@@ -260,7 +260,8 @@ std::vector<Option> command_options(Verb verb) {
     append(options, {{"checkpoint", Kind::value, "DIR", "a directory that will hold checkpoints", "none"},
                      input_option("threads")});
   const bool trains = verb == Verb::train || verb == Verb::plan;
-  if (trains || verb == Verb::score || verb == Verb::evaluate) append(options, storage_options());
+  if (trains || verb == Verb::score || verb == Verb::evaluate || verb == Verb::convert)
+    append(options, storage_options());
   if (trains)
     append(
         options,

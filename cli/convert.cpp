@@ -18,6 +18,8 @@ void run_convert(const Run& run) {
     if (context.rank() == 0) check_can_output(job.output);
   });
 
+  check_scratch(run);
+
   enter_phase(run, "reading");
   job.read.label_use = job.label_named ? ReadOptions::Label::required : ReadOptions::Label::optional;
   const Input input = read_input(run, task);

@@ -5,6 +5,7 @@
 #include "firesteel/cli/json.hpp"
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/cli/steps.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/write_table.hpp"
 
@@ -79,14 +80,16 @@ std::string set_cold_start(AnyModel& model, const std::string& strategy) {
   return {};
 }
 
-ColumnTable predict_rows(const Run& run, LoadedModel& loaded) {
+Input read_rows_to_score(const Run& run, const LoadedModel& loaded) {
   ReadOptions& read = run.job.read;
   read.label_use = ReadOptions::Label::ignored;
   read.expected = &loaded.model->schema();
   read.expected_features = loaded.model->features();
   if (!run.job.missing_named) read.missing = loaded.model->schema().missing;
-  Input input = read_input(run, loaded.entry->task);
+  return read_input(run, loaded.entry->task);
+}
 
+ColumnTable predict_rows(const Run& run, LoadedModel& loaded, Input input) {
   // CSV repeats the text as it was; in HDF5 a number is a number.
   const std::string name = without_slash(run.job.output);
   const bool as_text = name == "-" || name.ends_with(".csv") || name.ends_with(".tsv");
@@ -94,7 +97,7 @@ ColumnTable predict_rows(const Run& run, LoadedModel& loaded) {
 
   enter_phase(run, "predicting");
   // Kept columns stand beside every row, so rows without a prediction are taken out of both together.
-  const bool keeps = !read.keep.empty();
+  const bool keeps = !run.job.read.keep.empty();
   const bool drops = keeps && set_cold_start(*loaded.model, "nan") == "drop";
   ColumnTable table = loaded.model->predict(input.data);
   if (const auto* rows = std::get_if<RowBlocks>(&input.data)) blank_dropped_rows(*rows, table);
@@ -102,6 +105,44 @@ ColumnTable predict_rows(const Run& run, LoadedModel& loaded) {
   table = beside(std::move(input.kept), std::move(table));
   if (drops) run.context.comm().collectively([&] { drop_unpredicted(table); });
   return table;
+}
+
+/// Ratings in scratch, predicted and written a chunk at a time; returns the rows written.
+Index score_chunks(const Run& run, const LoadedModel& loaded, const Ratings& ratings) {
+  const Context& context = run.context;
+  // A chunk is this rank's alone.
+  const Context alone(MPI_COMM_SELF, {.threads = context.threads()});
+  const auto predict = [&](Ratings chunk) {
+    chunk.context = alone;
+    return loaded.model->predict(std::move(chunk));
+  };
+  enter_phase(run, "predicting");
+  TableParts table{.count = ratings.chunks->count(),
+                   .make = [&](Index part) { return predict(ratings.chunks->read(ratings, part)); }};
+  context.comm().collectively([&] {
+    const ColumnTable none =
+        predict({.context = alone, .user_name = ratings.user_name, .item_name = ratings.item_name});
+    for (const auto& column : none.columns) table.names.push_back(column.name);
+  });
+  return write_table(context, table, run.job.output);
+}
+
+/// Predicts and writes what is read, or what is recommended; returns the rows written.
+Index write_scores(const Run& run, LoadedModel& loaded) {
+  const Job& job = run.job;
+  ColumnTable table;
+  if (job.top > 0) {
+    enter_phase(run, "predicting");
+    table = loaded.model->recommend(run.context, job.top, job.top_for_items);
+  } else {
+    Input input = read_rows_to_score(run, loaded);
+    const auto* ratings = std::get_if<Ratings>(&input.data);
+    if (ratings != nullptr && ratings->chunks) return score_chunks(run, loaded, *ratings);
+    table = predict_rows(run, loaded, std::move(input));
+  }
+  enter_phase(run, "writing");
+  write_table(run.context, table, job.output);
+  return run.context.comm().sum(table.local_rows());
 }
 
 }  // namespace
@@ -123,12 +164,7 @@ void run_score(const Run& run) {
   LoadedModel loaded = load_model(run);
   if (job.top == 0) refuse_unused(run, loaded.entry->task, inputs);
   if (job.top > 0) warn_of_unread(run);
-  if (job.top > 0) enter_phase(run, "predicting");
-  const ColumnTable table =
-      job.top > 0 ? loaded.model->recommend(context, job.top, job.top_for_items) : predict_rows(run, loaded);
-  const Index rows = context.comm().sum(table.local_rows());
-  enter_phase(run, "writing");
-  write_table(context, table, job.output);
+  const Index rows = write_scores(run, loaded);
 
   if (job.json) {
     Json object = Json::object();

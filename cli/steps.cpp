@@ -78,9 +78,7 @@ LoadedModel load_model(const Run& run) {
 Input read_input(const Run& run, Task task) {
   if (task == Task::recommendation) {
     ReadOptions options = run.job.read;
-    // Other verbs write all that was read.
-    const auto& verb = run.job.command->name;
-    options.ratings_in_scratch = verb == "train" || verb == "evaluate" || verb == "plan";
+    options.ratings_in_scratch = true;
     auto input = read_ratings(run.context, options);
     return {std::move(input.ratings), std::move(input.kept)};
   }

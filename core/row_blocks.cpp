@@ -163,13 +163,21 @@ void DenseTiles<Scalar>::copy_row(Index row, std::span<double> values) const {
     for (std::size_t j = 0; j < values.size(); ++j) values[j] = static_cast<double>(own[j * kTileRows]);
     return;
   }
-  const auto tile_values = kTileRows * columns_;
-  std::vector<Scalar> own(static_cast<std::size_t>(tile_values));
-  const auto bytes = tile_values * static_cast<Index>(sizeof(Scalar));
-  store_->copy(t >> block_shift_, (t & ((Index{1} << block_shift_) - 1)) * bytes,
-               reinterpret_cast<std::byte*>(own.data()), bytes);
+  std::vector<Scalar> own(static_cast<std::size_t>(kTileRows * columns_));
+  copy_tiles(t, own);
   for (std::size_t j = 0; j < values.size(); ++j)
     values[j] = static_cast<double>(own[j * kTileRows + static_cast<std::size_t>(lane)]);
+}
+
+template <class Scalar>
+void DenseTiles<Scalar>::copy_tiles(Index first, std::span<Scalar> tiles) const {
+  if (!store_) {
+    std::copy_n(tile(first), tiles.size(), tiles.begin());
+    return;
+  }
+  const Index within = first & (block_tiles() - 1);
+  store_->copy(first >> block_shift_, within * kTileRows * columns_ * static_cast<Index>(sizeof(Scalar)),
+               reinterpret_cast<std::byte*>(tiles.data()), static_cast<Index>(tiles.size_bytes()));
 }
 
 template <class Scalar>

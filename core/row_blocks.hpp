@@ -58,8 +58,13 @@ class DenseTiles {
   Scalar at(Index row, Index column) const {
     return tile(row / kTileRows)[column * kTileRows + row % kTileRows];
   }
-  /// The values of a row, wherever it lies: for a few rows here and there. By any thread.
+  /// The values of a row, wherever it lies: for a few rows here and there (DenseRowReader: for many). By any
+  /// thread. Throws 74.
   void copy_row(Index row, std::span<double> values) const;
+  /// The tiles from `first` on, wherever they lie; they are of one block. By any thread. Throws 74.
+  void copy_tiles(Index first, std::span<Scalar> tiles) const;
+  /// Tiles of a block; 0: all lie in memory.
+  Index block_tiles() const { return store_ ? Index{1} << block_shift_ : 0; }
 
   /// Rows [first, end) will be written, or have been, each once; between the two calls their tiles are in
   /// memory. By any thread. Throw 71, 74.

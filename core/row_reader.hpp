@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -30,6 +33,42 @@ class BlockCopy {
   const BlockStore* store_ = nullptr;
   Index block_ = -1;
   std::vector<std::byte, AlignedAllocator<std::byte>> copy_;
+};
+
+/// Dense rows wherever they lie, best in order: of those in scratch up to 1 MB is read at a time. By one
+/// thread.
+template <class Scalar>
+class DenseRowReader {
+ public:
+  explicit DenseRowReader(const DenseTiles<Scalar>& tiles)
+      : tiles_(tiles), tile_values_(kTileRows * tiles.columns()) {
+    const Index fitting = kBytes / (tile_values_ * static_cast<Index>(sizeof(Scalar)));
+    // A power of two, so that what is read at a time is of one block.
+    step_ =
+        std::min(static_cast<Index>(std::bit_floor(static_cast<std::uint64_t>(std::max<Index>(1, fitting)))),
+                 tiles.block_tiles());
+  }
+  void copy(Index row, std::span<double> values) {
+    if (step_ == 0) return tiles_.copy_row(row, values);
+    const Index t = row / kTileRows;
+    const Index first = t / step_ * step_;
+    if (first != first_) {
+      read_.resize(static_cast<std::size_t>(std::min(step_, tiles_.tiles() - first) * tile_values_));
+      first_ = -1;
+      tiles_.copy_tiles(first, read_);
+      first_ = first;
+    }
+    const Scalar* const own = read_.data() + (t - first) * tile_values_ + row % kTileRows;
+    for (std::size_t j = 0; j < values.size(); ++j) values[j] = static_cast<double>(own[j * kTileRows]);
+  }
+
+ private:
+  static constexpr Index kBytes = Index{1} << 20;
+  const DenseTiles<Scalar>& tiles_;
+  Index tile_values_;
+  Index step_;        ///< tiles that are read at a time; 0: all rows are in memory
+  Index first_ = -1;  ///< of the tiles that were read
+  std::vector<Scalar> read_;
 };
 
 /// Sparse rows wherever they lie, best in order. By one thread.

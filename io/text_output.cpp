@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <system_error>
 #include <vector>
 
@@ -31,6 +32,7 @@ constexpr int kPieceTag = 0x2001;
 class Chunks {
  public:
   Chunks(const Context& context, Index rows, FormatRows format) : rows_(rows), format_(format) {
+    const auto kept_bytes = std::min(kKeptBytes, static_cast<std::size_t>(context.memory()->available() / 2));
     const Index count = (rows + kChunkRows - 1) / kChunkRows;
     texts_.resize(static_cast<std::size_t>(count));
     offsets_.assign(static_cast<std::size_t>(count) + 1, 0);
@@ -39,7 +41,7 @@ class Chunks {
       std::string text = make(chunk);
       const auto i = static_cast<std::size_t>(chunk);
       offsets_[i + 1] = static_cast<Index>(text.size());
-      if (kept.fetch_add(text.size()) + text.size() <= kKeptBytes) texts_[i] = std::move(text);
+      if (kept.fetch_add(text.size()) + text.size() <= kept_bytes) texts_[i] = std::move(text);
     });
     std::partial_sum(offsets_.begin(), offsets_.end(), offsets_.begin());
   }
@@ -76,10 +78,13 @@ void write_stdout(std::string_view text) {
   }
 }
 
-/// Rank 0 prints its own text, then that of the others as it arrives in pieces. After a failure it still
-/// receives, so that nobody waits.
-void print_in_rank_order(Communicator& comm, const std::string& header, Chunks& chunks) {
-  const auto sizes = comm.allgather(chunks.bytes());
+/// This rank's text from the beginning, some more at each call.
+using NextText = FunctionRef<std::string()>;
+
+/// Rank 0 prints its own text, `bytes` of it, then that of the others as it arrives in pieces. After a
+/// failure it still receives, so that nobody waits.
+void print_in_rank_order(Communicator& comm, const std::string& header, Index bytes, NextText next) {
+  const auto sizes = comm.allgather(bytes);
   std::exception_ptr failure;
   const auto guarded = [&](auto&& body) {
     try {
@@ -92,7 +97,11 @@ void print_in_rank_order(Communicator& comm, const std::string& header, Chunks& 
   if (comm.rank() == 0) {
     guarded([&] {
       write_stdout(header);
-      for (Index chunk = 0; chunk < chunks.count(); ++chunk) write_stdout(chunks.text(chunk));
+      for (Index left = bytes; left > 0;) {
+        const std::string text = next();
+        write_stdout(text);
+        left -= static_cast<Index>(text.size());
+      }
     });
     for (int peer = 1; peer < comm.size(); ++peer) {
       for (Index left = sizes[static_cast<std::size_t>(peer)]; left > 0;) {
@@ -103,11 +112,10 @@ void print_in_rank_order(Communicator& comm, const std::string& header, Chunks& 
     }
   } else {
     std::string text;
-    Index chunk = 0;
-    for (Index left = chunks.bytes(); left > 0;) {
+    for (Index left = bytes; left > 0;) {
       const auto length = std::min<std::size_t>(kPieceBytes, static_cast<std::size_t>(left));
       guarded([&] {
-        while (text.size() < length) text += chunks.text(chunk++);
+        while (text.size() < length) text += next();
         std::memcpy(buffer.data(), text.data(), length);
         text.erase(0, length);
       });
@@ -116,6 +124,14 @@ void print_in_rank_order(Communicator& comm, const std::string& header, Chunks& 
     }
   }
   comm.agree(failure);
+}
+
+/// From byte `begin` of the file on. Local.
+void write_chunks(const Context& context, SharedOutputFile& file, Index begin, Chunks& chunks) {
+  parallel_for(context.threads(), chunks.count(), [&](Index chunk, int) {
+    const std::string text = chunks.text(chunk);
+    file.write_at(begin + chunks.offset(chunk), std::as_bytes(std::span(text)));
+  });
 }
 
 }  // namespace
@@ -158,19 +174,52 @@ void write_text(const Context& context, const std::string& path, const std::stri
   Communicator& comm = context.comm();
   if (path == "-") {
     Chunks chunks = comm.collectively([&] { return Chunks(context, local_rows, format); });
-    return print_in_rank_order(comm, header, chunks);
+    Index chunk = 0;
+    return print_in_rank_order(comm, header, chunks.bytes(), [&] { return chunks.text(chunk++); });
   }
   SharedOutputFile file(comm, path);
   Chunks chunks = comm.collectively([&] { return Chunks(context, local_rows, format); });
   const Index begin = static_cast<Index>(header.size()) + comm.exclusive_scan(chunks.bytes());
   comm.collectively([&] {
     if (comm.rank() == 0) file.write_at(0, std::as_bytes(std::span(header)));
-    parallel_for(context.threads(), chunks.count(), [&](Index chunk, int) {
-      const std::string text = chunks.text(chunk);
-      file.write_at(begin + chunks.offset(chunk), std::as_bytes(std::span(text)));
-    });
+    write_chunks(context, file, begin, chunks);
   });
   file.commit();
+}
+
+void write_text(const Context& context, const std::string& path, const std::string& header, Index parts,
+                FunctionRef<TextRows(Index part)> part) {
+  Communicator& comm = context.comm();
+  std::optional<SharedOutputFile> file;
+  if (path != "-") file.emplace(comm, path);
+  const Index bytes = comm.collectively([&] {
+    Index sum = 0;
+    for (Index p = 0; p < parts; ++p) {
+      const TextRows rows = part(p);
+      sum += Chunks(context, rows.count, rows.format).bytes();
+    }
+    return sum;
+  });
+  if (!file) {
+    Index next = 0;
+    return print_in_rank_order(comm, header, bytes, [&] {
+      std::string text;
+      const TextRows rows = part(next++);
+      rows.format(0, rows.count, text);
+      return text;
+    });
+  }
+  Index begin = static_cast<Index>(header.size()) + comm.exclusive_scan(bytes);
+  comm.collectively([&] {
+    if (comm.rank() == 0) file->write_at(0, std::as_bytes(std::span(header)));
+    for (Index p = 0; p < parts; ++p) {
+      const TextRows rows = part(p);
+      Chunks chunks(context, rows.count, rows.format);
+      write_chunks(context, *file, begin, chunks);
+      begin += chunks.bytes();
+    }
+  });
+  file->commit();
 }
 
 }  // namespace firesteel

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <optional>
 
 #include "firesteel/core/dataset/cache.hpp"
 #include "firesteel/core/dataset/create.hpp"
+#include "firesteel/core/row_reader.hpp"
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/rows_output.hpp"
 #include "firesteel/io/table_view.hpp"
@@ -145,10 +147,11 @@ class FeatureRows final : public BlockSource<std::string> {
     std::vector<double> features(size(rows_.columns()));
     std::vector<TypedCell> cells(columns_.size());
     const Index first = rows_.partition.first_row(rows_.context.rank());
+    const auto reader = std::visit([](const auto& storage) { return copier(storage); }, rows_.features);
     for (Index row = out.first_row; row < rows_.partition.row_of_block(block + 1); ++row) {
       const std::size_t local = size(row - first);
       if (!rows_.dropped.empty() && rows_.dropped[local] != 0) continue;
-      std::visit([&](const auto& storage) { copy(storage, row - first, features); }, rows_.features);
+      reader(row - first, features);
       for (std::size_t j = 0; j < features.size(); ++j) cells[j].real = features[j];
       std::size_t next = features.size();
       if (rows_.has_labels) set_label(cells[next++], local);
@@ -159,9 +162,15 @@ class FeatureRows final : public BlockSource<std::string> {
   }
 
  private:
-  template <class Storage>
-  static void copy(const Storage& storage, Index row, std::vector<double>& features) {
-    if constexpr (requires { storage.copy_row(row, features); }) storage.copy_row(row, features);
+  using CopyRow = std::function<void(Index row, std::vector<double>& features)>;
+  template <class Scalar>
+  static CopyRow copier(const DenseTiles<Scalar>& tiles) {
+    return [reader = std::make_shared<DenseRowReader<Scalar>>(tiles)](
+               Index row, std::vector<double>& features) { reader->copy(row, features); };
+  }
+  template <class Scalar>
+  static CopyRow copier(const SparseRows<Scalar>&) {
+    throw internal_error("sparse rows have no row of columns");
   }
   void set_label(TypedCell& cell, std::size_t local) const {
     if (const auto* texts = std::get_if<std::vector<std::string>>(&rows_.labels))

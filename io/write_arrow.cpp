@@ -121,8 +121,8 @@ std::unique_ptr<SparseRowReader<Scalar>> reader_of(const SparseRows<Scalar>& row
   return std::make_unique<SparseRowReader<Scalar>>(rows);
 }
 template <class Scalar>
-std::nullptr_t reader_of(const DenseTiles<Scalar>&) {
-  return nullptr;
+std::unique_ptr<DenseRowReader<Scalar>> reader_of(const DenseTiles<Scalar>& rows) {
+  return std::make_unique<DenseRowReader<Scalar>>(rows);
 }
 
 }  // namespace
@@ -159,7 +159,7 @@ void write_rows_arrow(const RowsOutput& output, const std::string& path) {
                 std::get<0>(values[static_cast<std::size_t>(indices[j])].values)[size(i - begin)] =
                     static_cast<double>(entries[j]);
             } else {
-              storage.copy_row(row, dense);
+              reader->copy(row, dense);
               for (std::size_t column = 0; column < dense.size(); ++column)
                 std::get<0>(values[column].values)[size(i - begin)] = dense[column];
             }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/packed_file.hpp"
 #include "firesteel/io/parts_output.hpp"
@@ -114,10 +115,107 @@ std::vector<std::string> feature_names(const RowBlocks& rows) {
   return names;
 }
 
+namespace {
+
+/// The format of ratings in a file of that name; throws 65 for those that hold none.
+DataFormat format_of_ratings(const std::string& path) {
+  const DataFormat format = format_of(path);
+  if (format == DataFormat::libsvm)
+    throw bad_input("LIBSVM files hold no users and items: write .csv or .h5");
+  if (format == DataFormat::numpy || format == DataFormat::mtx || format == DataFormat::jsonl ||
+      format == DataFormat::packed)
+    throw bad_input("ratings are written as .csv, .h5 or .parquet, not as " +
+                    std::filesystem::path(path).extension().string());
+  return format;
+}
+
+ColumnTable table_of(const Ratings& ratings) {
+  ColumnTable table{{{"user", ratings.users}, {"item", ratings.items}}};
+  if (ratings.has_ratings) table.columns.push_back({"rating", ratings.ratings});
+  return table;
+}
+
+/// This rank's ratings in parts: chunks in scratch, or all at once.
+TableParts parts_of(const Ratings& ratings) {
+  TableParts parts{.names = {"user", "item"}, .count = ratings.chunks ? ratings.chunks->count() : 1};
+  if (ratings.has_ratings) parts.names.emplace_back("rating");
+  parts.make = [&](Index part) {
+    return table_of(ratings.chunks ? ratings.chunks->read(ratings, part) : ratings);
+  };
+  return parts;
+}
+
+/// Rows here and there of a table in parts, best in order: the part that was looked at last is kept.
+class PartReader {
+ public:
+  explicit PartReader(const TableParts& table) : table_(table) {}
+
+  /// Calls use(part, its rows [first, end)) for the parts that hold the table's rows [first, end), in order.
+  template <class Use>
+  void rows(Index first, Index end, const Use& use) {
+    if (first < begin_) part_ = -1;
+    while (first < end) {
+      if (part_ < 0 || first >= begin_ + made_.local_rows()) {
+        next_part();
+        continue;
+      }
+      const Index stop = std::min(end, begin_ + made_.local_rows());
+      use(made_, first - begin_, stop - begin_);
+      first = stop;
+    }
+  }
+
+ private:
+  void next_part() {
+    begin_ = part_ < 0 ? 0 : begin_ + made_.local_rows();
+    made_ = table_.make(++part_);
+  }
+
+  const TableParts& table_;
+  Index part_ = -1;
+  Index begin_ = 0;  ///< row of the table that part_ begins with
+  ColumnTable made_;
+};
+
+/// Collective.
+std::vector<TableColumn> columns_of(Communicator& comm, const TableParts& table) {
+  std::vector<std::int64_t> kinds(table.names.size(), 0);
+  comm.collectively([&] {
+    for (Index part = 0; part < table.count; ++part) {
+      const ColumnTable made = table.make(part);
+      for (std::size_t i = 0; i < kinds.size(); ++i)
+        if (made.local_rows() > 0) kinds[i] = static_cast<std::int64_t>(made.columns[i].values.index());
+      if (made.local_rows() > 0) break;  // all parts that have rows are alike
+    }
+  });
+  comm.allreduce_max(std::span(kinds));
+  static constexpr TableKind kKinds[] = {TableKind::real, TableKind::whole, TableKind::text};
+  std::vector<TableColumn> columns;
+  for (std::size_t i = 0; i < kinds.size(); ++i) columns.push_back({table.names[i], kKinds[kinds[i]]});
+  return columns;
+}
+
+std::vector<TableValues> rows_of(PartReader& reader, std::size_t columns, Index first, Index end) {
+  std::vector<TableValues> values(columns);
+  reader.rows(first, end, [&](const ColumnTable& part, Index from, Index to) {
+    for (std::size_t i = 0; i < columns; ++i)
+      std::visit(
+          [&](const auto& all) {
+            using Values = std::decay_t<decltype(all)>;
+            if (column_size(values[i].values) == 0) values[i].values = Values();
+            auto& some = std::get<Values>(values[i].values);
+            some.insert(some.end(), all.begin() + from, all.begin() + to);
+          },
+          part.columns[i].values);
+  });
+  return values;
+}
+
+}  // namespace
+
 void write_ratings(const Ratings& ratings, const std::string& path) {
-  Communicator& comm = ratings.context.comm();
+  const Index own_rows = ratings.chunks ? ratings.chunks->rows() : column_size(ratings.users);
   if (is_parts(path)) {
-    const auto own_rows = static_cast<Index>(column_size(ratings.users));
     return write_parts(ratings.context, path, own_rows, [&](const Context& own, const std::string& part) {
       Ratings mine = ratings;
       mine.context = own;
@@ -126,37 +224,20 @@ void write_ratings(const Ratings& ratings, const std::string& path) {
       write_ratings(mine, part);
     });
   }
-  const ColumnTable table = comm.collectively([&] {
-    const DataFormat format = format_of(path);
-    if (format == DataFormat::libsvm)
-      throw bad_input("LIBSVM files hold no users and items: write .csv or .h5");
-    if (format == DataFormat::numpy || format == DataFormat::mtx || format == DataFormat::jsonl ||
-        format == DataFormat::packed)
-      throw bad_input("ratings are written as .csv, .h5 or .parquet, not as " +
-                      std::filesystem::path(path).extension().string());
-    ColumnTable columns{{{"user", ratings.users}, {"item", ratings.items}}};
-    if (ratings.has_ratings) columns.columns.push_back({"rating", ratings.ratings});
-    return columns;
-  });
-  if (arrow_format_of(path).empty()) return write_table(ratings.context, table, path);
-  std::vector<TableColumn> columns;
-  for (const auto& column : table.columns) {
-    std::int64_t kind =
-        column_size(column.values) == 0 ? 0 : static_cast<std::int64_t>(column.values.index());
-    comm.allreduce_max(std::span(&kind, 1));
-    static constexpr TableKind kKinds[] = {TableKind::real, TableKind::whole, TableKind::text};
-    columns.push_back({column.name, kKinds[kind]});
+  Communicator& comm = ratings.context.comm();
+  comm.collectively([&] { format_of_ratings(path); });
+  const TableParts table = parts_of(ratings);
+  if (arrow_format_of(path).empty()) {
+    if (ratings.chunks)
+      write_table(ratings.context, table, path);
+    else
+      write_table(ratings.context, table.make(0), path);
+    return;
   }
-  write_arrow(ratings.context, path, columns, table.local_rows(), [&](Index first, Index end) {
-    std::vector<TableValues> values;
-    for (const auto& column : table.columns)
-      std::visit(
-          [&](const auto& all) {
-            values.push_back({std::decay_t<decltype(all)>(all.begin() + first, all.begin() + end), {}});
-          },
-          column.values);
-    return values;
-  });
+  const auto columns = columns_of(comm, table);
+  PartReader reader(table);
+  write_arrow(ratings.context, path, columns, own_rows,
+              [&](Index first, Index end) { return rows_of(reader, columns.size(), first, end); });
 }
 
 }  // namespace firesteel

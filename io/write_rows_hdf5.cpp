@@ -57,11 +57,12 @@ void put_features(ArrayOutput& file, const RowsOutput& output, const DenseTiles<
   const Index step = std::max<Index>(1, kPieceBytes / (columns * static_cast<Index>(sizeof(Scalar))));
   std::vector<Scalar> piece;
   std::vector<double> row(size(columns));
+  DenseRowReader<Scalar> reader(tiles);
   for (Index begin = 0; begin < output.count(); begin += step) {
     const Index end = std::min(output.count(), begin + step);
     piece.clear();
     for (Index i = begin; i < end; ++i) {
-      tiles.copy_row(output.used[size(i)], row);
+      reader.copy(output.used[size(i)], row);
       for (const double value : row) piece.push_back(static_cast<Scalar>(value));
     }
     file.write(0, (output.first + begin) * columns, piece);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "firesteel/core/error.hpp"
 #include "firesteel/core/row_reader.hpp"
@@ -44,11 +48,11 @@ class RowValues;
 template <class Scalar>
 class RowValues<DenseTiles<Scalar>> {
  public:
-  explicit RowValues(const DenseTiles<Scalar>& tiles) : tiles_(tiles), values_(size(tiles.columns())) {}
+  explicit RowValues(const DenseTiles<Scalar>& tiles) : reader_(tiles), values_(size(tiles.columns())) {}
   /// Calls body(value) for every column of a row.
   template <class Body>
   void for_all_values(Index row, Body&& body) {
-    tiles_.copy_row(row, values_);
+    reader_.copy(row, values_);
     for (const double value : values_) body(value);
   }
   /// Calls body(column, value) for what is not zero.
@@ -62,7 +66,7 @@ class RowValues<DenseTiles<Scalar>> {
   }
 
  private:
-  const DenseTiles<Scalar>& tiles_;
+  DenseRowReader<Scalar> reader_;
   std::vector<double> values_;
 };
 
@@ -89,16 +93,45 @@ class RowValues<SparseRows<Scalar>> {
   Index columns_;
 };
 
-/// body(RowValues of the rows): one for a run of rows.
-template <class Body>
-void with_values(const RowBlocks& rows, Body&& body) {
-  std::visit(
-      [&](const auto& storage) {
-        RowValues<std::decay_t<decltype(storage)>> values(storage);
-        body(values);
-      },
-      rows.features);
-}
+/// RowValues of the same rows for several threads: who is done with one leaves it, with what it has read, to
+/// the next.
+class RowValuesPool {
+ public:
+  explicit RowValuesPool(const RowBlocks& rows)
+      : pools_(std::visit([](const auto& storage) -> Pools { return Pool(storage); }, rows.features)) {}
+
+  /// body(RowValues of the rows), for a run of rows. By any thread.
+  template <class Body>
+  void use(Body&& body) {
+    std::visit(
+        [&](auto& pool) {
+          auto values = pool.take(mutex_);
+          body(*values);
+          const std::lock_guard lock(mutex_);
+          pool.idle.push_back(std::move(values));
+        },
+        pools_);
+  }
+
+ private:
+  template <class Storage>
+  struct Pool {
+    explicit Pool(const Storage& rows) : storage(&rows) {}
+    std::unique_ptr<RowValues<Storage>> take(std::mutex& mutex) {
+      const std::lock_guard lock(mutex);
+      if (idle.empty()) return std::make_unique<RowValues<Storage>>(*storage);
+      auto last = std::move(idle.back());
+      idle.pop_back();
+      return last;
+    }
+    const Storage* storage;
+    std::vector<std::unique_ptr<RowValues<Storage>>> idle;
+  };
+  using Pools = std::variant<Pool<DenseTiles<double>>, Pool<DenseTiles<float>>, Pool<SparseRows<double>>,
+                             Pool<SparseRows<float>>>;
+  std::mutex mutex_;
+  Pools pools_;
+};
 
 }  // namespace
 
@@ -118,8 +151,9 @@ void write_rows_csv(const RowsOutput& output, const std::string& path, char deli
     }
     header += '\n';
   });
+  RowValuesPool pool(rows);
   write_text(output.context(), path, header, output.count(), [&](Index first, Index end, std::string& out) {
-    with_values(rows, [&](auto& values) {
+    pool.use([&](auto& values) {
       for (Index i = first; i < end; ++i) {
         const Index row = output.used[size(i)];
         bool next = false;
@@ -148,8 +182,9 @@ void write_rows_libsvm(const RowsOutput& output, const std::string& path) {
       throw bad_input("LIBSVM files hold numbers as labels, these are texts: write .csv or .h5");
     if (output.has_weights) throw bad_input("LIBSVM files hold no row weights: write .csv or .h5");
   });
+  RowValuesPool pool(rows);
   write_text(output.context(), path, "", output.count(), [&](Index first, Index end, std::string& out) {
-    with_values(rows, [&](auto& values) {
+    pool.use([&](auto& values) {
       for (Index i = first; i < end; ++i) {
         const Index row = output.used[size(i)];
         if (output.has_labels)
@@ -182,8 +217,9 @@ void write_rows_json(const RowsOutput& output, const std::string& path) {
       keys.push_back((keys.empty() ? "{" : ",") + nlohmann::json(name).dump() + ":");
     }
   });
+  RowValuesPool pool(rows);
   write_text(output.context(), path, "", output.count(), [&](Index first, Index end, std::string& out) {
-    with_values(rows, [&](auto& values) {
+    pool.use([&](auto& values) {
       for (Index i = first; i < end; ++i) {
         const Index row = output.used[size(i)];
         std::size_t next = 0;
@@ -212,7 +248,7 @@ void write_rows_matrix_market(const RowsOutput& output, const std::string& path)
     if (output.has_labels || output.has_weights)
       throw bad_input("Matrix Market files hold no labels and weights: write .npz, .h5 or .libsvm");
     Index count = 0;
-    with_values(rows, [&](auto& values) {
+    RowValuesPool(rows).use([&](auto& values) {
       for (const Index row : output.used) values.for_entries(row, [&](Index, double) { ++count; });
     });
     return count;
@@ -220,8 +256,9 @@ void write_rows_matrix_market(const RowsOutput& output, const std::string& path)
   const std::string header = "%%MatrixMarket matrix coordinate real general\n" +
                              std::to_string(output.total) + " " + std::to_string(rows.columns()) + " " +
                              std::to_string(comm.sum(entries)) + "\n";
+  RowValuesPool pool(rows);
   write_text(output.context(), path, header, output.count(), [&](Index first, Index end, std::string& out) {
-    with_values(rows, [&](auto& values) {
+    pool.use([&](auto& values) {
       for (Index i = first; i < end; ++i)
         values.for_entries(output.used[size(i)], [&](Index column, double value) {
           append_number(out, output.first + i + 1);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <memory>
+#include <numeric>
 #include <set>
 #include <span>
 
@@ -32,11 +34,23 @@ TableFormat format_of(const std::string& path) {
       path + "'");
 }
 
+char delimiter_of(TableFormat format) { return format == TableFormat::tsv ? '\t' : ','; }
+
+std::vector<std::string> names_of(const ColumnTable& table) {
+  std::vector<std::string> names;
+  for (const auto& column : table.columns) names.push_back(column.name);
+  return names;
+}
+
+void check_names(const std::vector<std::string>& names) {
+  std::set<std::string> known;
+  for (const auto& name : names)
+    if (!known.insert(name).second) throw bad_input("the output would have two columns named '" + name + "'");
+}
+
 void check_table(const ColumnTable& table) {
-  std::set<std::string> names;
+  check_names(names_of(table));
   for (const auto& column : table.columns) {
-    if (!names.insert(column.name).second)
-      throw bad_input("the output would have two columns named '" + column.name + "'");
     if (column_size(column.values) != table.local_rows())
       throw internal_error("output column '" + column.name + "' has " +
                            std::to_string(column_size(column.values)) + " rows, expected " +
@@ -44,60 +58,126 @@ void check_table(const ColumnTable& table) {
   }
 }
 
-void write_csv(const Context& context, const ColumnTable& table, const std::string& path, char delimiter) {
+std::string csv_header(const std::vector<std::string>& names, char delimiter) {
   std::string header;
-  for (const auto& column : table.columns) {
+  for (const auto& name : names) {
     if (!header.empty()) header += delimiter;
-    append_field(header, column.name, delimiter);
+    append_field(header, name, delimiter);
   }
-  header += '\n';
-  const auto append_value = [delimiter](std::string& out, const auto& value) {
+  return header + '\n';
+}
+
+void append_rows(std::string& out, const ColumnTable& table, Index first, Index end, char delimiter) {
+  const auto append_value = [&](const auto& value) {
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>)
       append_field(out, value, delimiter);
     else
       append_number(out, value);
   };
-  write_text(context, path, header, table.local_rows(), [&](Index first, Index end, std::string& out) {
-    for (Index row = first; row < end; ++row) {
-      for (const auto& column : table.columns) {
-        if (&column != &table.columns.front()) out += delimiter;
-        std::visit([&](const auto& values) { append_value(out, values[static_cast<std::size_t>(row)]); },
-                   column.values);
-      }
-      out += '\n';
+  for (Index row = first; row < end; ++row) {
+    for (const auto& column : table.columns) {
+      if (&column != &table.columns.front()) out += delimiter;
+      std::visit([&](const auto& values) { append_value(values[static_cast<std::size_t>(row)]); },
+                 column.values);
     }
-  });
+    out += '\n';
+  }
 }
 
-/// What all ranks agree that a column is: a rank without rows does not know the kind.
-OutputArray array_of(Communicator& comm, const Column& column, Index rows) {
-  std::int64_t kind = column_size(column.values) == 0 ? 0 : static_cast<std::int64_t>(column.values.index());
-  comm.allreduce_max(std::span(&kind, 1));
+void write_csv(const Context& context, const ColumnTable& table, const std::string& path, char delimiter) {
+  write_text(
+      context, path, csv_header(names_of(table), delimiter), table.local_rows(),
+      [&](Index first, Index end, std::string& out) { append_rows(out, table, first, end, delimiter); });
+}
+
+Index write_csv(const Context& context, const TableParts& table, const std::string& path, char delimiter) {
+  std::vector<Index> rows(static_cast<std::size_t>(table.count), 0);
+  write_text(context, path, csv_header(table.names, delimiter), table.count, [&](Index part) {
+    auto made = std::make_shared<const ColumnTable>(table.make(part));
+    rows[static_cast<std::size_t>(part)] = made->local_rows();
+    return TextRows{made->local_rows(), [made, delimiter](Index first, Index end, std::string& out) {
+                      append_rows(out, *made, first, end, delimiter);
+                    }};
+  });
+  return context.comm().sum(std::accumulate(rows.begin(), rows.end(), Index{0}));
+}
+
+/// What is known of a column before it is written.
+struct ColumnShape {
+  std::int64_t kind = 0;  ///< index of ColumnValues
+  std::size_t longest = 0;
+};
+
+void look_at(const ColumnValues& values, ColumnShape& shape) {
+  if (column_size(values) == 0) return;
+  shape.kind = static_cast<std::int64_t>(values.index());
+  if (const auto* texts = std::get_if<std::vector<std::string>>(&values))
+    for (const auto& text : *texts) shape.longest = std::max(shape.longest, text.size());
+}
+
+/// What all ranks agree that columns are: a rank without rows does not know the kinds. Collective.
+std::vector<OutputArray> arrays_of(Communicator& comm, const std::vector<std::string>& names,
+                                   const std::vector<ColumnShape>& shapes, Index rows) {
   static constexpr OutputArray::Type kTypes[] = {OutputArray::Type::real64, OutputArray::Type::int64,
                                                  OutputArray::Type::text};
-  const auto* texts = std::get_if<std::vector<std::string>>(&column.values);
-  const std::size_t longest = longest_text(
-      comm, texts != nullptr ? std::span<const std::string>(*texts) : std::span<const std::string>());
-  return {.name = column.name, .type = kTypes[kind], .shape = {rows}, .text_length = longest};
+  std::vector<OutputArray> arrays;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::int64_t agreed[] = {shapes[i].kind, static_cast<std::int64_t>(shapes[i].longest)};
+    comm.allreduce_max(std::span(agreed));
+    arrays.push_back({.name = names[i],
+                      .type = kTypes[agreed[0]],
+                      .shape = {rows},
+                      .text_length = std::max<std::size_t>(1, static_cast<std::size_t>(agreed[1]))});
+  }
+  return arrays;
+}
+
+void put_rows(ArrayFile& file, const ColumnTable& table, Index first) {
+  for (std::size_t i = 0; i < table.columns.size(); ++i)
+    std::visit(
+        [&](const auto& values) {
+          if constexpr (std::is_same_v<std::decay_t<decltype(values)>, std::vector<std::string>>)
+            file.write_texts(i, first, values);
+          else
+            file.write(i, first, values);
+        },
+        table.columns[i].values);
+}
+
+Index write_hdf5(const Context& context, const TableParts& table, const std::string& path) {
+  Communicator& comm = context.comm();
+  std::vector<ColumnShape> shapes(table.names.size());
+  const Index own = comm.collectively([&] {
+    Index sum = 0;
+    for (Index part = 0; part < table.count; ++part) {
+      const ColumnTable made = table.make(part);
+      sum += made.local_rows();
+      for (std::size_t i = 0; i < shapes.size(); ++i) look_at(made.columns[i].values, shapes[i]);
+    }
+    return sum;
+  });
+  const Index rows = comm.sum(own);
+  Index first = comm.exclusive_scan(own);
+  ArrayFile file(comm, path, arrays_of(comm, table.names, shapes, rows));
+  comm.collectively([&] {
+    for (Index part = 0; part < table.count; ++part) {
+      const ColumnTable made = table.make(part);
+      if (made.local_rows() > 0) put_rows(file, made, first);
+      first += made.local_rows();
+    }
+  });
+  file.commit();
+  return rows;
 }
 
 void write_hdf5(const Context& context, const ColumnTable& table, const std::string& path) {
   Communicator& comm = context.comm();
+  std::vector<ColumnShape> shapes(table.columns.size());
+  for (std::size_t i = 0; i < shapes.size(); ++i) look_at(table.columns[i].values, shapes[i]);
   const Index rows = comm.sum(table.local_rows());
   const Index first = comm.exclusive_scan(table.local_rows());
-  std::vector<OutputArray> arrays;
-  for (const auto& column : table.columns) arrays.push_back(array_of(comm, column, rows));
-  ArrayFile file(comm, path, arrays);
-  comm.collectively([&] {
-    for (std::size_t i = 0; i < arrays.size(); ++i) {
-      if (const auto* texts = std::get_if<std::vector<std::string>>(&table.columns[i].values))
-        file.write_texts(i, first, *texts);
-      else if (const auto* integers = std::get_if<std::vector<std::int64_t>>(&table.columns[i].values))
-        file.write(i, first, *integers);
-      else
-        file.write(i, first, std::get<std::vector<double>>(table.columns[i].values));
-    }
-  });
+  ArrayFile file(comm, path, arrays_of(comm, names_of(table), shapes, rows));
+  comm.collectively([&] { put_rows(file, table, first); });
   file.commit();
 }
 
@@ -171,7 +251,26 @@ void write_table(const Context& context, const ColumnTable& table, const std::st
   if (format == TableFormat::hdf5)
     write_hdf5(context, table, path);
   else
-    write_csv(context, table, path, format == TableFormat::tsv ? '\t' : ',');
+    write_csv(context, table, path, delimiter_of(format));
+}
+
+Index write_table(const Context& context, const TableParts& table, const std::string& path) {
+  if (is_parts(path)) {
+    const Index own = context.comm().collectively([&] {
+      Index rows = 0;
+      for (Index part = 0; part < table.count; ++part) rows += table.make(part).local_rows();
+      return rows;
+    });
+    write_parts(context, path, own,
+                [&](const Context& alone, const std::string& part) { write_table(alone, table, part); });
+    return context.comm().sum(own);
+  }
+  const TableFormat format = context.comm().collectively([&] {
+    check_names(table.names);
+    return format_of(path);
+  });
+  if (format == TableFormat::hdf5) return write_hdf5(context, table, path);
+  return write_csv(context, table, path, delimiter_of(format));
 }
 
 }  // namespace firesteel

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "firesteel/core/columns.hpp"
 #include "firesteel/core/context.hpp"
@@ -22,5 +24,18 @@ void read_kept_numbers(const Context& context, ColumnTable& table);
 /// 73, 74. CSV: a header, always; fields quoted where they must be; numbers as number_text(). HDF5: one 1-D
 /// dataset a column; texts fixed-length.
 void write_table(const Context& context, const ColumnTable& table, const std::string& path);
+
+/// A table that need not lie in memory: this rank's rows are those of make(0), make(1), …, make(count − 1).
+/// A part is made two or three times, must then be the same, and may use the context's threads. Columns are
+/// the same on every rank and of one kind in all parts that have rows.
+struct TableParts {
+  std::vector<std::string> names;  ///< of the columns
+  Index count = 0;
+  std::function<ColumnTable(Index part)> make;
+};
+
+/// The same of a table in parts; returns its rows, over all ranks. Collective; throws 73, 74, and what make()
+/// throws.
+Index write_table(const Context& context, const TableParts& table, const std::string& path);
 
 }  // namespace firesteel

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """--memory and --scratch: rows that do not fit lie in scratch, models stay the same bytes, what may go wrong has one message."""
 
+import json
 import os
 import pathlib
 import random
@@ -109,6 +110,38 @@ class Memory(CliTest):
                 spilled = self.succeed(*evaluate, ranks=ranks, **SMALL).json
                 if learner == "logistic":  # silhouettes are summed by blocks, whose rows differ from those of score
                     self.assertEqual(spilled, plain)
+
+    def test_ratings_are_scored_and_converted_out_of_memory(self):
+        self.write("ratings.csv", support.ratings_csv(users=400, items=40))
+        self.write("names.csv", "user,item,rating\n" + "".join(f"u{i % 97},i{i * i % 31},{i % 5}\n" for i in range(3000)))
+        for name, all_ranks in (("ratings.csv", (None, 1, 2, 3, 4)), ("names.csv", (3,))):
+            self.succeed("train", "als", "--input", name, "--rank", "3", "--max-iter", "2", "--output", "model.h5")
+            self.write("few.csv", "".join(self.read(name).decode().splitlines(True)[:400]))
+            self.succeed("train", "als", "--input", "few.csv", "--rank", "3", "--max-iter", "2", "--output", "few.h5")
+            for words in (["score", "model.h5", "--input", name, "--output"],
+                          ["score", "few.h5", "--cold-start-strategy", "drop", "--input", name, "--output"],
+                          ["convert", "--user", "user", "--item", "item", "--input", name, "--output"]):
+                for ending in ("csv", "h5", "parquet") if words[0] == "convert" else ("csv", "h5"):
+                    self.succeed(*words, "plain." + ending)
+                    for ranks in all_ranks:
+                        self.succeed(*words, "spilled." + ending, "--scratch", "scratch", ranks=ranks, **SMALL)
+                        self.assertEqual(self.read("spilled." + ending), self.read("plain." + ending), (words, ranks))
+                        self.assertEqual(self.left(), [])
+                if words[0] == "score":
+                    self.assertEqual(self.succeed(*words, "-", ranks=3, **SMALL).out, self.read("plain.csv").decode())
+                self.succeed(*words, "parts.csv/", ranks=3, **SMALL)
+                parts = [self.read("parts.csv/" + part["file"]) for part in json.loads(self.read("parts.csv/_manifest.json"))["parts"]]
+                self.assertEqual(b"".join(part.split(b"\n", 1)[1] for part in parts), self.read("plain.csv").split(b"\n", 1)[1])
+
+    def test_rows_are_converted_out_of_memory(self):
+        self.write_sparse()
+        for name in ("points.csv", "points.svm"):
+            for ending in ("csv", "libsvm", "h5", "npz", "jsonl", "parquet", "fsp"):
+                self.succeed("convert", "--input", name, "--label", "label", "--output", "plain." + ending, FIRESTEEL_BLOCK_ROWS="32")
+                for ranks in (None, 3):
+                    self.succeed("convert", "--input", name, "--label", "label", "--output", "spilled." + ending, "--scratch", "scratch",
+                                 ranks=ranks, **SMALL)
+                    self.assertEqual(self.read("spilled." + ending), self.read("plain." + ending), (name, ending, ranks))
 
     def test_verbose_says_what_passes_cost(self):
         for reader in ("io_uring", "threads"):
