@@ -133,7 +133,8 @@ TEST_P(Store, a_pass_that_ends_early_leaves_the_store_whole) {
 TEST_P(Store, who_waits_behind_a_block_that_was_left_by_an_error_is_told) {
   BlockStore store(pool_of(0), scratch(), kBlocks, kBlockBytes, 2);
   fill(store);
-  for (const Index left : {0, 40}) {  // as threads leave parallel_for(): the blocks between are held by nobody
+  for (const Index left :
+       {0, 40}) {  // as threads leave parallel_for(): the blocks between are held by nobody
     BlockPass pass(&store);
     for (Index block = 0; block < left; ++block) const BlockPass::Hold hold(pass, block);
     auto waiting = std::async(std::launch::async, [&] { const BlockPass::Hold hold(pass, kBlocks - 1); });

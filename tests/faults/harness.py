@@ -131,10 +131,10 @@ def wait_until(condition, process, limit=END_LIMIT_S, step=0.002):
 
 
 class Ended:
-    """A job that has ended, or did not within the limit (code None)."""
+    """A job that has ended, or did not within the limit (code None); `left`: processes of it that were there then."""
 
-    def __init__(self, line, code, out, err, seconds):
-        self.line, self.code, self.out, self.err, self.seconds = line, code, out, err, seconds
+    def __init__(self, line, code, out, err, seconds, left=0):
+        self.line, self.code, self.out, self.err, self.seconds, self.left = line, code, out, err, seconds, left
 
     @property
     def messages(self):
@@ -177,10 +177,11 @@ class Workplace:
             code = process.returncode
         except subprocess.TimeoutExpired:
             family = [process.pid, *children_of(process.pid)]
+            left = len(family) - 1
             for pid in family:
                 kill(pid)
             out, err = process.communicate()
-            code = None
+            return Ended(line, None, out, err, time.monotonic() - start, left)
         return Ended(line, code, out, err, time.monotonic() - start)
 
     def model(self):
