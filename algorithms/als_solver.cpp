@@ -305,7 +305,8 @@ double FactorSolver::add_loss(const GatheredFactors& gathered, RatingSpan rating
     if (single)
       gathered_products(gathered.single_rows.data(), rank, which, buffers.x.data(), buffers.products.data());
     else
-      gathered_products(gathered.rows.data(), rank, which, buffers.x.data(), buffers.products.data());
+      gathered_products(gathered.rows.data(), rank, which, buffers.x.data(), buffers.products.data(),
+                        ratings_behind(which));
     for (std::size_t q = 0; q < length; ++q) {
       const double value = values[begin + q];
       const double product = buffers.products[q];

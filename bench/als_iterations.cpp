@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seconds an iteration of ALS on random ratings: elapsed, and CPU time of one rank, which other jobs disturb
+// Seconds an iteration of ALS on random ratings, many of them by busy users and of popular items (as those of
+// bench/harness/data.py, but the same pair may come twice): elapsed, and CPU time of one rank, which other jobs disturb
 // less. One JSON row on stdout. Run, alone or under mpirun:
 // als_iterations [ratings] [users] [items] [rank] [threads] [implicit] [single] [cg_steps]
 #include <time.h>
@@ -57,8 +58,9 @@ int main(int argc, char** argv) {
   std::vector<std::int64_t> user_of, item_of;
   for (Index r = data.first_row; r < rows * (context.rank() + 1) / context.size(); ++r) {
     const auto row = static_cast<std::uint64_t>(r);
-    user_of.push_back(static_cast<Index>(philox_uniform(1, 1, row) * static_cast<double>(users)));
-    item_of.push_back(static_cast<Index>(philox_uniform(1, 2, row) * static_cast<double>(items)));
+    const double user = philox_uniform(1, 1, row), item = philox_uniform(1, 2, row);
+    user_of.push_back(static_cast<Index>(user * user * static_cast<double>(users)));
+    item_of.push_back(static_cast<Index>(item * item * item * static_cast<double>(items)));
     data.ratings.push_back(1 + 4 * philox_uniform(1, 3, row));
   }
   data.single_precision = argument(argc, argv, 7, 0) != 0;

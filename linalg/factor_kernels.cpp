@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 
 #include "firesteel/linalg/simd.hpp"
 
@@ -30,9 +31,18 @@ struct NormalBatch {
   std::size_t left_stride;
   const double* right;                  // y_q, stride apart
   const double* coefficients;           // c_q; null: b stays as it is
-  const double* ahead[kMostBatchRows];  // rows of a later batch, brought nearer meanwhile
   std::size_t count;
-  std::size_t ahead_count;
+};
+
+/// Rows of a later batch, which the tiles bring nearer one by one: whole rows, whose lines the second cache
+/// fetches in pairs, and evenly, since few lines can be on their way at a time.
+struct RowsAhead {
+  const double* factors;
+  const std::int32_t* which;  // as far as `end`, and `next` behind it
+  const std::int32_t* end;
+  const std::int32_t* next;
+  std::size_t count;    // rows that are left
+  std::size_t spacing;  // vectors of right rows that a tile reads for each of them
 };
 }  // namespace firesteel
 #endif
@@ -55,11 +65,22 @@ struct SumsView {
   std::size_t stride;
 };
 
+HWY_INLINE void bring_nearer(const double* row, std::size_t stride) {
+  for (std::size_t j = 0; j < stride; j += kLineDoubles) hwy::Prefetch(row + j);
+}
+
+HWY_INLINE void bring_next(RowsAhead& ahead, std::size_t stride) {
+  if (ahead.count == 0) return;
+  --ahead.count;
+  if (ahead.which == ahead.end) ahead.which = ahead.next;
+  bring_nearer(ahead.factors + static_cast<std::size_t>(*ahead.which++) * stride, stride);
+}
+
 /// sums[row … row + R) x [column … column + V vectors) += Σ_q left_q[row + r]·right_q[column …]; with kRhs
-/// also b[column …] += Σ_q c_q·right_q[column …]. `line`: the line of each row ahead that is brought nearer.
+/// also b[column …] += Σ_q c_q·right_q[column …].
 template <std::size_t R, std::size_t V, bool kRhs>
 HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::size_t row, std::size_t column,
-                         std::size_t line) {
+                         RowsAhead& ahead) {
   const Tag d;
   const std::size_t width = hn::Lanes(d);
   constexpr std::size_t kRows = R + (kRhs ? 1 : 0);
@@ -73,20 +94,23 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
     for (std::size_t v = 0; v < V; ++v) sum[r][v] = hn::Load(d, place(r, v));
   const double* left = batch.left + row;
   const double* right = batch.right + column;
-  const std::size_t ahead = line * kLineDoubles < sums.stride ? batch.ahead_count : 0;
-  for (std::size_t q = 0; q < batch.count; ++q) {
-    if (q < ahead) hwy::Prefetch(batch.ahead[q] + line * kLineDoubles);
-    hn::Vec<Tag> y[V];
+  const std::size_t spacing = ahead.spacing / V;
+  for (std::size_t q = 0; q < batch.count;) {
+    const std::size_t end = ahead.count > 0 ? std::min(batch.count, q + spacing) : batch.count;
+    bring_next(ahead, sums.stride);
+    for (; q < end; ++q) {
+      hn::Vec<Tag> y[V];
 #pragma GCC unroll 2
-    for (std::size_t v = 0; v < V; ++v) y[v] = hn::Load(d, right + v * width);
+      for (std::size_t v = 0; v < V; ++v) y[v] = hn::Load(d, right + v * width);
 #pragma GCC unroll 9
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const auto factor = hn::Set(d, r < R ? left[r] : batch.coefficients[q]);
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const auto factor = hn::Set(d, r < R ? left[r] : batch.coefficients[q]);
 #pragma GCC unroll 2
-      for (std::size_t v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(factor, y[v], sum[r][v]);
+        for (std::size_t v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(factor, y[v], sum[r][v]);
+      }
+      left += batch.left_stride;
+      right += sums.stride;
     }
-    left += batch.left_stride;
-    right += sums.stride;
   }
 #pragma GCC unroll 9
   for (std::size_t r = 0; r < kRows; ++r)
@@ -94,36 +118,47 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
     for (std::size_t v = 0; v < V; ++v) hn::Store(sum[r][v], d, place(r, v));
 }
 
-/// R rows of the sums, columns up to the diagonal, or all for b. `line` counts tiles.
-template <std::size_t R, bool kRhs>
-HWY_INLINE void add_rows(const NormalBatch& batch, const SumsView& sums, std::size_t row, std::size_t& line) {
+/// Where the columns of the sums end that a tile of rows up to `end_row` needs: behind the diagonal.
+HWY_INLINE std::size_t end_column(std::size_t end_row) {
   const std::size_t width = hn::Lanes(Tag());
-  const std::size_t end = std::min(sums.stride, (row + R + width - 1) / width * width);
+  return (end_row + width - 1) / width * width;
+}
+
+/// R rows of the sums, columns up to the diagonal, or all for b.
+template <std::size_t R, bool kRhs>
+HWY_INLINE void add_rows(const NormalBatch& batch, const SumsView& sums, std::size_t row, RowsAhead& ahead) {
+  const std::size_t width = hn::Lanes(Tag());
+  const std::size_t end = std::min(sums.stride, end_column(row + R));
   std::size_t column = 0;
   for (; column + 2 * width <= end; column += 2 * width)
-    add_tile<R, 2, kRhs>(batch, sums, row, column, line++);
-  if (column < end) add_tile<R, 1, kRhs>(batch, sums, row, column, line++);
+    add_tile<R, 2, kRhs>(batch, sums, row, column, ahead);
+  if (column < end) add_tile<R, 1, kRhs>(batch, sums, row, column, ahead);
 }
 
 /// The last `left_over` rows, 1 … R of them, and b.
 template <std::size_t R>
 HWY_INLINE void add_last_rows(const NormalBatch& batch, const SumsView& sums, std::size_t left_over,
-                              std::size_t& line) {
+                              RowsAhead& ahead) {
   if constexpr (R > 1) {
-    if (left_over < R) return add_last_rows<R - 1>(batch, sums, left_over, line);
+    if (left_over < R) return add_last_rows<R - 1>(batch, sums, left_over, ahead);
   }
   if (batch.coefficients != nullptr)
-    add_rows<R, true>(batch, sums, sums.rank - R, line);
+    add_rows<R, true>(batch, sums, sums.rank - R, ahead);
   else
-    add_rows<R, false>(batch, sums, sums.rank - R, line);
+    add_rows<R, false>(batch, sums, sums.rank - R, ahead);
 }
 
-void add_batch(const NormalBatch& batch, std::size_t rank, std::size_t stride, double* values) {
+void add_batch(const NormalBatch& batch, std::size_t rank, std::size_t stride, double* values,
+               RowsAhead& ahead) {
   const SumsView sums{values, rank, stride};
-  std::size_t line = 0;
+  std::size_t vectors = 0;  // of a right row, over all tiles
+  for (std::size_t end = kTileLeft; end < rank + kTileLeft; end += kTileLeft)
+    vectors += end_column(std::min(end, rank)) / hn::Lanes(Tag());
+  ahead.spacing = std::max<std::size_t>(2, vectors * 7 / 8);
   std::size_t row = 0;
-  for (; row + kTileLeft < rank; row += kTileLeft) add_rows<kTileLeft, false>(batch, sums, row, line);
-  add_last_rows<kTileLeft>(batch, sums, rank - row, line);
+  for (; row + kTileLeft < rank; row += kTileLeft) add_rows<kTileLeft, false>(batch, sums, row, ahead);
+  add_last_rows<kTileLeft>(batch, sums, rank - row, ahead);
+  while (ahead.count > 0) bring_next(ahead, stride);
 }
 
 /// right[q] ← y_q of row which[q], left[q] ← w_q·y_q unless there are no weights.
@@ -147,20 +182,48 @@ void copy_batch(const double* factors, const std::int32_t* which, std::size_t co
   }
 }
 
-void products_kernel(const double* factors, std::size_t stride, const std::int32_t* which, std::size_t count,
-                     const double* x, double* products) {
-  const Tag d;
-  const std::size_t width = hn::Lanes(d);
-  HWY_ALIGN double sum[kVirtualLanes];
-  for (std::size_t q = 0; q < count; ++q) {
-    const double* y = factors + static_cast<std::size_t>(which[q]) * stride;
-    for (std::size_t part = 0; part < kVirtualLanes; part += width) {
-      auto lanes = hn::Zero(d);
-      for (std::size_t j = part; j < stride; j += kVirtualLanes)
-        lanes = hn::MulAdd(hn::Load(d, y + j), hn::Load(d, x + j), lanes);
-      hn::Store(lanes, d, sum + part);
+/// a_i + a_{i + half}, in half as many lanes.
+template <class D, class V>
+HWY_INLINE auto fold(D, V a) {
+  const hn::Half<D> half;
+  return hn::Add(LowerHalf(half, a), UpperHalf(half, a));  // found by their arguments: SCALAR has no halves
+}
+
+/// y·x in 8 lanes over coordinates, folded ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)) whatever the width is.
+template <class D>
+HWY_INLINE double lanes_product(D d, const double* y, const double* x, std::size_t stride) {
+  constexpr std::size_t kWidth = hn::MaxLanes(D());
+  const auto part = [&](std::size_t first) {
+    auto lanes = hn::Zero(d);
+    for (std::size_t j = first; j < stride; j += kVirtualLanes)
+      lanes = hn::MulAdd(hn::Load(d, y + j), hn::Load(d, x + j), lanes);
+    return lanes;
+  };
+  if constexpr (kWidth == 8) {
+    const hn::Half<D> half;
+    const hn::Half<decltype(half)> quarter;
+    return hn::GetLane(fold(quarter, fold(half, fold(d, part(0)))));
+  } else if constexpr (kWidth == 4) {
+    const hn::Half<D> half;
+    return hn::GetLane(fold(half, fold(d, hn::Add(part(0), part(4)))));
+  } else {
+    HWY_ALIGN double sum[kVirtualLanes];
+    for (std::size_t first = 0; first < kVirtualLanes; first += kWidth)
+      hn::Store(part(first), d, sum + first);
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+  }
+}
+
+void products_kernel(const double* factors, std::size_t stride, std::span<const std::int32_t> which,
+                     std::span<const std::int32_t> next, const double* x, double* products) {
+  const std::size_t distance = std::max<std::size_t>(4, kBatchDoubles / 4 / stride);
+  const std::size_t known = which.size() + next.size();
+  for (std::size_t q = 0; q < which.size(); ++q) {
+    if (const std::size_t later = q + distance; later < known) {
+      const std::int32_t row = later < which.size() ? which[later] : next[later - which.size()];
+      bring_nearer(factors + static_cast<std::size_t>(row) * stride, stride);
     }
-    products[q] = ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+    products[q] = lanes_product(Tag(), factors + static_cast<std::size_t>(which[q]) * stride, x, stride);
   }
 }
 
@@ -195,6 +258,9 @@ void NormalEquations::add(const double* factors, std::span<const std::int32_t> w
   batch.left = weighted ? left_.data() : right_.data();
   batch.left_stride = weighted ? width + kLineDoubles : width;  // not a power of two: sets of the cache
   batch.right = right_.data();
+  const auto row_at = [&](std::size_t q) {
+    return q < which.size() ? which.data() + q : next.data() + (q - which.size());
+  };
   for (std::size_t done = 0; done < which.size(); done += batch.count) {
     batch.count = std::min(most, which.size() - done);
     batch.coefficients = coefficients.empty() ? nullptr : coefficients.data() + done;
@@ -202,21 +268,18 @@ void NormalEquations::add(const double* factors, std::span<const std::int32_t> w
     (factors, which.data() + done, batch.count, weighted ? weights.data() + done : nullptr, width,
      left_.data(), width + kLineDoubles, right_.data());
     // What stands `most` rows ahead, beyond the end of `which` too.
-    batch.ahead_count = 0;
-    for (std::size_t ahead = done + most; ahead < done + most + batch.count; ++ahead) {
-      if (ahead >= which.size() + next.size()) break;
-      const std::int32_t row = ahead < which.size() ? which[ahead] : next[ahead - which.size()];
-      batch.ahead[batch.ahead_count++] = factors + static_cast<std::size_t>(row) * width;
-    }
-    HWY_DYNAMIC_DISPATCH(add_batch)(batch, at(rank_), width, sums);
+    const std::size_t begin = std::min(done + most, which.size() + next.size());
+    const std::size_t end = std::min(begin + batch.count, which.size() + next.size());
+    RowsAhead ahead{factors, row_at(begin), which.data() + which.size(), next.data(), end - begin, 0};
+    HWY_DYNAMIC_DISPATCH(add_batch)(batch, at(rank_), width, sums, ahead);
   }
 }
 
 void gathered_products(const double* factors, Index rank, std::span<const std::int32_t> which,
-                       const double* x, double* products) {
+                       const double* x, double* products, std::span<const std::int32_t> next) {
   select_simd();
   HWY_DYNAMIC_DISPATCH(products_kernel)
-  (factors, at(padded_rank(rank)), which.data(), which.size(), x, products);
+  (factors, at(padded_rank(rank)), which, next, x, products);
 }
 
 }  // namespace firesteel

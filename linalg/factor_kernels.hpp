@@ -38,8 +38,9 @@ class NormalEquations {
 };
 
 /// products[q] = factors[which[q]] · x, for rows as above and x of padded_rank(rank) doubles with zeros
-/// behind. Order: 8 lanes over coordinates, folded ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). Local.
+/// behind. Order: 8 lanes over coordinates, folded ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). `next` as in
+/// NormalEquations::add. Local.
 void gathered_products(const double* factors, Index rank, std::span<const std::int32_t> which,
-                       const double* x, double* products);
+                       const double* x, double* products, std::span<const std::int32_t> next = {});
 
 }  // namespace firesteel

@@ -90,6 +90,34 @@ TEST(GatheredProducts, sum_lanes_in_the_written_order) {
   }
 }
 
+// Rows that are brought nearer, whether few, many or none, reach neither sums nor products.
+TEST(FactorKernels, what_is_read_next_does_not_reach_the_result) {
+  for (const Index rank : {1, 7, 32, 64, 300}) {
+    const auto factors = random_factors(200, rank);
+    std::vector<std::int32_t> which, later;
+    std::vector<double> coefficients;
+    for (std::int32_t q = 0; q < 131; ++q) {
+      which.push_back(q * 37 % 200);
+      later.push_back(q * 91 % 200);
+      coefficients.push_back(draw(5, static_cast<std::uint64_t>(q)));
+    }
+    NormalEquations equations(rank);
+    AlignedVector<double> expected(at(equations.size()), 0.0);
+    equations.add(factors.data(), which, {}, coefficients, expected.data());
+    std::vector<double> products(which.size());
+    gathered_products(factors.data(), rank, which, factors.data(), products.data());
+    for (const std::size_t known : {1, 3, 40, 131}) {
+      const auto next = std::span(later).first(known);
+      AlignedVector<double> sums(at(equations.size()), 0.0);
+      equations.add(factors.data(), which, {}, coefficients, sums.data(), next);
+      EXPECT_EQ(sums, expected);
+      std::vector<double> again(which.size());
+      gathered_products(factors.data(), rank, which, factors.data(), again.data(), next);
+      EXPECT_EQ(again, products);
+    }
+  }
+}
+
 /// Solves one system in the given lane; the other lanes hold `other` times the unit matrix.
 std::vector<double> solve_in_lane(const std::vector<double>& packed, const std::vector<double>& b, Index lane,
                                   double other, double* pivot = nullptr) {
