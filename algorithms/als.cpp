@@ -145,14 +145,15 @@ class AlsFit {
         items_(context, objective_of(als, single_precision), sides.by_item) {}
 
   double initial_objective(const AlsState& state) {
-    return objective(items_by_user_(state.item_factors), state);
+    return objective(items_by_user_(state.item_factors), gram_of(items_, state.item_factors), state);
   }
 
   Step step(AlsState& state) {
     items_.solve(users_by_item_(state.user_factors), gram_of(users_, state.user_factors), state.item_factors);
     const auto& gathered = items_by_user_(state.item_factors);
-    users_.solve(gathered, gram_of(items_, state.item_factors), state.user_factors);
-    return {.objective = objective(gathered, state)};
+    const auto gram = gram_of(items_, state.item_factors);
+    users_.solve(gathered, gram, state.user_factors);
+    return {.objective = objective(gathered, gram, state)};
   }
 
  private:
@@ -170,11 +171,10 @@ class AlsFit {
     return implicit_ ? solver.gram(factors) : std::span<const double>{};
   }
 
-  /// gathered: item factors by user, as of `state`.
-  double objective(const GatheredFactors& gathered, const AlsState& state) {
+  /// gathered: item factors by user, gram: their packed product YᵀY where implicit, both as of `state`.
+  double objective(const GatheredFactors& gathered, std::span<const double> gram, const AlsState& state) {
     const double item_penalty = items_.penalty(state.item_factors);
-    return users_.loss_and_penalty(gathered, gram_of(items_, state.item_factors), state.user_factors) +
-           item_penalty;
+    return users_.loss_and_penalty(gathered, gram, state.user_factors) + item_penalty;
   }
 
   bool implicit_;

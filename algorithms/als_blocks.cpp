@@ -145,19 +145,41 @@ RatingSides deal_ratings(const Context& context, const IndexedRatings& ratings, 
   return sides;
 }
 
+namespace {
+
+/// Rows of `rank` numbers, as ranks sent them, into rows of `stride`. `received` is empty where there are no
+/// gaps: then they came to `rows` themselves.
+template <class T>
+void exchange_rows(Communicator& comm, const Communicator::ExchangePlan& plan, std::span<const T> sent,
+                   std::vector<T>& received, AlignedVector<T>& rows, std::size_t rank, std::size_t stride) {
+  comm.alltoallv(sent, plan, rank == stride ? std::span(rows) : std::span(received));
+  if (rank == stride) return;
+  for (std::size_t row = 0; row * stride < rows.size(); ++row)
+    std::copy_n(received.data() + row * rank, rank, rows.data() + row * stride);
+}
+
+}  // namespace
+
 FactorGather::FactorGather(const Context& context, const RatingSide& side, Index rank, bool single_precision)
     : comm_(context.comm()), side_(side), rank_(at(rank)), single_precision_(single_precision) {
+  std::vector<Index> send_counts;
+  const std::size_t sent = side.send_own.size() * rank_;
   comm_.collectively([&] {
-    const std::size_t sent = side.send_own.size() * rank_;
-    for (const Index count : side.send_counts) send_counts_.push_back(count * rank);
+    const std::size_t received = at(side.gathered * rank);
+    for (const Index count : side.send_counts) send_counts.push_back(count * rank);
     if (single_precision) {
       single_sent_.resize(sent);
       gathered_.single_rows.resize(at(side.gathered * padded_single(rank)));
+      if (padded_single(rank) != rank) single_received_.resize(received);
     } else {
       sent_.resize(sent);
       gathered_.rows.resize(at(side.gathered * padded_rank(rank)));
+      if (padded_rank(rank) != rank) received_.resize(received);
     }
   });
+  const auto values = static_cast<Index>(sent);
+  plan_ = single_precision ? comm_.plan_alltoallv<float>(values, send_counts)
+                           : comm_.plan_alltoallv<double>(values, send_counts);
 }
 
 const GatheredFactors& FactorGather::operator()(const std::vector<double>& other_factors) {
@@ -168,10 +190,8 @@ const GatheredFactors& FactorGather::operator()(const std::vector<double>& other
   double* next = sent_.data();
   for (const std::int32_t row : side_.send_own)
     next = std::copy_n(other_factors.data() + at(row) * rank_, rank_, next);
-  const auto received = comm_.alltoallv(std::span<const double>(sent_), send_counts_);
-  const std::size_t stride = at(padded_rank(static_cast<Index>(rank_)));
-  for (std::size_t row = 0; row < at(side_.gathered); ++row)
-    std::copy_n(received.data() + row * rank_, rank_, gathered_.rows.data() + row * stride);
+  exchange_rows<double>(comm_, plan_, sent_, received_, gathered_.rows, rank_,
+                        at(padded_rank(static_cast<Index>(rank_))));
   return gathered_;
 }
 
@@ -185,10 +205,8 @@ void FactorGather::gather_single(const std::vector<double>& other_factors) {
   for (const std::int32_t row : side_.send_own)
     for (std::size_t j = 0; j < rank_; ++j)
       *next++ = static_cast<float>(other_factors[at(row) * rank_ + j] * gathered_.scale);
-  const auto received = comm_.alltoallv(std::span<const float>(single_sent_), send_counts_);
-  const std::size_t stride = at(padded_single(static_cast<Index>(rank_)));
-  for (std::size_t row = 0; row < at(side_.gathered); ++row)
-    std::copy_n(received.data() + row * rank_, rank_, gathered_.single_rows.data() + row * stride);
+  exchange_rows<float>(comm_, plan_, single_sent_, single_received_, gathered_.single_rows, rank_,
+                       at(padded_single(static_cast<Index>(rank_))));
 }
 
 void fold_tree(std::vector<AlignedVector<double>>& sums, std::size_t count) {

@@ -119,8 +119,10 @@ class FactorGather {
   std::size_t rank_;
   bool single_precision_;
   std::vector<double> sent_;
+  std::vector<double> received_;  ///< where rows are padded; else they arrive where they stay
   std::vector<float> single_sent_;
-  std::vector<Index> send_counts_;
+  std::vector<float> single_received_;
+  Communicator::ExchangePlan plan_;
   GatheredFactors gathered_;
 
   void gather_single(const std::vector<double>& other_factors);

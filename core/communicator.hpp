@@ -160,6 +160,27 @@ class Communicator {
                                               receive_counts));
   }
 
+  /// Who sends how much to whom, in bytes; offsets have one more, the total.
+  struct ExchangePlan {
+    const char* name = nullptr;
+    std::vector<Index> send_counts;
+    std::vector<Index> send_offsets;
+    std::vector<Index> receive_counts;
+    std::vector<Index> receive_offsets;
+  };
+
+  /// The plan of an alltoallv that is repeated: always send_counts[r] of these `values` of T go to rank r.
+  template <class T>
+  ExchangePlan plan_alltoallv(Index values, std::span<const Index> send_counts) {
+    return plan_alltoall(values * static_cast<Index>(sizeof(T)), send_counts, sizeof(T), nullptr);
+  }
+  /// An alltoallv by such a plan into `received`, as long as the plan says. After the first it takes no memory.
+  template <class T>
+  void alltoallv(std::span<const T> values, const ExchangePlan& plan, std::span<T> received) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    exchange(std::as_bytes(values), plan, std::as_writable_bytes(received));
+  }
+
   // Point to point, for CanonicalSum and neighbour exchange. Tags below 2^15. Not collective.
   void send(std::span<const std::byte> buffer, int destination, int tag);
   /// Receives at most buffer.size() bytes; returns how many arrived. The message may be shorter, not longer.
@@ -178,15 +199,6 @@ class Communicator {
 
  private:
   struct Handle;
-
-  /// Who sends how much to whom, in bytes; offsets have one more, the total.
-  struct ExchangePlan {
-    const char* name = nullptr;
-    std::vector<Index> send_counts;
-    std::vector<Index> send_offsets;
-    std::vector<Index> receive_counts;
-    std::vector<Index> receive_offsets;
-  };
 
   /// All ranks have the memory for what they will be sent before anything is sent.
   template <class T>

@@ -36,7 +36,8 @@ void Communicator::exchange(std::span<const std::byte> send, const ExchangePlan&
                             std::span<std::byte> receive) {
   const InOperation now(handle_->activity, plan.name);
   if (handle_->messages) return exchange_in_turn(send, plan, receive);
-  std::vector<MPI_Request> requests;
+  auto& requests = handle_->requests;
+  requests.clear();
   Index messages = 0;
   Index bytes = 0;
   for (int peer = 0; peer < size(); ++peer) {

@@ -41,6 +41,7 @@ struct Communicator::Handle {
   std::array<char, detail::kMaxErrorText> failure_text{};
   std::map<std::string, Traffic, std::less<>> traffic;
   Activity activity;
+  std::vector<MPI_Request> requests;                        // of exchange(): kept, so that it takes no memory
   std::vector<std::byte> scratch;                           // of allreduce_long: as long on every rank
   std::unique_ptr<detail::InterruptibleMessages> messages;  // where a lost rank interrupts; else null
 

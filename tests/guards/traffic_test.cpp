@@ -308,16 +308,15 @@ TEST_F(Guards, an_als_iteration_sends_each_factor_row_once_to_each_rank_that_nee
   const auto [of_items, item_ranks] = rows_and_ranks_to_send(context, users, items, all.users, all.items);
 
   for (const bool implicit : {false, true}) {
-    const auto cost = cost_of_iteration(Als{.rank = kRank, .implicit_prefs = implicit}, data, 3);
+    // After 3 iterations the list of objectives, whose memory doubles, would grow.
+    const auto cost = cost_of_iteration(Als{.rank = kRank, .implicit_prefs = implicit}, data, 4);
     expect_traffic(cost, "alltoallv", user_ranks + item_ranks, kWord * kRank * (of_users + of_items));
     std::vector<std::pair<const BlockPartition*, Index>> sums{{&items, 1}, {&users, 1}};  // penalty, loss
     const Index packed = kRank * (kRank + 1) / 2;
-    if (implicit) sums.insert(sums.end(), {{&users, packed}, {&items, packed}, {&items, packed}});
+    if (implicit) sums.insert(sums.end(), {{&users, packed}, {&items, packed}});
     expect_canonical_sums(cost, context, sums);
     expect_state_agreement(cost, context);
-    // The plan of each exchange and what it receives (messages wait where ranks are many); nothing for an
-    // entity, a rating or a block.
-    EXPECT_LE(cost.allocations, context.size() == 1 ? 13 : context.size() <= 4 ? 21 : 25);
+    EXPECT_EQ(cost.allocations, 0);
   }
 }
 
