@@ -138,6 +138,17 @@ TEST(Communicator, exchanges_all_with_all) {
   EXPECT_EQ(comm.alltoallv(std::span<const std::int32_t>(values), std::span<const Index>(counts), &received),
             expected);
   EXPECT_EQ(received, expected_counts);
+
+  // The same counts again and again by one plan: others' values each time.
+  const auto plan =
+      comm.plan_alltoallv<std::int32_t>(static_cast<Index>(values.size()), std::span<const Index>(counts));
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::int32_t> into(expected.size(), -1);
+    comm.alltoallv(std::span<const std::int32_t>(values), plan, std::span(into));
+    EXPECT_EQ(into, expected);
+    for (auto& value : values) value += 7;
+    for (auto& value : expected) value += 7;
+  }
 }
 
 TEST(Communicator, counts_that_do_not_fit_are_an_error_on_every_rank) {

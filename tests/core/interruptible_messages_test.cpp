@@ -90,6 +90,10 @@ TEST(InterruptibleMessages, alltoallv_delivers_to_each) {
     EXPECT_EQ(both.guarded.alltoallv(std::span<const std::int64_t>(mine), counts, &from_each), expected)
         << length;
     EXPECT_EQ(from_each, expected_from_each);
+    std::vector<std::int64_t> into(expected.size());
+    const auto plan = both.guarded.plan_alltoallv<std::int64_t>(static_cast<Index>(mine.size()), counts);
+    both.guarded.alltoallv(std::span<const std::int64_t>(mine), plan, std::span(into));
+    EXPECT_EQ(into, expected);
   }
 }
 
