@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Seconds an iteration of ALS on random ratings, many of them by busy users and of popular items (as those of
-// bench/harness/data.py, but the same pair may come twice): elapsed, and CPU time of one rank, which other jobs disturb
-// less. One JSON row on stdout. Run, alone or under mpirun:
-// als_iterations [ratings] [users] [items] [rank] [threads] [implicit] [single] [cg_steps]
+// bench/harness/data.py, but the same pair may come twice): elapsed, and CPU time of one rank, which other
+// jobs disturb less. One JSON row on stdout. Run, alone or under mpirun: als_iterations [ratings] [users]
+// [items] [rank] [threads] [implicit] [single] [cg_steps]
 #include <time.h>
 
 #include <algorithm>

@@ -174,7 +174,8 @@ class Communicator {
   ExchangePlan plan_alltoallv(Index values, std::span<const Index> send_counts) {
     return plan_alltoall(values * static_cast<Index>(sizeof(T)), send_counts, sizeof(T), nullptr);
   }
-  /// An alltoallv by such a plan into `received`, as long as the plan says. After the first it takes no memory.
+  /// An alltoallv by such a plan into `received`, as long as the plan says. After the first it takes no
+  /// memory.
   template <class T>
   void alltoallv(std::span<const T> values, const ExchangePlan& plan, std::span<T> received) {
     static_assert(std::is_trivially_copyable_v<T>);

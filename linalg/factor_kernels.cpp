@@ -29,8 +29,8 @@ inline std::size_t batch_rows(std::size_t stride) {
 struct NormalBatch {
   const double* left;  // w_q·y_q, left_stride apart; without weights the same as `right`
   std::size_t left_stride;
-  const double* right;                  // y_q, stride apart
-  const double* coefficients;           // c_q; null: b stays as it is
+  const double* right;         // y_q, stride apart
+  const double* coefficients;  // c_q; null: b stays as it is
   std::size_t count;
 };
 
