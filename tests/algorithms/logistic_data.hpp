@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "firesteel/algorithms/logistic_regression.hpp"
 #include "firesteel/core/row_blocks.hpp"
 
 namespace firesteel {
@@ -43,6 +45,14 @@ inline RowBlocks to_sparse(const RowBlocks& dense) {
   }
   result.features = std::move(rows);
   return result;
+}
+
+/// Of the model and the summary of its fit.
+inline std::string digest(const LogisticRegressionModel& model) {
+  Record record;
+  model.to_record(record);
+  summary_to_record(model.summary, record);
+  return record.sha256();
 }
 
 }  // namespace firesteel

@@ -268,13 +268,6 @@ TEST(SinglePrecision, has_the_known_minimum_of_a9a) {
   }
 }
 
-std::string digest(const LogisticRegressionModel& model) {
-  Record record;
-  model.to_record(record);
-  summary_to_record(model.summary, record);
-  return record.sha256().substr(0, 16);
-}
-
 std::string digest(const AlsModel& model) {
   Record record;
   record.set_vector("user_factors", model.user_factors);
@@ -379,7 +372,7 @@ TEST(SinglePrecision, has_the_bytes_it_always_had) {
   const Table two = table_of(700, 2, 3);
   const Table three = table_of(700, 3, 3);
   const auto fit = [&](const RowBlocks& data, const std::string& solver) {
-    return digest(LogisticRegression{.reg_param = 0.01, .solver = solver}.fit(data));
+    return firesteel::digest(LogisticRegression{.reg_param = 0.01, .solver = solver}.fit(data)).substr(0, 16);
   };
   EXPECT_EQ(fit(pack(context, two, true), "newton"), "15982e5d578ba97a");
   EXPECT_EQ(fit(pack(context, three, true), "lbfgs"), "c86b7bc9ca965cd9");

@@ -14,6 +14,7 @@ set_tests_properties(als_conjugate_gradient.avx2 PROPERTIES ENVIRONMENT "FIRESTE
 firesteel_add_test(logistic_conformance SOURCES algorithms/logistic_conformance_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
 firesteel_add_test(kmeans SOURCES algorithms/kmeans_test.cpp reference/kmeans_fixture.cpp LIBRARIES firesteel::algorithms nlohmann_json::nlohmann_json RANKS 1 2 3 4)
 firesteel_add_test(logistic SOURCES algorithms/logistic_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
+firesteel_add_test(logistic_descent SOURCES algorithms/logistic_descent_test.cpp LIBRARIES firesteel::algorithms RANKS 1 2 3 4)
 firesteel_add_test(logistic_wide SOURCES algorithms/logistic_wide_test.cpp LIBRARIES firesteel::algorithms firesteel::linalg RANKS 1 2 3 4)
 # All of it again with AVX2 kernels: the same stored digests.
 add_test(NAME logistic.avx2 COMMAND logistic_test WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")

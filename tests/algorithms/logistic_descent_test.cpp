@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// The solver that fits of many rows take: a sample first, L-BFGS, then Newton's method.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "firesteel/algorithms/logistic_regression.hpp"
+#include "firesteel/core/philox.hpp"
+#include "firesteel/tests/algorithms/logistic_data.hpp"
+
+namespace firesteel {
+namespace {
+
+/// Columns that are nearly multiples of one another: L-BFGS alone crawls.
+RowBlocks nearly_collinear(const Context& context) {
+  std::vector<double> values;
+  std::vector<double> labels;
+  for (Index row = 0; row < 2000; ++row) {
+    const auto draw = [&](Index purpose) {
+      return philox_uniform(8, static_cast<std::uint64_t>(purpose), static_cast<std::uint64_t>(row));
+    };
+    const double common = draw(0) - 0.5;
+    double z = 0;
+    for (Index j = 0; j < 12; ++j) {
+      const double own = draw(j + 1) - 0.5;
+      values.push_back(common + std::ldexp(own, -static_cast<int>(j)));
+      z += (j % 2 == 0 ? 2.0 : -2.0) * own;
+    }
+    labels.push_back(draw(50) < 1 / (1 + std::exp(-z)) ? 1 : 0);
+  }
+  return pack_slice(context, values, 12, labels);
+}
+
+/// Asks to stop after an iteration.
+class StopAfter : public Monitor {
+ public:
+  explicit StopAfter(Index iteration) : last_(iteration) {}
+  void iteration(const IterationReport& report) override { reached_ = report.iteration >= last_; }
+  bool stop_requested() override { return reached_; }
+
+ private:
+  Index last_;
+  bool reached_ = false;
+};
+
+TEST(LogisticDescent, goes_on_before_and_after_newton_takes_over_to_the_same_bytes) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context world;
+  const std::string directory = world.comm().broadcast_text(
+      (std::filesystem::temp_directory_path() / ("firesteel-logistic-" + std::to_string(getpid()))).string(),
+      0);
+  for (const double elastic_net_param : {0.0, 0.5}) {
+    const auto fit = [&](const Context& context) {
+      return LogisticRegression{.reg_param = 1e-6,
+                                .elastic_net_param = elastic_net_param,
+                                .max_iter = 13,
+                                .tol = 0,
+                                .solver = "lbfgs-newton"}
+          .fit(nearly_collinear(context));
+    };
+    const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
+    ASSERT_EQ(whole.summary.iterations, 13);
+    for (const Index iteration : {8, 10, 12}) {
+      EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(iteration),
+                                                .checkpoint = {.directory = directory, .every = 100}})),
+                   Error);
+      const auto resumed =
+          fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
+      EXPECT_EQ(digest(resumed), digest(whole)) << "from iteration " << iteration;
+      world.comm().barrier();
+      if (world.rank() == 0) std::filesystem::remove_all(directory);
+      world.comm().barrier();
+    }
+  }
+}
+
+TEST(LogisticDescent, newton_behind_lbfgs_ends_nearer_to_the_optimum_than_lbfgs) {
+  const Context context;
+  const RowBlocks data = nearly_collinear(context);
+  const auto fit = [&](const std::string& solver) {
+    return LogisticRegression{.max_iter = 200, .solver = solver}.fit(data).summary;
+  };
+  const auto alone = fit("lbfgs");
+  const auto both = fit("lbfgs-newton");
+  const auto newton = fit("newton");
+  EXPECT_LT(both.iterations, alone.iterations);
+  EXPECT_LT(*both.gradient_norm, *alone.gradient_norm);
+  EXPECT_NEAR(both.objective / newton.objective, 1.0, 1e-9);  // both end at rounding
+}
+
+/// Enough rows for a sample: two columns that are nearly the same, weights, and the labels of a noisy line.
+RowBlocks many_rows(const Context& context, bool weighted, bool single) {
+  constexpr Index kMany = 31'000;
+  std::vector<double> x;
+  std::vector<double> y;
+  std::vector<double> weights;
+  for (Index i = 0; i < kMany; ++i) {
+    const auto draw = [&](std::uint64_t purpose) {
+      return philox_uniform(5, purpose, static_cast<std::uint64_t>(i)) - 0.5;
+    };
+    x.push_back(3 + 2 * draw(1));
+    x.push_back(1e3 * (x.back() + 0.05 * draw(2)));
+    y.push_back(x[x.size() - 2] - 3 + 2 * draw(3) > 0.1 ? 1 : 0);
+    if (weighted) weights.push_back(static_cast<double>(i % 3));
+  }
+  return pack_slice(context, x, 2, y, weights, single);
+}
+
+TEST(LogisticDescent, begins_with_a_sample_of_many_rows_and_ends_at_the_optimum_of_all) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  for (const int form : {0, 1, 2, 3}) {
+    SCOPED_TRACE(form);  // dense, sparse, single precision, without intercept
+    const auto fit = [&](const Context& context, const std::string& solver) {
+      RowBlocks data = many_rows(context, form != 0, form == 2);
+      if (form == 1) data = to_sparse(data);
+      return LogisticRegression{.reg_param = 1e-4, .tol = 1e-7, .fit_intercept = form != 3, .solver = solver}
+          .fit(data);
+    };
+    const auto alone = fit(Context(MPI_COMM_SELF, {.threads = 1}), "lbfgs-newton");
+    EXPECT_EQ(digest(fit(Context({.threads = 2}), "lbfgs-newton")), digest(alone));
+    const auto newton = fit(Context(MPI_COMM_SELF, {.threads = 1}), "newton");
+    // Gradients of 1e-7·f at curvatures of the penalty's 1e-4 and more leave less than 1e-9 of f; float 1e-7.
+    EXPECT_NEAR(alone.summary.objective / newton.summary.objective, 1.0, form == 2 ? 1e-6 : 1e-9);
+    EXPECT_TRUE(*alone.summary.converged);
+    // The start is within a few per cent of the optimum; L-BFGS on its own takes ten pairs and then Newton.
+    EXPECT_LE(alone.summary.iterations, 6);
+    EXPECT_LT(alone.summary.objective_history.front() / newton.summary.objective, 1.01);
+  }
+}
+
+TEST(LogisticDescent, goes_on_after_a_sample_to_the_same_bytes) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context world;
+  const std::string directory = world.comm().broadcast_text(
+      (std::filesystem::temp_directory_path() / ("firesteel-sample-" + std::to_string(getpid()))).string(),
+      0);
+  const auto fit = [&](const Context& context) {
+    return LogisticRegression{.reg_param = 1e-4, .max_iter = 3, .tol = 0, .solver = "lbfgs-newton"}.fit(
+        many_rows(context, true, false));
+  };
+  const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
+  EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(1),
+                                            .checkpoint = {.directory = directory, .every = 100}})),
+               Error);
+  const auto resumed = fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
+  EXPECT_EQ(digest(resumed), digest(whole));
+  world.comm().barrier();
+  if (world.rank() == 0) std::filesystem::remove_all(directory);
+  world.comm().barrier();
+}
+
+}  // namespace
+}  // namespace firesteel
