@@ -98,7 +98,9 @@ class RowValues<SparseRows<Scalar>> {
 class RowValuesPool {
  public:
   explicit RowValuesPool(const RowBlocks& rows)
-      : pools_(std::visit([](const auto& storage) -> Pools { return Pool(storage); }, rows.features)) {}
+      : pools_(std::visit(
+            [](const auto& storage) -> Pools { return Pool<std::decay_t<decltype(storage)>>(storage); },
+            rows.features)) {}
 
   /// body(RowValues of the rows), for a run of rows. By any thread.
   template <class Body>
