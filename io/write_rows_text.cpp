@@ -93,14 +93,28 @@ class RowValues<SparseRows<Scalar>> {
   Index columns_;
 };
 
+/// RowValues that no thread uses, with what they have read.
+template <class Storage>
+struct IdleRowValues {
+  explicit IdleRowValues(const Storage& rows) : storage(&rows) {}
+  std::unique_ptr<RowValues<Storage>> take(std::mutex& mutex) {
+    const std::lock_guard lock(mutex);
+    if (idle.empty()) return std::make_unique<RowValues<Storage>>(*storage);
+    auto last = std::move(idle.back());
+    idle.pop_back();
+    return last;
+  }
+  const Storage* storage;
+  std::vector<std::unique_ptr<RowValues<Storage>>> idle;
+};
+
 /// RowValues of the same rows for several threads: who is done with one leaves it, with what it has read, to
 /// the next.
 class RowValuesPool {
  public:
   explicit RowValuesPool(const RowBlocks& rows)
-      : pools_(std::visit(
-            [](const auto& storage) -> Pools { return Pool<std::decay_t<decltype(storage)>>(storage); },
-            rows.features)) {}
+      : pools_(
+            std::visit([](const auto& storage) -> Pools { return IdleRowValues(storage); }, rows.features)) {}
 
   /// body(RowValues of the rows), for a run of rows. By any thread.
   template <class Body>
@@ -116,21 +130,8 @@ class RowValuesPool {
   }
 
  private:
-  template <class Storage>
-  struct Pool {
-    explicit Pool(const Storage& rows) : storage(&rows) {}
-    std::unique_ptr<RowValues<Storage>> take(std::mutex& mutex) {
-      const std::lock_guard lock(mutex);
-      if (idle.empty()) return std::make_unique<RowValues<Storage>>(*storage);
-      auto last = std::move(idle.back());
-      idle.pop_back();
-      return last;
-    }
-    const Storage* storage;
-    std::vector<std::unique_ptr<RowValues<Storage>>> idle;
-  };
-  using Pools = std::variant<Pool<DenseTiles<double>>, Pool<DenseTiles<float>>, Pool<SparseRows<double>>,
-                             Pool<SparseRows<float>>>;
+  using Pools = std::variant<IdleRowValues<DenseTiles<double>>, IdleRowValues<DenseTiles<float>>,
+                             IdleRowValues<SparseRows<double>>, IdleRowValues<SparseRows<float>>>;
   std::mutex mutex_;
   Pools pools_;
 };
