@@ -3,6 +3,7 @@
 
 #include <array>
 #include <bit>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -152,12 +153,17 @@ class ExactPartials {
   void put(Index, Pair&& pair) {
     if constexpr (kMayWait)
       if (fold_.never_throws) return put_later(pair.first, pair.second);
-    put_now(at(keys_.number(pair.first)), std::forward<Pair>(pair).second);
+    put_now(pair.first, std::forward<Pair>(pair).second);
   }
   /// All partials. Ends the use of this object.
   std::vector<KeyedPartial<K, A>> take() {
-    drain();
+    while (taken_ != put_) take_next();
     std::vector<KeyedPartial<K, A>> partials;
+    if constexpr (kInSlots) {
+      values_.resize(at(keys_.size()));
+      keys_.texts().for_each(
+          [&](Index number, std::uint64_t bits) { values_[at(number)].value = value_of(bits); });
+    }
     partials.reserve(values_.size());
     for (std::size_t number = 0; number < values_.size(); ++number)
       partials.push_back({keys_.key(static_cast<Index>(number)), 0, std::move(values_[number].value)});
@@ -165,58 +171,66 @@ class ExactPartials {
   }
 
  private:
+  /// Results that find room in a text's slot lie there.
+  static constexpr bool kInSlots = std::is_same_v<K, std::string> && std::is_trivially_copyable_v<A> &&
+                                   std::is_default_constructible_v<A> && sizeof(A) <= sizeof(std::uint64_t);
   /// Elements wait for a few others, while their keys' slots come from memory: most of the time of counting
   /// words goes into waiting for these. Not where a user's function might throw: its row would be gone.
-  static constexpr bool kMayWait = std::is_same_v<K, std::string> && std::is_trivially_copyable_v<V>;
-  static constexpr std::size_t kWaiting = 32;
-  static constexpr std::size_t kForSlot = 16;  ///< as many wait for their slot, the others for their value
+  static constexpr bool kMayWait = kInSlots && std::is_trivially_copyable_v<V>;
+  static constexpr std::size_t kWaiting = 16;
   struct Waiting {
     TextIndex::Short key;
-    Index number;
     V value;
   };
   struct Value {  // so that a bool has a place of its own
     A value;
   };
 
+  static A value_of(std::uint64_t bits) {
+    A value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+  }
   template <class U>
-  void put_now(std::size_t number, U&& value) {
-    if (number < values_.size())
-      fold_.next(values_[number].value, std::forward<U>(value));
-    else
-      values_.push_back({fold_.first(std::forward<U>(value))});
+  void put_into(const TextIndex::Found& slot, U&& value) {
+    const auto keep = [&](const A& result) { std::memcpy(&slot.value, &result, sizeof result); };
+    if (slot.is_new) return keep(fold_.first(std::forward<U>(value)));
+    A result = value_of(slot.value);
+    fold_.next(result, std::forward<U>(value));
+    keep(result);
+  }
+  template <class U>
+  void put_now(const auto& key, U&& value) {
+    if constexpr (kInSlots) {
+      put_into(keys_.texts().find(key), std::forward<U>(value));
+    } else {
+      const auto number = at(keys_.number(key));
+      if (number < values_.size())
+        fold_.next(values_[number].value, std::forward<U>(value));
+      else
+        values_.push_back({fold_.first(std::forward<U>(value))});
+    }
   }
   void put_later(std::string_view key, const V& value) {
     if (key.size() > TextIndex::kInside) {
-      drain();
-      return put_now(at(keys_.number(key)), V(value));
+      while (taken_ != put_) take_next();
+      return put_now(key, V(value));
     }
-    if (put_ - found_ == kForSlot) find_next();
     if (put_ - taken_ == kWaiting) take_next();
-    waiting_[put_++ % kWaiting] = {keys_.texts().look_ahead(key), 0, value};
-  }
-  void find_next() {
-    Waiting& first = waiting_[found_++ % kWaiting];
-    first.number = keys_.texts().number(first.key);
-    if (at(first.number) < values_.size()) __builtin_prefetch(&values_[at(first.number)]);
+    waiting_[put_++ % kWaiting] = {keys_.texts().look_ahead(key), value};
   }
   void take_next() {
-    Waiting& first = waiting_[taken_++ % kWaiting];
-    put_now(at(first.number), std::move(first.value));
-  }
-  void drain() {
     if constexpr (kMayWait) {
-      while (found_ != put_) find_next();
-      while (taken_ != put_) take_next();
+      Waiting& first = waiting_[taken_++ % kWaiting];
+      put_into(keys_.texts().find(first.key), std::move(first.value));
     }
   }
 
   const Fold& fold_;
   KeyIndex<K> keys_;
-  std::vector<Value> values_;  ///< by key number
+  std::vector<Value> values_;  ///< by key number, unless they lie in slots
   std::conditional_t<kMayWait, std::array<Waiting, kMayWait ? kWaiting : 0>, char> waiting_{};
   std::size_t put_ = 0;
-  std::size_t found_ = 0;  ///< have their number
   std::size_t taken_ = 0;
 };
 
