@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/mman.h>
 
+#include <cstdint>
+
 #include "firesteel/core/aligned_vector.hpp"
+#include "firesteel/core/huge_pages.hpp"
 
 namespace firesteel {
 
@@ -25,6 +28,13 @@ void* allocate_aligned(std::size_t bytes) {
 
 void deallocate_aligned(void* memory, std::size_t bytes) noexcept {
   ::operator delete(memory, alignment_of(bytes));
+}
+
+void advise_huge_pages(const void* memory, std::size_t bytes) noexcept {
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t first = (begin + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+  const std::uintptr_t end = (begin + bytes) / kHugePageBytes * kHugePageBytes;
+  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
 }
 
 }  // namespace firesteel

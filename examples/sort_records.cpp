@@ -53,14 +53,20 @@ std::array<unsigned char, kKeyBytes> key_of(const Record& record) {
 
 /// Does not depend on the order of records: sums of it are whole numbers.
 std::uint64_t checksum(const Record& record) {
-  std::uint64_t hash = 14695981039346656037U;
-  for (std::size_t i = 0; i < record.size(); i += 4) {
-    std::uint32_t word;
-    std::memcpy(&word, record.data() + i, sizeof word);
+  const auto mixed = [](std::uint64_t hash, std::uint64_t word) {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15U;
-    hash ^= hash >> 32;
+    return hash ^ hash >> 32;
+  };
+  std::uint64_t hash = 14695981039346656037U;
+  std::uint64_t word = 0;
+  std::size_t i = 0;
+  for (; i + sizeof word <= record.size(); i += sizeof word) {
+    std::memcpy(&word, record.data() + i, sizeof word);
+    hash = mixed(hash, word);
   }
-  return hash;
+  word = 0;
+  std::memcpy(&word, record.data() + i, record.size() - i);
+  return mixed(hash, word);
 }
 
 fs::FileDescriptor open_file(const std::string& path, int flags) {
@@ -113,16 +119,17 @@ void write_records(const Records& records, const std::string& path) {
   });
   context.comm().collectively([&] {
     const auto file = open_file(path, O_WRONLY);
-    fs::Index place = records.partition().first_row(context.rank()) * kRecordBytes;
-    for (fs::Index block = records.partition().first_block(context.rank());
-         block < records.partition().end_block(context.rank()); ++block) {
+    const fs::BlockPartition& partition = records.partition();
+    const fs::Index first = partition.first_block(context.rank());
+    fs::parallel_for(context.threads(), partition.end_block(context.rank()) - first, [&](fs::Index i, int) {
       std::vector<Record> rows;
-      records.run_block(block, [&](const Record& record) { rows.push_back(record); });
+      rows.reserve(static_cast<std::size_t>(partition.block_rows()));
+      records.run_block(first + i, [&](const Record& record) { rows.push_back(record); });
       const std::size_t bytes = rows.size() * sizeof(Record);
-      if (::pwrite(file.get(), rows.data(), bytes, place) != static_cast<ssize_t>(bytes))
+      if (::pwrite(file.get(), rows.data(), bytes, partition.row_of_block(first + i) * kRecordBytes) !=
+          static_cast<ssize_t>(bytes))
         throw fs::Error(fs::ErrorCode::io_failed, path + ": writing failed: " + std::strerror(errno));
-      place += static_cast<fs::Index>(bytes);
-    }
+    });
   });
 }
 

@@ -114,8 +114,8 @@ void merge_runs(int threads, Values& values, std::vector<Index> begin, const Les
 }
 
 /// A stable sort by several threads. Local.
-template <class T, class Less>
-void sort_stably(int threads, std::vector<T>& values, const Less& less) {
+template <class Values, class Less>
+void sort_stably(int threads, Values& values, const Less& less) {
   constexpr Index kSmallest = 4096;  // elements that are worth a thread of their own
   const auto count = static_cast<Index>(values.size());
   const Index parts = std::clamp<Index>(count / kSmallest, 1, threads);

@@ -5,6 +5,7 @@
 #include "firesteel/core/dataset/create.hpp"
 #include "firesteel/core/dataset/deal.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
+#include "firesteel/core/huge_pages.hpp"
 
 namespace firesteel {
 
@@ -92,6 +93,7 @@ Dataset<T, VectorPipeline<T>> place_in_order(const Context& context, Index count
   auto own = comm.collectively([&] {
     const auto before = arrived.values.begin() + static_cast<std::ptrdiff_t>(arrived.begin[at(rank)]);
     std::vector<T> rows;
+    if (!arrived.values.empty()) reserve_huge(rows, arrived.values.size() + at(end - begin));
     rows.insert(rows.end(), std::make_move_iterator(arrived.values.begin()), std::make_move_iterator(before));
     take(begin, end, rows);
     rows.insert(rows.end(), std::make_move_iterator(before), std::make_move_iterator(arrived.values.end()));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/bulk.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
 #include "firesteel/core/dataset/round_trip.hpp"
@@ -40,20 +41,20 @@ class DealtShare {
  public:
   DealtShare(std::vector<T> own, std::vector<Index> staying, Runs<T> arrived, int rank)
       : own_(std::move(own)), staying_(std::move(staying)), arrived_(std::move(arrived.values)) {
-    if (!arrived.begin.empty()) before_ = arrived.begin[at(rank)];
+    if (!arrived.begin.empty()) before_ = at(arrived.begin[at(rank)]);
   }
-  Index size() const { return static_cast<Index>(staying_.size() + arrived_.size()); }
-  T& operator[](Index i) {
-    if (i < before_) return arrived_[at(i)];
-    const auto own = at(i - before_);
-    return own < staying_.size() ? own_[at(staying_[own])] : arrived_[at(i) - staying_.size()];
+  std::size_t size() const { return staying_.size() + arrived_.size(); }
+  T& operator[](std::size_t i) {
+    if (i < before_) return arrived_[i];
+    const std::size_t own = i - before_;
+    return own < staying_.size() ? own_[at(staying_[own])] : arrived_[i - staying_.size()];
   }
   std::vector<T> in_order() && {
     if (static_cast<Index>(staying_.size()) == static_cast<Index>(own_.size()) && arrived_.empty())
       return std::move(own_);
     std::vector<T> all;
-    all.reserve(at(size()));
-    for (Index i = 0; i < size(); ++i) all.push_back(std::move((*this)[i]));
+    all.reserve(size());
+    for (std::size_t i = 0; i < size(); ++i) all.push_back(std::move((*this)[i]));
     return all;
   }
 
@@ -61,7 +62,7 @@ class DealtShare {
   std::vector<T> own_;
   std::vector<Index> staying_;
   std::vector<T> arrived_;
-  Index before_ = 0;
+  std::size_t before_ = 0;
 };
 
 /// Sends each rank the elements of its range of keys. Collective. Cost: one alltoallv of what leaves a rank.
@@ -109,29 +110,36 @@ auto Dataset<T, Pipeline>::sort_by(const Key& key, const Less& less) const {
   using K = std::remove_cvref_t<std::invoke_result_t<const Key&, const T&>>;
   if (detail::is_bounded(context_))
     return detail::by_rounds<K, T>(*this, key, less, false, [](std::vector<T> sorted) { return sorted; });
-  auto shares = detail::deal_by_key<K>(context_, collect_local(), key, less);
-  if constexpr (sizeof(T) < 2 * sizeof(detail::SortEntry)) {  // moved as easily as their places
-    return from_local(context_, context_.comm().collectively([&] {
-      auto values = std::move(shares).in_order();
-      detail::sort_stably(context_.threads(), values,
-                          [&](const T& a, const T& b) { return less(key(a), key(b)); });
-      return values;
-    }));
-  } else {
+  const int threads = context_.threads();
+  const auto before = [&](const T& a, const T& b) { return less(key(a), key(b)); };
+  auto share = [&] {
+    if constexpr (detail::MovesInBulk<T>)
+      return detail::deal_in_bulk<K>(context_, detail::collect_in_bulk(*this), key, less);
+    else
+      return detail::deal_by_key<K>(context_, collect_local(), key, less);
+  }();
+  const auto count = static_cast<Index>(share.size());
+  if constexpr (sizeof(T) >= 2 * sizeof(detail::SortEntry)) {
     const auto order = context_.comm().collectively([&] {
       return detail::sorted_order(
-          context_.threads(), shares.size(),
-          [&](Index place) -> decltype(auto) { return key(std::as_const(shares[place])); }, less);
+          threads, count,
+          [&](Index place) -> decltype(auto) { return key(std::as_const(share[detail::at(place)])); }, less);
     });
-    return detail::place_in_order<T>(
-        context_, shares.size(), [&](Index begin, Index end, std::vector<T>& rows) {
-          constexpr Index kAhead = 16;  // elements lie anywhere in memory: several are fetched at once
-          rows.reserve(rows.size() + detail::at(end - begin));
-          for (Index i = begin; i < end; ++i) {
-            if (i + kAhead < end) __builtin_prefetch(&shares[order[detail::at(i + kAhead)].place]);
-            rows.push_back(std::move(shares[order[detail::at(i)].place]));
-          }
-        });
+    return detail::place_in_order<T>(context_, count, [&](Index begin, Index end, std::vector<T>& rows) {
+      detail::move_in_order(threads, share,
+                            std::span(order).subspan(detail::at(begin), detail::at(end - begin)), rows);
+    });
+  } else if constexpr (detail::MovesInBulk<T>) {  // moved as easily as their places
+    context_.comm().collectively([&] { detail::sort_stably(threads, share, before); });
+    return detail::place_in_order<T>(context_, count, [&](Index begin, Index end, std::vector<T>& rows) {
+      rows.insert(rows.end(), share.begin() + begin, share.begin() + end);
+    });
+  } else {
+    return from_local(context_, context_.comm().collectively([&] {
+      auto values = std::move(share).in_order();
+      detail::sort_stably(threads, values, before);
+      return values;
+    }));
   }
 }
 

@@ -60,6 +60,40 @@ AlignedVector<SortEntry> sorted_order(int threads, Index count, const KeyAt& key
   return entries;
 }
 
+/// Appends the elements that `order` names to `rows`, in its order: moved out of `share`. By several threads,
+/// where elements are bytes. Local.
+template <class Share, class T>
+void move_in_order(int threads, Share& share, std::span<const SortEntry> order, std::vector<T>& rows) {
+  constexpr std::size_t kAhead = 16;  // elements lie anywhere in memory: several are fetched at once
+  const auto fetch = [&](std::size_t i) {
+    if (i >= order.size()) return;
+    const auto* const element = reinterpret_cast<const char*>(&share[at(order[i].place)]);
+    __builtin_prefetch(element);
+    if constexpr (sizeof(T) > 64) __builtin_prefetch(element + sizeof(T) - 1);
+  };
+  if constexpr (MovesInBulk<T>) {
+    if (threads > 1) {
+      constexpr std::size_t kChunk = 16384;
+      const std::size_t first = rows.size();
+      rows.resize(first + order.size());
+      const auto chunks = static_cast<Index>((order.size() + kChunk - 1) / kChunk);
+      parallel_for(threads, chunks, [&](Index chunk, int) {
+        const std::size_t begin = at(chunk) * kChunk;
+        for (std::size_t i = begin; i < std::min(order.size(), begin + kChunk); ++i) {
+          fetch(i + kAhead);
+          rows[first + i] = share[at(order[i].place)];
+        }
+      });
+      return;
+    }
+  }
+  rows.reserve(rows.size() + order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    fetch(i + kAhead);
+    rows.push_back(std::move(share[at(order[i].place)]));
+  }
+}
+
 /// A stable sort by key_of(element) by several threads. Local.
 template <class T, class KeyOf, class Less>
 void sort_by_key(int threads, std::vector<T>& values, const KeyOf& key_of, const Less& less) {
