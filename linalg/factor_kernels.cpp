@@ -54,8 +54,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::CappedTag<double, kVirtualLanes>;
 #if HWY_TARGET == HWY_AVX3
 constexpr std::size_t kTileLeft = 8;  // (8 + 1) x 2 of 32 registers hold sums
+constexpr std::size_t kHalfRows = 4;  // of a tile on the diagonal, which need half of its last vector
+using HalfTag = hn::Half<Tag>;
+HWY_INLINE hn::Vec<HalfTag> half_of(hn::Vec<Tag> v) { return hn::LowerHalf(HalfTag(), v); }
 #else
 constexpr std::size_t kTileLeft = 4;  // (4 + 1) x 2 of 16 registers
+constexpr std::size_t kHalfRows = 0;  // halves would be too short to gain
+using HalfTag = Tag;
+HWY_INLINE hn::Vec<Tag> half_of(hn::Vec<Tag> v) { return v; }
 #endif
 
 /// The sums that a tile adds to: (rank + 1) x stride, `rank` the row of b.
@@ -76,22 +82,35 @@ HWY_INLINE void bring_next(RowsAhead& ahead, std::size_t stride) {
   bring_nearer(ahead.factors + static_cast<std::size_t>(*ahead.which++) * stride, stride);
 }
 
+/// Registers of sums: R rows of V vectors; of the first H rows the last vector is half as wide.
+template <std::size_t R, std::size_t V, std::size_t H>
+struct TileSums {
+  hn::Vec<Tag> full[R][V];
+  hn::Vec<HalfTag> half[H > 0 ? H : 1];
+};
+
 /// sums[row … row + R) x [column … column + V vectors) += Σ_q left_q[row + r]·right_q[column …]; with kRhs
-/// also b[column …] += Σ_q c_q·right_q[column …].
-template <std::size_t R, std::size_t V, bool kRhs>
+/// also b[column …] += Σ_q c_q·right_q[column …]. kDiagonal: the last vector begins at column `row`.
+template <std::size_t R, std::size_t V, bool kRhs, bool kDiagonal>
 HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::size_t row, std::size_t column,
                          RowsAhead& ahead) {
   const Tag d;
+  const HalfTag h;
   const std::size_t width = hn::Lanes(d);
   constexpr std::size_t kRows = R + (kRhs ? 1 : 0);
-  hn::Vec<Tag> sum[kRows][V];
+  constexpr std::size_t kHalf = kDiagonal ? std::min(R, kHalfRows) : 0;
+  TileSums<kRows, V, kHalf> sum;
   const auto place = [&](std::size_t r, std::size_t v) {
     return sums.values + (r < R ? row + r : sums.rank) * sums.stride + column + v * width;
   };
 #pragma GCC unroll 9
   for (std::size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
-    for (std::size_t v = 0; v < V; ++v) sum[r][v] = hn::Load(d, place(r, v));
+    for (std::size_t v = 0; v < V; ++v)
+      if (r < kHalf && v + 1 == V)
+        sum.half[r] = hn::Load(h, place(r, v));
+      else
+        sum.full[r][v] = hn::Load(d, place(r, v));
   const double* left = batch.left + row;
   const double* right = batch.right + column;
   const std::size_t spacing = ahead.spacing / V;
@@ -104,9 +123,13 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
       for (std::size_t v = 0; v < V; ++v) y[v] = hn::Load(d, right + v * width);
 #pragma GCC unroll 9
       for (std::size_t r = 0; r < kRows; ++r) {
-        const auto factor = hn::Set(d, r < R ? left[r] : batch.coefficients[q]);
+        const double* factor = r < R ? left + r : batch.coefficients + q;
 #pragma GCC unroll 2
-        for (std::size_t v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(factor, y[v], sum[r][v]);
+        for (std::size_t v = 0; v < V; ++v)
+          if (r < kHalf && v + 1 == V)
+            sum.half[r] = hn::MulAdd(hn::Set(h, *factor), half_of(y[v]), sum.half[r]);
+          else
+            sum.full[r][v] = hn::MulAdd(hn::Set(d, *factor), y[v], sum.full[r][v]);
       }
       left += batch.left_stride;
       right += sums.stride;
@@ -115,7 +138,11 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
 #pragma GCC unroll 9
   for (std::size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
-    for (std::size_t v = 0; v < V; ++v) hn::Store(sum[r][v], d, place(r, v));
+    for (std::size_t v = 0; v < V; ++v)
+      if (r < kHalf && v + 1 == V)
+        hn::Store(sum.half[r], h, place(r, v));
+      else
+        hn::Store(sum.full[r][v], d, place(r, v));
 }
 
 /// Where the columns of the sums end that a tile of rows up to `end_row` needs: behind the diagonal.
@@ -124,15 +151,18 @@ HWY_INLINE std::size_t end_column(std::size_t end_row) {
   return (end_row + width - 1) / width * width;
 }
 
-/// R rows of the sums, columns up to the diagonal, or all for b.
+/// R rows of the sums, columns up to the diagonal, or all for b. `row` is a multiple of the vectors' width.
 template <std::size_t R, bool kRhs>
 HWY_INLINE void add_rows(const NormalBatch& batch, const SumsView& sums, std::size_t row, RowsAhead& ahead) {
   const std::size_t width = hn::Lanes(Tag());
   const std::size_t end = std::min(sums.stride, end_column(row + R));
   std::size_t column = 0;
-  for (; column + 2 * width <= end; column += 2 * width)
-    add_tile<R, 2, kRhs>(batch, sums, row, column, ahead);
-  if (column < end) add_tile<R, 1, kRhs>(batch, sums, row, column, ahead);
+  for (; column + 2 * width < end; column += 2 * width)
+    add_tile<R, 2, kRhs, false>(batch, sums, row, column, ahead);
+  if (column + width < end)
+    add_tile<R, 2, kRhs, true>(batch, sums, row, column, ahead);
+  else
+    add_tile<R, 1, kRhs, true>(batch, sums, row, column, ahead);
 }
 
 /// The last `left_over` rows, 1 … R of them, and b.
