@@ -28,7 +28,9 @@ struct AlsState {
   Index rank = 0;
   std::vector<double> user_factors;
   std::vector<double> item_factors;
+  bool gram_known = false;  ///< of the user factors: found anew where they came from a checkpoint
 
+  void restored() { gram_known = false; }
   void describe(StateVisitor& visitor) {
     visitor.partitioned("user_factors", user_factors, rank);
     visitor.partitioned("item_factors", item_factors, rank);
@@ -138,22 +140,25 @@ DealtRatings deal(const Als& als, const Ratings& data) {
 class AlsFit {
  public:
   AlsFit(const Context& context, const Als& als, bool single_precision, const RatingSides& sides)
-      : implicit_(als.implicit_prefs),
+      : rank_(als.rank),
+        implicit_(als.implicit_prefs),
         items_by_user_(context, sides.by_user, als.rank, single_precision),
         users_by_item_(context, sides.by_item, als.rank, single_precision),
         users_(context, objective_of(als, single_precision), sides.by_user),
         items_(context, objective_of(als, single_precision), sides.by_item) {}
 
-  double initial_objective(const AlsState& state) {
-    return objective(items_by_user_(state.item_factors), gram_of(items_, state.item_factors), state);
+  double initial_objective(AlsState& state) {
+    if (implicit_) item_gram_ = items_.gram(state.item_factors);
+    return objective(items_by_user_(state.item_factors), state);
   }
 
   Step step(AlsState& state) {
-    items_.solve(users_by_item_(state.user_factors), gram_of(users_, state.user_factors), state.item_factors);
+    if (implicit_ && !state.gram_known) user_gram_ = users_.gram(state.user_factors);
+    items_.solve(users_by_item_(state.user_factors), user_gram_, state.item_factors, false);
     const auto& gathered = items_by_user_(state.item_factors);
-    const auto gram = gram_of(items_, state.item_factors);
-    users_.solve(gathered, gram, state.user_factors);
-    return {.objective = objective(gathered, gram, state)};
+    if (implicit_) item_gram_ = items_.gram(state.item_factors);
+    users_.solve(gathered, item_gram_, state.user_factors, true);
+    return {.objective = objective(gathered, state)};
   }
 
  private:
@@ -167,17 +172,37 @@ class AlsFit {
             als.solver == "cg" ? als.cg_steps : 0};
   }
 
-  std::span<const double> gram_of(FactorSolver& solver, const std::vector<double>& factors) const {
-    return implicit_ ? solver.gram(factors) : std::span<const double>{};
-  }
-
-  /// gathered: item factors by user, gram: their packed product YᵀY where implicit, both as of `state`.
-  double objective(const GatheredFactors& gathered, std::span<const double> gram, const AlsState& state) {
+  /// gathered: item factors by user; item_gram_ is of the item factors in `state`. The user factors' products
+  /// are found on the way, for the next iteration, too.
+  double objective(const GatheredFactors& gathered, AlsState& state) {
     const double item_penalty = items_.penalty(state.item_factors);
-    return users_.loss_and_penalty(gathered, gram, state.user_factors) + item_penalty;
+    double all_pairs =
+        0;  // Σ (x·y)² over users and items: every pair as one of confidence 1 and preference 0
+    if (implicit_) {
+      user_gram_ = users_.gram(state.user_factors);
+      state.gram_known = true;
+      all_pairs = gram_of_pairs();
+    }
+    return users_.loss_and_penalty(gathered, state.user_factors) + all_pairs + item_penalty;
   }
 
+  /// The sum of the products of all entries of XᵀX and YᵀY.
+  double gram_of_pairs() const {
+    double sum = 0;
+    std::size_t entry = 0;
+    for (Index i = 0; i < rank_; ++i) {
+      double row = 0;
+      for (Index j = 0; j < i; ++j, ++entry) row += user_gram_[entry] * item_gram_[entry];
+      sum += 2 * row + user_gram_[entry] * item_gram_[entry];
+      ++entry;
+    }
+    return sum;
+  }
+
+  Index rank_;
   bool implicit_;
+  std::span<const double> user_gram_;  ///< packed XᵀX and YᵀY, implicit only
+  std::span<const double> item_gram_;
   FactorGather items_by_user_;
   FactorGather users_by_item_;
   FactorSolver users_;
@@ -239,7 +264,7 @@ AlsModel Als::fit(const Ratings& data) const {
   DealtRatings dealt = deal(*this, data);
   const RatingSides& sides = dealt.sides;
 
-  AlsState state{rank, {}, {}};
+  AlsState state{rank, {}, {}, false};
   comm.collectively([&] {
     state.user_factors = initial_factors(*this, kUserDraws, dealt.users, sides.by_user);
     state.item_factors = initial_factors(*this, kItemDraws, dealt.items, sides.by_item);

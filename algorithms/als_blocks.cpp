@@ -5,8 +5,10 @@
 #include <cmath>
 #include <numeric>
 
+#include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/factor_kernels.hpp"
 #include "firesteel/linalg/single_products.hpp"
+#include "firesteel/linalg/vector_kernels.hpp"
 
 namespace firesteel {
 
@@ -161,16 +163,20 @@ void exchange_rows(Communicator& comm, const Communicator::ExchangePlan& plan, s
 }  // namespace
 
 FactorGather::FactorGather(const Context& context, const RatingSide& side, Index rank, bool single_precision)
-    : comm_(context.comm()), side_(side), rank_(at(rank)), single_precision_(single_precision) {
+    : comm_(context.comm()),
+      side_(side),
+      rank_(at(rank)),
+      single_precision_(single_precision),
+      threads_(context.threads()) {
   std::vector<Index> send_counts;
   const std::size_t sent = side.send_own.size() * rank_;
   comm_.collectively([&] {
     const std::size_t received = at(side.gathered * rank);
     for (const Index count : side.send_counts) send_counts.push_back(count * rank);
     if (single_precision) {
-      single_sent_.resize(sent);
+      if (comm_.size() > 1) single_sent_.resize(sent);
       gathered_.single_rows.resize(at(side.gathered * padded_single(rank)));
-      if (padded_single(rank) != rank) single_received_.resize(received);
+      if (comm_.size() > 1 && padded_single(rank) != rank) single_received_.resize(received);
     } else {
       sent_.resize(sent);
       gathered_.rows.resize(at(side.gathered * padded_rank(rank)));
@@ -196,17 +202,23 @@ const GatheredFactors& FactorGather::operator()(const std::vector<double>& other
 }
 
 void FactorGather::gather_single(const std::vector<double>& other_factors) {
-  double largest = 0;
-  for (const double factor : other_factors)
-    if (std::isfinite(factor)) largest = std::max(largest, std::fabs(factor));
+  double largest = largest_finite(other_factors);
   comm_.allreduce_max(std::span(&largest, 1));
   gathered_.scale = scale_to_one(largest);
-  float* next = single_sent_.data();
-  for (const std::int32_t row : side_.send_own)
-    for (std::size_t j = 0; j < rank_; ++j)
-      *next++ = static_cast<float>(other_factors[at(row) * rank_ + j] * gathered_.scale);
-  exchange_rows<float>(comm_, plan_, single_sent_, single_received_, gathered_.single_rows, rank_,
-                       at(padded_single(static_cast<Index>(rank_))));
+  const std::size_t stride = at(padded_single(static_cast<Index>(rank_)));
+  // A rank that is alone needs no copy on the way.
+  const bool alone = comm_.size() == 1;
+  float* const rows = alone ? gathered_.single_rows.data() : single_sent_.data();
+  const std::size_t apart = alone ? stride : rank_;
+  const std::size_t count = side_.send_own.size();
+  constexpr std::size_t kPiece = 4096;
+  parallel_for(threads_, static_cast<Index>((count + kPiece - 1) / kPiece), [&](Index piece, int) {
+    for (std::size_t i = at(piece) * kPiece; i < std::min(count, (at(piece) + 1) * kPiece); ++i)
+      round_scaled(std::span(other_factors).subspan(at(side_.send_own[i]) * rank_, rank_), gathered_.scale,
+                   rows + i * apart);
+  });
+  if (!alone)
+    exchange_rows<float>(comm_, plan_, single_sent_, single_received_, gathered_.single_rows, rank_, stride);
 }
 
 void fold_tree(std::vector<AlignedVector<double>>& sums, std::size_t count) {

@@ -118,6 +118,7 @@ class FactorGather {
   const RatingSide& side_;
   std::size_t rank_;
   bool single_precision_;
+  int threads_;
   std::vector<double> sent_;
   std::vector<double> received_;  ///< where rows are padded; else they arrive where they stay
   std::vector<float> single_sent_;

@@ -2,47 +2,49 @@
 #include "firesteel/algorithms/als_conjugate_gradient.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/factor_kernels.hpp"
 #include "firesteel/linalg/normal_operator.hpp"
 #include "firesteel/linalg/single_operator.hpp"
 #include "firesteel/linalg/single_products.hpp"
+#include "firesteel/linalg/vector_kernels.hpp"
 
 namespace firesteel {
 
 namespace {
 
 constexpr Index kTaskRatings = 16384;
-constexpr Index kSharedChunks = 16;         // from here on waking threads for every product pays
+constexpr Index kSharedChunks = 16;            // from here on waking threads for every product pays
+constexpr Index kNearFloats = Index{3} << 16;  // of rows that are expected to stay in the second cache
+constexpr Index kTogether = kGramVectors;      // short entities on their way together
+constexpr Index kShortRatings = 512;
 constexpr double kSmallResidual = 0x1p-80;  // of the first residual, both squared
 
 constexpr double kFloatNoise = 0x1p-19;  // error of float sums: 33 roundings of 2⁻²⁴
 
 constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
-double largest_of(std::span<const double> values) {
-  double largest = 0;
-  for (const double value : values) largest = std::max(largest, std::fabs(value));
-  return largest;
-}
-
 }  // namespace
 
-ConjugateGradients::Workspace::Workspace(const Problem& problem)
-    : x(at(padded_rank(problem.rank))),
+ConjugateGradients::Slot::Slot(const Problem& problem, Index most_ratings)
+    : x(at(problem.single_precision ? padded_single(problem.rank) : padded_rank(problem.rank))),
+      negative(x.size()),
       residual(x.size()),
       direction(x.size()),
       product(x.size()),
       change(x.size()),
       base(x.size()),
-      weights(at(kRatingChunk)),
-      coefficients(at(kRatingChunk)),
-      single_x(at(problem.single_precision ? padded_single(problem.rank) : 0)),
-      single_scratch(single_x.size()),
-      single_weights(at(problem.single_precision ? kRatingChunk : 0)),
-      single_coefficients(single_weights.size()) {}
+      of_negative{negative.data()},
+      of_direction{direction.data()},
+      ratings({problem.rank, problem.implicit_prefs, problem.alpha, problem.single_precision}, most_ratings) {
+  if (!problem.single_precision) return;
+  of_negative.rounded.resize(x.size());
+  of_direction.rounded.resize(x.size());
+}
 
 ConjugateGradients::ConjugateGradients(const Problem& problem, const RatingSide& side,
                                        const std::vector<double>& penalty_factor, int threads)
@@ -51,7 +53,9 @@ ConjugateGradients::ConjugateGradients(const Problem& problem, const RatingSide&
     plan_scratch();
   else
     plan();
-  if (problem_.implicit_prefs) gram_.resize(at(problem_.rank * padded_rank(problem_.rank)));
+  if (!problem_.implicit_prefs) return;
+  gram_.resize(at(problem_.rank * padded_rank(problem_.rank)));
+  if (problem_.single_precision) single_gram_.resize(at(problem_.rank * padded_single(problem_.rank)));
 }
 
 Index ConjugateGradients::chunks_of(Index e) const {
@@ -86,19 +90,14 @@ void ConjugateGradients::plan() {
 
 /// The first thread's has room for the chunk sums of the largest entity.
 void ConjugateGradients::make_workspaces(Index most_chunks, Index most_chunks_of_one) {
-  for (int thread = 0; thread < threads_; ++thread) {
-    workspaces_.emplace_back(problem_);
-    auto& sums = workspaces_.back().chunk_sums;
-    sums.assign(at(thread == 0 ? most_chunks : most_chunks_of_one),
-                AlignedVector<double>(at(problem_.single_precision ? padded_single(problem_.rank)
-                                                                   : padded_rank(problem_.rank))));
+  workspaces_.resize(at(threads_));
+  for (auto& work : workspaces_) {
+    // Vectors are known by their addresses, which moving a slot does not change.
+    for (Index slot = 0; slot < (side_.store ? 1 : kTogether); ++slot)
+      work.slots.emplace_back(problem_, slot == 0 ? kRatingChunk : kShortRatings);
+    work.chunk_sums.assign(at(&work == &workspaces_.front() ? most_chunks : most_chunks_of_one),
+                           AlignedVector<double>(work.slots.front().x.size()));
   }
-}
-
-void ConjugateGradients::plan_scratch() {
-  Index most_chunks = RatingStore::kBlockRatings / kRatingChunk;
-  for (const auto& large : side_.store->large()) most_chunks = std::max(most_chunks, chunks_of(large.entity));
-  make_workspaces(most_chunks, RatingStore::kBlockRatings / kRatingChunk);
 }
 
 void ConjugateGradients::expand(std::span<const double> packed) {
@@ -106,81 +105,84 @@ void ConjugateGradients::expand(std::span<const double> packed) {
   for (Index i = 0, entry = 0; i < problem_.rank; ++i)
     for (Index j = 0; j <= i; ++j, ++entry)
       gram_[at(i * stride + j)] = gram_[at(j * stride + i)] = packed[at(entry)];
+  if (single_gram_.empty()) return;
+  gram_scale_ = scale_to_one(largest_finite(packed));
+  for (Index i = 0; i < problem_.rank; ++i)
+    round_scaled({gram_.data() + i * stride, at(problem_.rank)}, gram_scale_,
+                 single_gram_.data() + i * padded_single(problem_.rank));
 }
 
-RatingSpan ConjugateGradients::chunk_of(Index e, Index chunk, Form form) const {
+RatingSpan ConjugateGradients::chunk_of(Index e, Index chunk) const {
   const Index begin = side_.row_begin[at(e)] + chunk * kRatingChunk;
   const Index count = std::min(kRatingChunk, side_.row_begin[at(e) + 1] - begin);
-  // The first pass over an entity's ratings brings nearer what comes next, the entity behind it included.
-  const auto others = std::span(side_.others).subspan(at(begin));
-  return {form == Form::residual ? others : others.first(at(count)),
-          std::span(side_.values).subspan(at(begin), at(count))};
+  return {std::span(side_.others).subspan(at(begin)), std::span(side_.values).subspan(at(begin), at(count))};
 }
 
 void ConjugateGradients::add_chunk(const GatheredFactors& gathered, RatingSpan ratings, Form form,
-                                   const double* x, Workspace& work, double* out) const {
-  const auto count = static_cast<Index>(ratings.values.size());
-  const double sign = form == Form::residual ? -1 : 1;
-  for (Index q = 0; q < count; ++q) {
-    const double value = ratings.values[at(q)];
-    const double weight = problem_.implicit_prefs ? problem_.alpha * std::fabs(value) : 1.0;
-    const double target = problem_.implicit_prefs ? (value > 0 ? 1.0 + weight : 0.0) : value;
-    work.weights[at(q)] = sign * weight;
-    work.coefficients[at(q)] = form == Form::residual ? target : 0.0;
-  }
-  const auto which = ratings.others;
-  if (problem_.single_precision) return add_single_chunk(gathered, which, count, x, work, out);
-  add_normal_products({gathered.rows.data(), problem_.rank, which, count}, work.weights.data(),
-                      work.coefficients.data(), x, out);
+                                   const ProductVector& x, Slot& slot, double* out) {
+  slot.ratings.weigh(ratings.values);
+  if (form == Form::residual)
+    slot.ratings.add_residual({gathered, ratings.others}, x, out);
+  else
+    slot.ratings.add_product({gathered, ratings.others}, x, out);
 }
 
-/// The same in single precision, with weights and coefficients as they lie in `work`. Powers of two bring the
-/// vector, the weights and the coefficients to at most 1, so that they are floats whatever the ratings are.
-void ConjugateGradients::add_single_chunk(const GatheredFactors& gathered,
-                                          std::span<const std::int32_t> which, Index count, const double* x,
-                                          Workspace& work, double* out) const {
-  const double x_scale = scale_to_one(largest_of({x, at(problem_.rank)}));
-  for (Index j = 0; j < problem_.rank; ++j) work.single_x[at(j)] = static_cast<float>(x[j] * x_scale);
-  // y·x is what rows and vector as they are scaled give, divided by both scales.
-  const auto weights = std::span(work.weights).first(at(count));
-  const auto coefficients = std::span(work.coefficients).first(at(count));
-  const double weight_unit = 1 / x_scale / gathered.scale;
-  const double scale = scale_to_one(std::max(largest_of(weights) * weight_unit, largest_of(coefficients)));
-  for (std::size_t q = 0; q < weights.size(); ++q) {
-    work.single_weights[q] = static_cast<float>(weights[q] * weight_unit * scale);
-    work.single_coefficients[q] = static_cast<float>(coefficients[q] * scale);
+/// out ← up to kRatingChunk ratings, all that an entity has, which the residual, the first to come, gets
+/// ready for the products.
+void ConjugateGradients::add_at_once(const GatheredFactors& gathered, RatingSpan ratings, Form form,
+                                     const ProductVector& x, Slot& slot, double* out) const {
+  std::fill_n(out, slot.x.size(), 0.0);
+  if (form == Form::residual) {
+    slot.ratings.weigh(ratings.values);
+    slot.products = 0;
+    return slot.ratings.add_residual({gathered, ratings.others}, x, out);
   }
-  add_single_normal_products({gathered.single_rows.data(), problem_.rank, which, count},
-                             work.single_weights.data(), work.single_coefficients.data(),
-                             work.single_x.data(), 1 / scale / gathered.scale, work.single_scratch.data(),
-                             out);
+  // Each product brings its share of the next rows nearer.
+  const auto share = [&](Index product) {
+    return slot.next.size() * at(std::min(product, problem_.steps)) / at(problem_.steps);
+  };
+  const std::size_t begin = share(slot.products++);
+  slot.ratings.add_product({gathered, ratings.others.first(ratings.values.size()),
+                            slot.next.subspan(begin, share(slot.products) - begin)},
+                           x, out);
 }
 
-/// out ← the entity's ratings, by the calling thread.
-void ConjugateGradients::add_entity(const GatheredFactors& gathered, Index e, Form form, const double* x,
-                                    Workspace& work, double* out) const {
-  const Index chunks = chunks_of(e);
+/// Rows that entity `next` uses, as many as the second cache holds beside those of e.
+std::span<const std::int32_t> ConjugateGradients::rows_after(Index e, Index next) const {
+  if (next >= side_.count) return {};
+  const Index held = side_.row_begin[at(e) + 1] - side_.row_begin[at(e)];
+  const Index room = std::max<Index>(kNearFloats / padded_single(problem_.rank) - held, 0);
+  const auto others = side_.others_of(next);
+  return others.first(std::min(others.size(), at(room)));
+}
+
+/// out ← the ratings of the slot's entity, by the calling thread.
+void ConjugateGradients::add_entity(const GatheredFactors& gathered, Form form, const ProductVector& x,
+                                    Slot& slot, std::vector<AlignedVector<double>>& chunk_sums,
+                                    double* out) const {
+  const Index chunks = chunks_of(slot.entity);
+  if (chunks <= 1) return add_at_once(gathered, chunk_of(slot.entity, 0), form, x, slot, out);
   for (Index chunk = 0; chunk < chunks; ++chunk) {
-    auto& sum = work.chunk_sums[at(chunk)];
+    auto& sum = chunk_sums[at(chunk)];
     std::fill(sum.begin(), sum.end(), 0.0);
-    add_chunk(gathered, chunk_of(e, chunk, form), form, x, work, sum.data());
+    add_chunk(gathered, chunk_of(slot.entity, chunk), form, x, slot, sum.data());
   }
-  fold_tree(work.chunk_sums, at(chunks));
-  std::copy_n(work.chunk_sums.front().begin(), padded_rank(problem_.rank), out);
+  fold_tree(chunk_sums, at(chunks));
+  std::copy(chunk_sums.front().begin(), chunk_sums.front().end(), out);
 }
 
 /// The same by all threads.
 void ConjugateGradients::add_entity_by_all(const GatheredFactors& gathered, Index e, Form form,
-                                           const double* x, double* out) {
+                                           const ProductVector& x, double* out) {
   auto& sums = workspaces_.front().chunk_sums;
   const Index chunks = chunks_of(e);
   parallel_for(threads_, chunks, [&](Index chunk, int thread) {
     auto& sum = sums[at(chunk)];
     std::fill(sum.begin(), sum.end(), 0.0);
-    add_chunk(gathered, chunk_of(e, chunk, form), form, x, workspaces_[at(thread)], sum.data());
+    add_chunk(gathered, chunk_of(e, chunk), form, x, workspaces_[at(thread)].slots.front(), sum.data());
   });
   fold_tree(sums, at(chunks));
-  std::copy_n(sums.front().begin(), padded_rank(problem_.rank), out);
+  std::copy(sums.front().begin(), sums.front().end(), out);
 }
 
 /// Whether the right-hand side can differ from 0. If not, the minimiser is 0.
@@ -193,140 +195,156 @@ bool ConjugateGradients::has_right_hand_side(Index e) const {
 }
 
 /// Whether a step along p can come nearer: pᵀAp is above 0 and, in single precision, neither it nor the
-/// residual is what floats make of 0. `reach`: the largest coordinate of x; `steepest`: the largest of
-/// max |Ap| / max |p| so far. Largest coordinates stand for norms.
-bool ConjugateGradients::may_step(const Workspace& work, double curvature, double reach,
-                                  double& steepest) const {
+/// residual is what floats make of 0.
+bool ConjugateGradients::may_step(Slot& slot, double curvature) const {
   if (!(curvature > 0)) return false;
   if (!problem_.single_precision) return true;
-  const double direction = largest_of(work.direction);
-  steepest = std::max(steepest, largest_of(work.product) / direction);
-  const double noise = kFloatNoise * steepest;
-  return curvature > noise * direction * direction &&
-         largest_of(work.residual) > noise * (reach + largest_of(work.change));
+  const double direction = slot.largest_direction;
+  slot.steepest = std::max(slot.steepest, largest_finite(slot.product) / direction);
+  const double noise = kFloatNoise * slot.steepest;
+  return curvature > noise * direction * direction && std::sqrt(slot.square) > noise * slot.reach;
 }
 
-/// sum += sign · (YᵀY + λ n I) vector.
-void ConjugateGradients::add_base(Index e, const AlignedVector<double>& vector, double sign, Workspace& work,
-                                  AlignedVector<double>& sum) const {
-  shifted_gram_product(gram_, problem_.rank, penalty_factor_[at(e)], vector.data(), work.base.data());
-  for (Index j = 0; j < problem_.rank; ++j) sum[at(j)] += sign * work.base[at(j)];
+void ConjugateGradients::round(double largest, ProductVector& x) const {
+  if (!problem_.single_precision) return;
+  x.scale = scale_to_one(largest);
+  round_scaled({x.exact, at(problem_.rank)}, x.scale, x.rounded.data());
 }
 
-void ConjugateGradients::improve(Index e, RatingSum rating_sum, Workspace& work,
-                                 std::vector<double>& own) const {
+/// base ← (YᵀY + λ n I) x. In single precision YᵀY is of floats, and sums of 32 products, too.
+void ConjugateGradients::multiply_base(std::span<Slot> slots, ProductVector Slot::*x) const {
+  const bool single = !single_gram_.empty();
+  std::array<SingleGramProduct, at(kGramVectors)> products{};
+  std::size_t count = 0;
+  for (Slot& slot : slots) {
+    if (!slot.steps) continue;
+    const ProductVector& vector = slot.*x;
+    shifted_gram_product(single ? std::span<const double>() : gram_, problem_.rank,
+                         penalty_factor_[at(slot.entity)], vector.exact, slot.base.data());
+    products[count++] = {vector.rounded.data(), 1 / gram_scale_ / vector.scale, slot.base.data()};
+  }
+  if (single) add_single_gram_products(single_gram_, problem_.rank, std::span(products).first(count));
+}
+
+/// residual ← b − A x, brought to at most 1 by a power of two, so that squares neither overflow nor vanish;
+/// direction ← residual.
+void ConjugateGradients::begin(std::span<Slot> slots, RatingSum rating_sum,
+                               const std::vector<double>& own) const {
   const Index rank = problem_.rank;
-  const auto factors = std::span(own).subspan(at(e * rank), at(rank));
-  if (!has_right_hand_side(e)) {
-    std::fill(factors.begin(), factors.end(), 0.0);
-    return;
+  for (Slot& slot : slots) {
+    const auto factors = std::span(own).subspan(at(slot.entity * rank), at(rank));
+    slot.summed = slot.steps = has_right_hand_side(slot.entity);
+    if (!slot.summed) continue;
+    std::copy(factors.begin(), factors.end(), slot.x.begin());
+    std::transform(factors.begin(), factors.end(), slot.negative.begin(), std::negate<>());
+    slot.reach = problem_.single_precision ? largest_finite(factors) : 0;
+    round(slot.reach, slot.of_negative);
+    rating_sum(slot, Form::residual, slot.of_negative, slot.residual.data());
   }
-  auto& x = work.x;
-  auto& r = work.residual;
-  auto& p = work.direction;
-  auto& product = work.product;
-  auto& change = work.change;
-  // r ← b − A x, brought to at most 1, so that squares neither overflow nor vanish
-  std::copy(factors.begin(), factors.end(), x.begin());
-  rating_sum(Form::residual, x.data(), r.data());
-  add_base(e, x, -1, work, r);
-  const double scale = scale_to_one(largest_of(r));
-  const double reach = largest_of(x) * scale;
-  for (double& value : r) value *= scale;
-  // p ← r, and steps along p towards A·change = r
-  std::copy(r.begin(), r.end(), p.begin());
-  std::fill(change.begin(), change.end(), 0.0);
-  double square = factor_dot(rank, r.data(), r.data());
-  const double enough = kSmallResidual * square;
-  double steepest = 0;
-  for (Index step = 0; step < problem_.steps && square > enough; ++step) {
-    rating_sum(Form::product, p.data(), product.data());
-    add_base(e, p, 1, work, product);
-    const double curvature = factor_dot(rank, p.data(), product.data());
-    if (!may_step(work, curvature, reach, steepest)) break;
+  multiply_base(slots, &Slot::of_negative);
+  for (Slot& slot : slots) {
+    if (!slot.steps) continue;
+    auto& r = slot.residual;
+    for (std::size_t j = 0; j < at(rank); ++j) r[j] += slot.base[j];
+    slot.scale = scale_to_one(largest_finite(r));
+    for (std::size_t j = 0; j < r.size(); ++j) slot.direction[j] = r[j] *= slot.scale;
+    std::fill(slot.change.begin(), slot.change.end(), 0.0);
+    slot.square = factor_dot(rank, r.data(), r.data());
+    slot.enough = kSmallResidual * slot.square;
+    slot.reach *= slot.scale;
+    slot.steepest = 0;
+  }
+}
+
+/// A step along the direction towards A·change = residual, of the slots that may take one.
+void ConjugateGradients::step(std::span<Slot> slots, RatingSum rating_sum) const {
+  const Index rank = problem_.rank;
+  for (Slot& slot : slots) {
+    slot.steps = slot.steps && slot.square > slot.enough;
+    if (!slot.steps) continue;
+    if (problem_.single_precision) slot.largest_direction = largest_finite(slot.direction);
+    round(slot.largest_direction, slot.of_direction);
+    rating_sum(slot, Form::product, slot.of_direction, slot.product.data());
+  }
+  multiply_base(slots, &Slot::of_direction);
+  for (Slot& slot : slots) {
+    if (!slot.steps) continue;
+    double* const p = slot.direction.data();
+    for (std::size_t j = 0; j < at(rank); ++j) slot.product[j] += slot.base[j];
+    const double curvature = factor_dot(rank, p, slot.product.data());
+    slot.steps = may_step(slot, curvature);
+    if (!slot.steps) continue;
+    const double length = slot.square / curvature;
     const double next =
-        step_along(rank, square / curvature, p.data(), product.data(), change.data(), r.data());
-    turn_direction(rank, next / square, r.data(), p.data());
-    square = next;
+        step_along(rank, length, p, slot.product.data(), slot.change.data(), slot.residual.data());
+    slot.reach += length * slot.largest_direction;
+    turn_direction(rank, next / slot.square, slot.residual.data(), p);
+    slot.square = next;
   }
-  for (std::size_t j = 0; j < factors.size(); ++j) factors[j] = x[j] + change[j] / scale;
+}
+
+/// Entities do not see each other: each comes to the bits that it comes to alone.
+void ConjugateGradients::improve(std::span<Slot> slots, RatingSum rating_sum,
+                                 std::vector<double>& own) const {
+  begin(slots, rating_sum, own);
+  const auto steps = [](const Slot& slot) { return slot.steps; };
+  for (Index taken = 0; taken < problem_.steps && std::any_of(slots.begin(), slots.end(), steps); ++taken)
+    step(slots, rating_sum);
+  for (const Slot& slot : slots) {
+    const auto factors = std::span(own).subspan(at(slot.entity * problem_.rank), at(problem_.rank));
+    for (std::size_t j = 0; j < factors.size(); ++j)
+      factors[j] = slot.summed ? slot.x[j] + slot.change[j] / slot.scale : 0.0;
+  }
+}
+
+/// Short entities in groups, others one by one.
+void ConjugateGradients::improve_task(const GatheredFactors& gathered, const Task& task, Workspace& work,
+                                      std::vector<double>& own, Done done, int thread) const {
+  const auto rating_sum = [&](Slot& slot, Form form, const ProductVector& x, double* out) {
+    add_entity(gathered, form, x, slot, work.chunk_sums, out);
+  };
+  const auto is_short = [&](Index e) {
+    return side_.row_begin[at(e) + 1] - side_.row_begin[at(e)] <= kShortRatings;
+  };
+  for (Index e = task.begin; e < task.end;) {
+    Index end = e + 1;
+    if (is_short(e))
+      while (end < std::min(task.end, e + kTogether) && is_short(end)) ++end;
+    const auto slots = std::span(work.slots).first(at(end - e));
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+      slots[s].entity = e + static_cast<Index>(s);
+      slots[s].next = rows_after(slots[s].entity, end + static_cast<Index>(s));
+    }
+    improve(slots, rating_sum, own);
+    for (const Slot& slot : slots) done(slot.entity, thread);
+    e = end;
+  }
 }
 
 void ConjugateGradients::solve(const GatheredFactors& gathered, std::span<const double> gram,
-                               std::vector<double>& own) {
+                               std::vector<double>& own, Done done) {
   if (problem_.implicit_prefs) expand(gram);
   if (side_.store) return solve_from_scratch(gathered, own);
   parallel_for(threads_, static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
-    Workspace& work = workspaces_[at(thread)];
-    for (Index e = tasks_[at(task)].begin; e < tasks_[at(task)].end; ++e)
-      improve(
-          e, [&](Form form, const double* x, double* out) { add_entity(gathered, e, form, x, work, out); },
-          work, own);
+    improve_task(gathered, tasks_[at(task)], workspaces_[at(thread)], own, done, thread);
   });
   const FloatEnvironment environment;
   for (const Index e : shared_)
-    improve(
-        e, [&](Form form, const double* x, double* out) { add_entity_by_all(gathered, e, form, x, out); },
+    improve_alone(
+        e,
+        [&](Form form, const ProductVector& x, double* out) { add_entity_by_all(gathered, e, form, x, out); },
         workspaces_.front(), own);
 }
 
-/// out ← an entity's ratings, all of which are there.
-void ConjugateGradients::add_held(const GatheredFactors& gathered, RatingSpan ratings, Form form,
-                                  const double* x, Workspace& work, double* out) const {
-  std::size_t chunks = 0;
-  for (std::size_t begin = 0; begin < ratings.values.size(); begin += at(kRatingChunk), ++chunks) {
-    const std::size_t length = std::min(at(kRatingChunk), ratings.values.size() - begin);
-    auto& sum = work.chunk_sums[chunks];
-    std::fill(sum.begin(), sum.end(), 0.0);
-    add_chunk(gathered, {ratings.others.subspan(begin, length), ratings.values.subspan(begin, length)}, form,
-              x, work, sum.data());
-  }
-  fold_tree(work.chunk_sums, chunks);
-  std::copy_n(work.chunk_sums.front().begin(), padded_rank(problem_.rank), out);
-}
-
-/// The same for an entity of several blocks, which are read for every product.
-void ConjugateGradients::add_large(const GatheredFactors& gathered, const RatingStore::Large& large,
-                                   Form form, const double* x, double* out) {
-  const RatingStore& store = *side_.store;
-  auto& sums = workspaces_.front().chunk_sums;
-  BlockPass pass(&store.blocks(), large.first_block, large.end_block);
-  parallel_for(threads_, large.end_block - large.first_block, [&](Index i, int thread) {
-    const BlockPass::Hold hold(pass, large.first_block + i);
-    const RatingSpan ratings = store.block(large.first_block + i);
-    std::size_t chunk = at(i * (RatingStore::kBlockRatings / kRatingChunk));
-    for (std::size_t begin = 0; begin < ratings.values.size(); begin += at(kRatingChunk), ++chunk) {
-      const std::size_t length = std::min(at(kRatingChunk), ratings.values.size() - begin);
-      std::fill(sums[chunk].begin(), sums[chunk].end(), 0.0);
-      add_chunk(gathered, {ratings.others.subspan(begin, length), ratings.values.subspan(begin, length)},
-                form, x, workspaces_[at(thread)], sums[chunk].data());
-    }
-  });
-  fold_tree(sums, at(chunks_of(large.entity)));
-  std::copy_n(sums.front().begin(), padded_rank(problem_.rank), out);
-}
-
-void ConjugateGradients::solve_from_scratch(const GatheredFactors& gathered, std::vector<double>& own) {
-  const RatingStore& store = *side_.store;
-  {
-    BlockPass pass(&store.blocks(), 0, store.units());
-    parallel_for(threads_, store.units(), [&](Index unit, int thread) {
-      const BlockPass::Hold hold(pass, unit);
-      Workspace& work = workspaces_[at(thread)];
-      store.for_entities(unit, [&](Index e, RatingSpan ratings) {
-        improve(
-            e,
-            [&](Form form, const double* x, double* out) { add_held(gathered, ratings, form, x, work, out); },
-            work, own);
-      });
-    });
-  }
-  const FloatEnvironment environment;
-  for (const auto& large : store.large())
-    improve(
-        large.entity,
-        [&](Form form, const double* x, double* out) { add_large(gathered, large, form, x, out); },
-        workspaces_.front(), own);
+/// One entity in the first slot.
+void ConjugateGradients::improve_alone(
+    Index e, FunctionRef<void(Form form, const ProductVector& x, double* out)> rating_sum, Workspace& work,
+    std::vector<double>& own) const {
+  const auto slots = std::span(work.slots).first(1);
+  slots.front().entity = e;
+  slots.front().next = {};
+  improve(
+      slots, [&](Slot&, Form form, const ProductVector& x, double* out) { rating_sum(form, x, out); }, own);
 }
 
 }  // namespace firesteel

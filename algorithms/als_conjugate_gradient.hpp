@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "firesteel/algorithms/als_blocks.hpp"
+#include "firesteel/algorithms/als_rating_products.hpp"
 #include "firesteel/algorithms/als_store.hpp"
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/function_ref.hpp"
@@ -37,21 +38,40 @@ class ConjugateGradients {
   ConjugateGradients(const Problem& problem, const RatingSide& side,
                      const std::vector<double>& penalty_factor, int threads);
 
+  /// Called where an entity is done that one thread worked on, from that thread; ratings in memory only.
+  using Done = FunctionRef<void(Index e, int thread)>;
   /// Improves `own`. gram: packed YᵀY over all entities of the other side, implicit only. Local.
-  void solve(const GatheredFactors& gathered, std::span<const double> gram, std::vector<double>& own);
+  void solve(const GatheredFactors& gathered, std::span<const double> gram, std::vector<double>& own,
+             Done done);
 
  private:
-  /// out += Σ_q (c_q − w_q (y_q·x)) y_q, or Σ_q w_q (y_q·x) y_q.
+  /// out ← Σ_q (c_q + w_q (y_q·x)) y_q, or Σ_q w_q (y_q·x) y_q.
   enum class Form { residual, product };
-  using RatingSum = FunctionRef<void(Form form, const double* x, double* out)>;
+  struct Slot;
+  using RatingSum = FunctionRef<void(Slot& slot, Form form, const ProductVector& x, double* out)>;
 
+  /// An entity on its way.
+  struct Slot {
+    Slot(const Problem& problem, Index most_ratings);
+    Index entity = 0;
+    std::span<const std::int32_t> next;  ///< rows that are used after the entity's
+    AlignedVector<double> x, negative, residual, direction, product, change, base;
+    ProductVector of_negative, of_direction;
+    RatingProducts ratings;  ///< of one chunk
+    Index products = 0;      ///< that the entity has had
+    double scale = 1;        ///< power of two that the residual was brought to at most 1 by
+    double square = 0;       ///< of the residual
+    double enough = 0;       ///< a square that is small enough
+    double largest_direction = 0;
+    double reach = 0;     ///< what no coordinate of the factors exceeds
+    double steepest = 0;  ///< the largest of max |Ap| / max |p| so far
+    bool summed = false;  ///< ratings were, since there is a right-hand side
+    bool steps = false;   ///< may take another step
+  };
+  /// A thread's. Short entities are on their way together: their products share the reading of YᵀY.
   struct Workspace {
-    explicit Workspace(const Problem& problem);
-    AlignedVector<double> x, residual, direction, product, change, base;  ///< padded_rank(rank) each
-    std::vector<AlignedVector<double>> chunk_sums;                        ///< of one entity
-    std::vector<double> weights, coefficients;                            ///< of one chunk
-    AlignedVector<float> single_x, single_scratch;                        ///< padded_single(rank) each
-    std::vector<float> single_weights, single_coefficients;
+    std::vector<Slot> slots;                        ///< the first has room for a chunk of ratings
+    std::vector<AlignedVector<double>> chunk_sums;  ///< of one entity
   };
   /// Own entities [begin, end), by one thread.
   struct Task {
@@ -63,26 +83,35 @@ class ConjugateGradients {
   void plan_scratch();
   void make_workspaces(Index most_chunks, Index most_chunks_of_one);
   void expand(std::span<const double> packed);
-  void improve(Index e, RatingSum rating_sum, Workspace& work, std::vector<double>& own) const;
+  void improve(std::span<Slot> slots, RatingSum rating_sum, std::vector<double>& own) const;
+  void improve_alone(Index e, FunctionRef<void(Form form, const ProductVector& x, double* out)> rating_sum,
+                     Workspace& work, std::vector<double>& own) const;
+  void improve_task(const GatheredFactors& gathered, const Task& task, Workspace& work,
+                    std::vector<double>& own, Done done, int thread) const;
   /// out += up to kRatingChunk ratings; `ratings.others` may hold those behind them, too.
-  void add_chunk(const GatheredFactors& gathered, RatingSpan ratings, Form form, const double* x,
-                 Workspace& work, double* out) const;
-  void add_single_chunk(const GatheredFactors& gathered, std::span<const std::int32_t> which, Index count,
-                        const double* x, Workspace& work, double* out) const;
-  /// The chunks of an entity's ratings, as add_chunk takes them.
-  RatingSpan chunk_of(Index e, Index chunk, Form form) const;
-  void add_entity(const GatheredFactors& gathered, Index e, Form form, const double* x, Workspace& work,
-                  double* out) const;
-  void add_entity_by_all(const GatheredFactors& gathered, Index e, Form form, const double* x, double* out);
+  static void add_chunk(const GatheredFactors& gathered, RatingSpan ratings, Form form,
+                        const ProductVector& x, Slot& slot, double* out);
+  void add_at_once(const GatheredFactors& gathered, RatingSpan ratings, Form form, const ProductVector& x,
+                   Slot& slot, double* out) const;
+  /// A chunk of an entity's ratings, as add_chunk takes them.
+  RatingSpan chunk_of(Index e, Index chunk) const;
+  std::span<const std::int32_t> rows_after(Index e, Index next) const;
+  void add_entity(const GatheredFactors& gathered, Form form, const ProductVector& x, Slot& slot,
+                  std::vector<AlignedVector<double>>& chunk_sums, double* out) const;
+  void add_entity_by_all(const GatheredFactors& gathered, Index e, Form form, const ProductVector& x,
+                         double* out);
   // Of ratings in scratch.
   void solve_from_scratch(const GatheredFactors& gathered, std::vector<double>& own);
-  void add_held(const GatheredFactors& gathered, RatingSpan ratings, Form form, const double* x,
+  void add_held(const GatheredFactors& gathered, RatingSpan ratings, Form form, const ProductVector& x,
                 Workspace& work, double* out) const;
-  void add_large(const GatheredFactors& gathered, const RatingStore::Large& large, Form form, const double* x,
-                 double* out);
-  bool may_step(const Workspace& work, double curvature, double reach, double& steepest) const;
-  void add_base(Index e, const AlignedVector<double>& vector, double sign, Workspace& work,
-                AlignedVector<double>& sum) const;
+  void add_large(const GatheredFactors& gathered, const RatingStore::Large& large, Form form,
+                 const ProductVector& x, double* out);
+  bool may_step(Slot& slot, double curvature) const;
+  /// Rounds a vector whose largest coordinate is `largest`; nothing to do in double precision.
+  void round(double largest, ProductVector& x) const;
+  void multiply_base(std::span<Slot> slots, ProductVector Slot::*x) const;
+  void begin(std::span<Slot> slots, RatingSum rating_sum, const std::vector<double>& own) const;
+  void step(std::span<Slot> slots, RatingSum rating_sum) const;
   bool has_right_hand_side(Index e) const;
   Index chunks_of(Index e) const;
 
@@ -93,6 +122,8 @@ class ConjugateGradients {
   std::vector<Task> tasks_;
   std::vector<Index> shared_;          ///< entities with so many ratings that all threads work on one
   AlignedVector<double> gram_;         ///< rank x padded_rank(rank), both triangles
+  AlignedVector<float> single_gram_;   ///< the same times gram_scale_, rounded, x padded_single(rank)
+  double gram_scale_ = 1;              ///< power of two that brings it to at most 1
   std::vector<Workspace> workspaces_;  ///< one a thread
 };
 

@@ -139,39 +139,29 @@ void FactorSolver::solve_from_scratch(const GatheredFactors& gathered, std::span
 }
 
 /// losses_ ← each own entity's loss.
-void FactorSolver::find_losses(const GatheredFactors& gathered, std::span<const double> gram,
-                               const std::vector<double>& own) {
-  const Index rank = objective_.rank;
+void FactorSolver::find_losses(const GatheredFactors& gathered, const std::vector<double>& own) {
   const RatingStore& store = *side_.store;
-  const auto factors = [&](Index e) { return std::span(own).subspan(at(e * rank), at(rank)); };
-  losses_.assign(at(side_.count), 0.0);
-  std::vector<LossBuffers> buffers(at(threads_));
-  for (auto& each : buffers) size_buffers(gram, each);
-  const Index first_block = side_.partition.first_block(comm_.rank());
-  if (!gram.empty())
-    parallel_for(threads_, side_.partition.end_block(comm_.rank()) - first_block, [&](Index i, int thread) {
-      const Index begin = side_.partition.row_of_block(first_block + i) - side_.first;
-      const Index end = side_.partition.row_of_block(first_block + i + 1) - side_.first;
-      auto& all = buffers[at(thread)];
-      loss_of_all_pairs(gram, std::span(own).subspan(at(begin * rank), at((end - begin) * rank)), all);
-      std::copy_n(all.of_all.begin(), end - begin, losses_.begin() + begin);
-    });
+  const auto factors = [&](Index e) {
+    return std::span(own).subspan(at(e * objective_.rank), at(objective_.rank));
+  };
   {
     BlockPass pass(&store.blocks(), 0, store.units());
     parallel_for(threads_, store.units(), [&](Index unit, int thread) {
       const BlockPass::Hold hold(pass, unit);
       store.for_entities(unit, [&](Index e, RatingSpan ratings) {
-        begin_loss(gathered, factors(e), buffers[at(thread)]);
-        losses_[at(e)] = add_loss(gathered, ratings, losses_[at(e)], buffers[at(thread)]);
+        losses_[at(e)] = loss_of(gathered, ratings, factors(e), rating_losses_[at(thread)]);
       });
     });
   }
   const FloatEnvironment environment;
   for (const auto& large : store.large()) {
-    begin_loss(gathered, factors(large.entity), buffers.front());
+    RatingLoss& loss = rating_losses_.front();
+    loss.begin(factors(large.entity), gathered.scale);
+    double sum = 0;
     for_ratings_of(large, [&](RatingSpan ratings) {
-      losses_[at(large.entity)] = add_loss(gathered, ratings, losses_[at(large.entity)], buffers.front());
+      sum = loss.add(gathered, ratings.others, ratings.values, {}, sum);
     });
+    losses_[at(large.entity)] = sum;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <optional>
 
@@ -12,7 +13,6 @@
 #include "firesteel/linalg/factor_kernels.hpp"
 #include "firesteel/linalg/lane_cholesky.hpp"
 #include "firesteel/linalg/nonnegative_solve.hpp"
-#include "firesteel/linalg/normal_operator.hpp"
 
 namespace firesteel {
 
@@ -22,6 +22,8 @@ constexpr Index kTaskRatings = 8192;
 constexpr Index kThreadMultiplications = 2'000'000;  // about 100 microseconds
 constexpr double kSingularPivot = 0x1p-40;           // of the diagonal entry: below it a pivot is rounding
 constexpr double kRidge = 0x1p-30;                   // of the largest diagonal entry
+
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
@@ -59,6 +61,8 @@ FactorSolver::FactorSolver(const Context& context, const FactorObjective& object
       plan_scratch();
     else
       plan();
+    losses_.assign(at(side_.count), kUnknown);
+    rating_losses_.assign(at(threads_), RatingLoss(loss_problem()));
   });
   if (objective_.single_precision) find_single_scales();
 }
@@ -231,9 +235,13 @@ void FactorSolver::make_nonnegative(Index lane, double ridge, Workspace& work, s
 }
 
 void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double> gram,
-                         std::vector<double>& own) {
+                         std::vector<double>& own, bool with_losses) {
   comm_.collectively([&] {
-    if (conjugate_gradients_) return conjugate_gradients_->solve(gathered, gram, own);
+    const auto find_loss = [&](Index e, int thread) {
+      const auto entity = static_cast<std::int32_t>(e);
+      if (with_losses) find_losses_of(gathered, std::span(&entity, 1), own, rating_losses_[at(thread)]);
+    };
+    if (conjugate_gradients_) return conjugate_gradients_->solve(gathered, gram, own, find_loss);
     if (side_.store) return solve_from_scratch(gathered, gram, own);
     parallel_for(threads_, static_cast<Index>(tasks_.size()), [&](Index task, int thread) {
       Workspace& work = workspaces_[at(thread)];
@@ -252,6 +260,7 @@ void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double
           visit({side_.others_of(entities[lane]), side_.values_of(entities[lane])});
         };
         solve_batch({gathered, gram, ratings_of}, entities, work, own);
+        if (with_losses) find_losses_of(gathered, entities, own, rating_losses_[at(thread)]);
       }
     });
     const FloatEnvironment environment;
@@ -267,58 +276,21 @@ void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double
   });
 }
 
-/// buffers.of_all ← xᵀ(YᵀY)x of a block's entities: every pair once with c = 1, p = 0. Explicit: zeros.
-void FactorSolver::loss_of_all_pairs(std::span<const double> gram, std::span<const double> x,
-                                     LossBuffers& buffers) const {
-  static_assert(kFormLanes == kEntityBlockRows);
-  if (gram.empty()) return;
-  const Index rank = objective_.rank;
-  const auto count = static_cast<Index>(x.size()) / rank;
-  for (Index l = 0; l < count; ++l)
-    for (Index i = 0; i < rank; ++i) buffers.lanes[at(i * kFormLanes + l)] = x[at(l * rank + i)];
-  quadratic_forms(gram, rank, buffers.lanes.data(), buffers.of_all.data());
+RatingLoss::Problem FactorSolver::loss_problem() const {
+  return {objective_.rank, objective_.implicit_prefs, objective_.alpha, objective_.single_precision};
 }
 
-void FactorSolver::size_buffers(std::span<const double> gram, LossBuffers& buffers) const {
-  buffers.x.assign(at(padded_single(objective_.rank)), 0.0);
-  buffers.lanes.assign(gram.empty() ? 0 : at(objective_.rank * kFormLanes), 0.0);
-  buffers.of_all.assign(at(kFormLanes), 0.0);
-  buffers.products.resize(at(kRatingChunk));
+double FactorSolver::loss_of(const GatheredFactors& gathered, RatingSpan ratings, std::span<const double> x,
+                             RatingLoss& loss) const {
+  loss.begin(x, gathered.scale);
+  return loss.add(gathered, ratings.others, ratings.values, ratings_behind(ratings.others), 0.0);
 }
 
-/// The factors of the entity whose ratings come next.
-void FactorSolver::begin_loss(const GatheredFactors& gathered, std::span<const double> x,
-                              LossBuffers& buffers) const {
-  const bool single = !gathered.single_rows.empty();
-  for (std::size_t i = 0; i < x.size(); ++i) buffers.x[i] = single ? x[i] / gathered.scale : x[i];
-}
-
-/// `loss`, which counts these pairs as not rated, with them put right.
-double FactorSolver::add_loss(const GatheredFactors& gathered, RatingSpan ratings, double loss,
-                              LossBuffers& buffers) const {
-  const Index rank = objective_.rank;
-  const bool single = !gathered.single_rows.empty();
-  const auto values = ratings.values;
-  for (std::size_t begin = 0; begin < values.size(); begin += at(kRatingChunk)) {
-    const std::size_t length = std::min(at(kRatingChunk), values.size() - begin);
-    const auto which = ratings.others.subspan(begin, length);
-    if (single)
-      gathered_products(gathered.single_rows.data(), rank, which, buffers.x.data(), buffers.products.data());
-    else
-      gathered_products(gathered.rows.data(), rank, which, buffers.x.data(), buffers.products.data(),
-                        ratings_behind(which));
-    for (std::size_t q = 0; q < length; ++q) {
-      const double value = values[begin + q];
-      const double product = buffers.products[q];
-      if (objective_.implicit_prefs) {
-        const double difference = (value > 0 ? 1.0 : 0.0) - product;
-        loss += (1.0 + objective_.alpha * std::fabs(value)) * difference * difference - product * product;
-      } else {
-        loss += (value - product) * (value - product);
-      }
-    }
-  }
-  return loss;
+void FactorSolver::find_losses_of(const GatheredFactors& gathered, std::span<const std::int32_t> entities,
+                                  const std::vector<double>& own, RatingLoss& loss) {
+  for (const std::int32_t e : entities)
+    losses_[at(e)] = loss_of(gathered, {side_.others_of(e), side_.values_of(e)},
+                             std::span(own).subspan(at(e * objective_.rank), at(objective_.rank)), loss);
 }
 
 namespace {
@@ -349,30 +321,24 @@ EntityRange entities_of(const RatingSide& side, Index block) {
 
 }  // namespace
 
-double FactorSolver::loss_and_penalty(const GatheredFactors& gathered, std::span<const double> gram,
-                                      const std::vector<double>& own) {
+double FactorSolver::loss_and_penalty(const GatheredFactors& gathered, const std::vector<double>& own) {
   const Index rank = objective_.rank;
-  if (side_.store) comm_.collectively([&] { find_losses(gathered, gram, own); });
-  return loss_sum_([&](Index block, std::span<double> out) {
-    static thread_local LossBuffers buffers;  // kept, so that a block takes no memory
-    size_buffers(gram, buffers);
+  if (side_.store) comm_.collectively([&] { find_losses(gathered, own); });
+  const double sum = loss_sum_([&](Index block, std::span<double> out) {
+    static thread_local std::optional<RatingLoss> rating_loss;  // kept, so that a block takes no memory
+    if (!rating_loss || rating_loss->problem() != loss_problem()) rating_loss.emplace(loss_problem());
     const auto [begin, end] = entities_of(side_, block);
-    if (!side_.store)
-      loss_of_all_pairs(gram, std::span(own).subspan(at(begin * rank), at((end - begin) * rank)), buffers);
     out[0] = 0;
     for (Index e = begin; e < end; ++e) {
       const auto x = std::span(own).subspan(at(e * rank), at(rank));
-      double loss = 0;
-      if (side_.store) {
-        loss = losses_[at(e)];
-      } else {
-        begin_loss(gathered, x, buffers);
-        loss = add_loss(gathered, {side_.others_of(e), side_.values_of(e)}, buffers.of_all[at(e - begin)],
-                        buffers);
-      }
+      double loss = losses_[at(e)];
+      if (!side_.store && std::isnan(loss))
+        loss = loss_of(gathered, {side_.others_of(e), side_.values_of(e)}, x, *rating_loss);
       out[0] += loss + penalty_factor_[at(e)] * square_norm(x);
     }
   })[0];
+  std::fill(losses_.begin(), losses_.end(), kUnknown);
+  return sum;
 }
 
 double FactorSolver::penalty(const std::vector<double>& own) {

@@ -8,6 +8,7 @@
 
 #include "firesteel/algorithms/als_blocks.hpp"
 #include "firesteel/algorithms/als_conjugate_gradient.hpp"
+#include "firesteel/algorithms/als_loss.hpp"
 #include "firesteel/algorithms/als_store.hpp"
 #include "firesteel/core/aligned_vector.hpp"
 #include "firesteel/core/canonical_sum.hpp"
@@ -47,13 +48,14 @@ class FactorSolver {
   FactorSolver(const Context& context, const FactorObjective& objective, const RatingSide& side);
 
   /// own ← the minimisers, or nearer to them where conjugate gradients are the solver. gram: packed YᵀY over
-  /// all entities of the other side, implicit only. Collective.
-  void solve(const GatheredFactors& gathered, std::span<const double> gram, std::vector<double>& own);
+  /// all entities of the other side, implicit only. with_losses: loss_and_penalty() comes next, with the same
+  /// factors; what ratings lose is found while their rows are near. Collective.
+  void solve(const GatheredFactors& gathered, std::span<const double> gram, std::vector<double>& own,
+             bool with_losses);
 
-  /// Σ over all own-side entities of loss + penalty of the own side, in canonical order; the part of the
-  /// objective that this side's ratings and factors make up. Same on all ranks. Collective.
-  double loss_and_penalty(const GatheredFactors& gathered, std::span<const double> gram,
-                          const std::vector<double>& own);
+  /// Σ over all own-side entities of what their ratings lose (RatingLoss) + penalty of the own side, in
+  /// canonical order. Same on all ranks. Collective.
+  double loss_and_penalty(const GatheredFactors& gathered, const std::vector<double>& own);
   /// Σ λ n ‖x‖² over all own-side entities. Collective.
   double penalty(const std::vector<double>& own);
   /// Packed XᵀX over all own-side entities, canonical; valid until the next call. Collective.
@@ -77,12 +79,6 @@ class FactorSolver {
     std::vector<double> dense_rhs;
     std::vector<AlignedVector<double>> chunks;  ///< sums of those of an entity of several, from scratch
     std::vector<RatingSpan> held;               ///< of the lanes, from scratch
-  };
-  struct LossBuffers {
-    AlignedVector<double> x;       ///< padded
-    AlignedVector<double> lanes;   ///< rank x kFormLanes, where the objective is implicit
-    AlignedVector<double> of_all;  ///< kFormLanes: xᵀ(YᵀY)x
-    std::vector<double> products;
   };
   struct Task {
     std::size_t begin;
@@ -124,11 +120,11 @@ class FactorSolver {
   void solve_singular(Index lane, Workspace& work, std::span<double> x, double& ridge) const;
   void make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const;
   void clear_lanes(Index first, Workspace& work) const;
-  void loss_of_all_pairs(std::span<const double> gram, std::span<const double> x, LossBuffers& buffers) const;
-  void size_buffers(std::span<const double> gram, LossBuffers& buffers) const;
-  void begin_loss(const GatheredFactors& gathered, std::span<const double> x, LossBuffers& buffers) const;
-  double add_loss(const GatheredFactors& gathered, RatingSpan ratings, double loss,
-                  LossBuffers& buffers) const;
+  RatingLoss::Problem loss_problem() const;
+  double loss_of(const GatheredFactors& gathered, RatingSpan ratings, std::span<const double> x,
+                 RatingLoss& loss) const;
+  void find_losses_of(const GatheredFactors& gathered, std::span<const std::int32_t> entities,
+                      const std::vector<double>& own, RatingLoss& loss);
   // Of ratings in scratch (als_scratch.cpp).
   void plan_scratch();
   void solve_from_scratch(const GatheredFactors& gathered, std::span<const double> gram,
@@ -136,8 +132,7 @@ class FactorSolver {
   void sum_entity(const GatheredFactors& gathered, RatingSpan ratings, Workspace& work) const;
   void sum_large(const GatheredFactors& gathered, const RatingStore::Large& large, double* sums);
   void for_ratings_of(const RatingStore::Large& large, Given::Visit visit) const;
-  void find_losses(const GatheredFactors& gathered, std::span<const double> gram,
-                   const std::vector<double>& own);
+  void find_losses(const GatheredFactors& gathered, const std::vector<double>& own);
 
   Communicator comm_;
   int threads_;  ///< as many as the work is worth
@@ -151,8 +146,9 @@ class FactorSolver {
   std::vector<Task> tasks_;            ///< runs of short_rows_
   std::vector<Workspace> workspaces_;  ///< one a thread
   std::vector<AlignedVector<double>> chunk_sums_;
-  std::vector<AlignedVector<double>> chunk_nodes_;  ///< sums of kChunksAtATime chunks
-  std::vector<double> losses_;  ///< of own entities, where their ratings come from scratch
+  std::vector<AlignedVector<double>> chunk_nodes_;         ///< sums of kChunksAtATime chunks
+  std::vector<double> losses_;                             ///< of own entities; not a number: not known
+  std::vector<RatingLoss> rating_losses_;                  ///< one a thread
   std::optional<ConjugateGradients> conjugate_gradients_;  ///< where they are the solver
   CanonicalSum loss_sum_;
   CanonicalSum penalty_sum_;

@@ -302,28 +302,6 @@ void turn_kernel(std::size_t stride, double beta, const double* residual, double
     hn::Store(hn::MulAdd(factor, hn::Load(d, direction + j), hn::Load(d, residual + j)), d, direction + j);
 }
 
-void forms_kernel(const double* gram, std::size_t rank, const double* x, double* forms) {
-  const OperatorTag d;
-  const std::size_t width = hn::Lanes(d);
-  constexpr auto kLanes = static_cast<std::size_t>(kFormLanes);
-  for (std::size_t lane = 0; lane < kLanes; lane += 2 * width) {
-    auto low = hn::Zero(d), high = hn::Zero(d);
-    const double* entry = gram;
-    for (std::size_t i = 0; i < rank; ++i) {
-      const auto low_i = hn::Load(d, x + i * kLanes + lane);
-      const auto high_i = hn::Load(d, x + i * kLanes + lane + width);
-      for (std::size_t j = 0; j <= i; ++j, ++entry) {
-        const auto factor = hn::Set(d, i == j ? *entry : 2 * *entry);
-        const double* x_j = x + j * kLanes + lane;
-        low = hn::Add(low, hn::Mul(hn::Mul(factor, low_i), hn::Load(d, x_j)));
-        high = hn::Add(high, hn::Mul(hn::Mul(factor, high_i), hn::Load(d, x_j + width)));
-      }
-    }
-    hn::Store(low, d, forms + lane);
-    hn::Store(high, d, forms + lane + width);
-  }
-}
-
 }  // namespace firesteel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -336,7 +314,6 @@ HWY_EXPORT(gram_product_kernel);
 HWY_EXPORT(dot_kernel);
 HWY_EXPORT(step_kernel);
 HWY_EXPORT(turn_kernel);
-HWY_EXPORT(forms_kernel);
 
 std::size_t stride_of(Index rank) { return static_cast<std::size_t>(padded_rank(rank)); }
 }  // namespace
@@ -365,11 +342,6 @@ double step_along(Index rank, double alpha, const double* direction, const doubl
                   double* residual) {
   select_simd();
   return HWY_DYNAMIC_DISPATCH(step_kernel)(stride_of(rank), alpha, direction, product, x, residual);
-}
-
-void quadratic_forms(std::span<const double> gram, Index rank, const double* x, double* forms) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(forms_kernel)(gram.data(), static_cast<std::size_t>(rank), x, forms);
 }
 
 void turn_direction(Index rank, double beta, const double* residual, double* direction) {

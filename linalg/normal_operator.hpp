@@ -37,15 +37,6 @@ double factor_dot(Index rank, const double* x, const double* y);
 double step_along(Index rank, double alpha, const double* direction, const double* product, double* x,
                   double* residual);
 
-/// Vectors that quadratic_forms() takes side by side.
-inline constexpr Index kFormLanes = 32;
-
-/// forms[l] = xₗᵀ G xₗ for kFormLanes vectors: coordinate i of vector l stands in x[i·kFormLanes + l], G is a
-/// packed lower triangle. Each form is one chain of sums over the packed entries, ((m·g)·x_i)·x_j with m = 1
-/// on the diagonal and 2 beside it, no product fused: a form does not depend on its lane. x and forms are
-/// 64-byte aligned.
-void quadratic_forms(std::span<const double> gram, Index rank, const double* x, double* forms);
-
 /// p ← r + β p.
 void turn_direction(Index rank, double beta, const double* residual, double* direction);
 

@@ -35,6 +35,15 @@ HWY_INLINE hn::Vec<SinglePart> promote_upper(SingleVector v) {
   return hn::PromoteTo(SinglePart(), upper_half(v));
 }
 
+/// out[0 … lanes) += unit · sum in double.
+HWY_INLINE void add_promoted(SingleVector sum, double unit, double* out) {
+  const SinglePart d;
+  const std::size_t width = hn::Lanes(d);
+  const auto scale = hn::Set(d, unit);
+  hn::Store(hn::MulAdd(scale, promote_lower(sum), hn::Load(d, out)), d, out);
+  hn::Store(hn::MulAdd(scale, promote_upper(sum), hn::Load(d, out + width)), d, out + width);
+}
+
 }  // namespace firesteel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

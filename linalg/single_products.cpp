@@ -20,7 +20,6 @@ namespace firesteel {
 constexpr std::size_t kGathered = 64;         // rows gathered at a time: they stay in the first cache
 constexpr std::size_t kPrefetchDistance = 8;  // rows ahead of the copy
 constexpr std::size_t kLineFloats = 16;
-constexpr std::size_t kProductLanes = 8;
 }  // namespace firesteel
 #endif
 
@@ -125,24 +124,6 @@ void gather_rows(const float* factors, const std::int32_t* which, std::size_t do
   }
 }
 
-void single_factor_products(const float* factors, std::size_t stride, const std::int32_t* which,
-                            std::size_t count, const double* x, double* products) {
-  const hn::CappedTag<double, kProductLanes> d;
-  const hn::Rebind<float, decltype(d)> half;
-  const std::size_t width = hn::Lanes(d);
-  HWY_ALIGN double sum[kProductLanes];
-  for (std::size_t q = 0; q < count; ++q) {
-    const float* y = factors + static_cast<std::size_t>(which[q]) * stride;
-    for (std::size_t part = 0; part < kProductLanes; part += width) {
-      auto lanes = hn::Zero(d);
-      for (std::size_t j = part; j < stride; j += kProductLanes)
-        lanes = hn::MulAdd(hn::PromoteTo(d, hn::Load(half, y + j)), hn::Load(d, x + j), lanes);
-      hn::Store(lanes, d, sum + part);
-    }
-    products[q] = ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
-  }
-}
-
 }  // namespace firesteel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -152,7 +133,6 @@ namespace firesteel {
 namespace {
 HWY_EXPORT(products_kernel);
 HWY_EXPORT(gather_rows);
-HWY_EXPORT(single_factor_products);
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 /// A row of the left operand holds the factors and one more number.
@@ -182,13 +162,6 @@ void SingleNormalEquations::add(const float* factors, std::span<const std::int32
         {left_.data(), left_stride(rank_), right_.data(), stride(), static_cast<Index>(count), rank_ + 1},
         sums);
   }
-}
-
-void gathered_products(const float* factors, Index rank, std::span<const std::int32_t> which, const double* x,
-                       double* products) {
-  select_simd();
-  HWY_DYNAMIC_DISPATCH(single_factor_products)
-  (factors, at(padded_single(rank)), which.data(), which.size(), x, products);
 }
 
 }  // namespace firesteel

@@ -53,9 +53,4 @@ class SingleNormalEquations {
   AlignedVector<float> right_;  ///< rows of y_q
 };
 
-/// products[q] = Σ_d factors[which[q]]_d · x_d in double, for rows as above and x of padded_single(rank)
-/// doubles with zeros behind, in the order of gathered_products. Local.
-void gathered_products(const float* factors, Index rank, std::span<const std::int32_t> which, const double* x,
-                       double* products);
-
 }  // namespace firesteel

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include "firesteel/linalg/simd.hpp"
 
@@ -54,6 +55,41 @@ double dot_kernel(const double* x, const double* y, std::size_t size) {
   return total;
 }
 
+double largest_kernel(const double* x, std::size_t size) {
+  const hn::CappedTag<double, kLanes> d;
+  const std::size_t width = hn::Lanes(d);
+  constexpr double kMost = std::numeric_limits<double>::max();
+  const auto finite = [&](const double* from) {
+    const auto magnitude = hn::Abs(hn::LoadU(d, from));
+    return hn::IfThenElseZero(hn::Le(magnitude, hn::Set(d, kMost)), magnitude);
+  };
+  auto largest = hn::Zero(d), other = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i + 2 * width <= size; i += 2 * width) {
+    largest = hn::Max(largest, finite(x + i));
+    other = hn::Max(other, finite(x + i + width));
+  }
+  for (; i + width <= size; i += width) largest = hn::Max(largest, finite(x + i));
+  HWY_ALIGN double lanes[kLanes];
+  hn::Store(hn::Max(largest, other), d, lanes);
+  for (std::size_t half = width / 2; half > 0; half /= 2)
+    for (std::size_t l = 0; l < half; ++l) lanes[l] = std::max(lanes[l], lanes[l + half]);
+  double most = lanes[0];
+  for (; i < size; ++i)
+    if (std::fabs(x[i]) <= kMost) most = std::max(most, std::fabs(x[i]));
+  return most;
+}
+
+void round_kernel(const double* x, std::size_t size, double scale, float* rounded) {
+  const hn::CappedTag<double, kLanes> d;
+  const hn::Rebind<float, decltype(d)> narrow;
+  const std::size_t width = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + width <= size; i += width)
+    hn::StoreU(hn::DemoteTo(narrow, hn::Mul(hn::LoadU(d, x + i), hn::Set(d, scale))), narrow, rounded + i);
+  for (; i < size; ++i) rounded[i] = static_cast<float>(x[i] * scale);
+}
+
 }  // namespace firesteel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -63,6 +99,8 @@ namespace firesteel {
 namespace {
 HWY_EXPORT(add_scaled_kernel);
 HWY_EXPORT(dot_kernel);
+HWY_EXPORT(largest_kernel);
+HWY_EXPORT(round_kernel);
 }  // namespace
 
 void add_scaled(double alpha, std::span<const double> x, std::span<double> y) {
@@ -73,6 +111,16 @@ void add_scaled(double alpha, std::span<const double> x, std::span<double> y) {
 double dot(std::span<const double> x, std::span<const double> y) {
   select_simd();
   return HWY_DYNAMIC_DISPATCH(dot_kernel)(x.data(), y.data(), x.size());
+}
+
+double largest_finite(std::span<const double> x) {
+  select_simd();
+  return HWY_DYNAMIC_DISPATCH(largest_kernel)(x.data(), x.size());
+}
+
+void round_scaled(std::span<const double> x, double scale, float* rounded) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(round_kernel)(x.data(), x.size(), scale, rounded);
 }
 
 double norm(std::span<const double> x) { return std::sqrt(dot(x, x)); }

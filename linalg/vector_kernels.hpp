@@ -17,6 +17,12 @@ inline constexpr std::size_t kDotChunk = 4096;
 /// another. A function of the vectors alone. Local.
 double dot(std::span<const double> x, std::span<const double> y);
 
+/// The largest |x_i| that is finite; 0 where there is none. Local.
+double largest_finite(std::span<const double> x);
+
+/// rounded[i] = x_i·scale, for each of x. Local.
+void round_scaled(std::span<const double> x, double scale, float* rounded);
+
 /// √(x·x).
 double norm(std::span<const double> x);
 

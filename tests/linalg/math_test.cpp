@@ -84,6 +84,20 @@ TEST(VectorKernels, agree_with_plain_loops) {
     auto sum = y;
     add_scaled(0.3, x, sum);
     for (std::size_t i = 0; i < size; ++i) EXPECT_EQ(sum[i], std::fma(0.3, x[i], y[i]));
+    std::vector<float> rounded(size);
+    round_scaled(x, 0.25, rounded.data());
+    double largest = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      EXPECT_EQ(rounded[i], static_cast<float>(0.25 * x[i]));
+      largest = std::max(largest, std::fabs(x[i]));
+    }
+    for (std::size_t i = 0; i < size; i += 5) x[i] = i % 2 == 0 ? HUGE_VAL : std::nan("");  // do not count
+    EXPECT_LE(largest_finite(x), largest);
+    for (std::size_t i = 1; i < size; i += 31) {
+      x[i] = i % 2 == 0 ? 7.5 : -7.5;
+      EXPECT_EQ(largest_finite(x), 7.5);
+      x[i] = 0;
+    }
   }
 }
 

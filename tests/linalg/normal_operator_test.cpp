@@ -95,15 +95,85 @@ TEST(NormalOperator, single_precision_sums_32_rows_in_float_and_these_in_double)
         for (Index q = first; q < std::min(count, first + 32); ++q) {
           const float* y = factors.data() + which[at(q)] * stride;
           const float scale =
-              std::fma(weights[at(q)], single_lane_dot(y, x.data(), stride), coefficients[at(q)]);
+              std::fma(weights[at(q)], single_lane_dot(y, x.data(), stride), 0.5F * coefficients[at(q)]);
           for (Index j = 0; j < stride; ++j) run[at(j)] = std::fma(scale, y[j], run[at(j)]);
         }
         for (Index j = 0; j < stride; ++j) expected[at(j)] += 0.25 * static_cast<double>(run[at(j)]);
       }
-      add_single_normal_products({factors.data(), rank, which, count}, weights.data(), coefficients.data(),
-                                 x.data(), 0.25, scratch.data(), out.data());
+      add_single_normal_products({factors.data(), rank, count, which},
+                                 {weights.data(), coefficients.data(), 0.5F}, {}, x.data(), 0.25,
+                                 scratch.data(), out.data());
       EXPECT_EQ(out, expected) << "rank " << rank << ", " << count << " rows";
     }
+  }
+}
+
+TEST(NormalOperator, single_dot_products_are_summed_by_lanes) {
+  for (const Index rank : {15, 64, 100, 130}) {
+    const Index stride = padded_single(rank);
+    AlignedVector<float> factors(at(30 * stride)), x(at(stride)), scratch(at(stride));
+    for (Index r = 0; r < 30; ++r)
+      for (Index j = 0; j < rank; ++j)
+        factors[at(r * stride + j)] = static_cast<float>(draw(14, static_cast<std::uint64_t>(r * 1000 + j)));
+    for (Index j = 0; j < rank; ++j) x[at(j)] = static_cast<float>(draw(15, static_cast<std::uint64_t>(j)));
+    std::vector<std::int32_t> which;
+    for (std::uint64_t q = 0; q < 75; ++q)
+      which.push_back(static_cast<std::int32_t>(philox_bits(6, 1, q) % 30));
+    for (const Index count : {0, 1, 34, 75}) {
+      std::vector<float> dots(at(count)), expected;
+      single_dots({factors.data(), rank, count, which}, x.data(), dots.data());
+      for (const std::int32_t row : std::span(which).first(at(count)))
+        expected.push_back(single_lane_dot(factors.data() + row * stride, x.data(), stride));
+      EXPECT_EQ(dots, expected) << "rank " << rank;
+      // Without coefficients, and with other rows on their way, the sums are those of coefficients of 0.
+      const std::vector<float> weights(75, 0.75F), zeros(75, 0.0F);
+      AlignedVector<double> out(at(stride), 0.0), same = out;
+      add_single_normal_products({factors.data(), rank, count, which}, {weights.data()},
+                                 {factors.data(), which}, x.data(), 1, scratch.data(), out.data());
+      add_single_normal_products({factors.data(), rank, count, which}, {weights.data(), zeros.data(), 1}, {},
+                                 x.data(), 1, scratch.data(), same.data());
+      EXPECT_EQ(out, same) << "rank " << rank;
+    }
+  }
+}
+
+TEST(NormalOperator, single_precision_sums_32_rows_of_a_matrix_in_float) {
+  for (const Index rank : {1, 13, 32, 64, 100, 130})
+    for (Index vectors = 1; vectors <= kGramVectors; ++vectors) {
+      const Index stride = padded_single(rank);
+      AlignedVector<float> gram(at(rank * stride)), x(at(vectors * stride));
+      for (Index i = 0; i < rank; ++i) {
+        for (Index n = 0; n < vectors; ++n)
+          x[at(n * stride + i)] = static_cast<float>(draw(18, static_cast<std::uint64_t>(n * 1000 + i)));
+        for (Index j = 0; j < rank; ++j)
+          gram[at(i * stride + j)] = static_cast<float>(draw(19, static_cast<std::uint64_t>(i * 1000 + j)));
+      }
+      AlignedVector<double> out(at(vectors * stride), 0.3), expected = out;
+      std::vector<SingleGramProduct> products;
+      for (Index n = 0; n < vectors; ++n) {
+        products.push_back({x.data() + n * stride, 0.5, out.data() + n * stride});
+        for (Index j = 0; j < rank; ++j)
+          for (Index first = 0; first < rank; first += 32) {
+            float sum = 0;
+            for (Index i = first; i < std::min(rank, first + 32); ++i)
+              sum = std::fma(x[at(n * stride + i)], gram[at(i * stride + j)], sum);
+            expected[at(n * stride + j)] += 0.5 * static_cast<double>(sum);
+          }
+      }
+      add_single_gram_products(gram, rank, products);
+      EXPECT_EQ(out, expected) << "rank " << rank << ", " << vectors << " vectors";
+    }
+}
+
+TEST(NormalOperator, weighs_ratings_as_it_says) {
+  std::vector<double> ratings{0, -2, 3};
+  for (std::uint64_t q = 0; q < 20; ++q) ratings.push_back(100 * draw(20, q));
+  std::vector<float> weights(ratings.size()), coefficients(ratings.size());
+  weigh_ratings(ratings, 0.7, 0.125, 0.25, weights.data(), coefficients.data());
+  for (std::size_t q = 0; q < ratings.size(); ++q) {
+    const double weight = 0.7 * std::fabs(ratings[q]);
+    EXPECT_EQ(weights[q], static_cast<float>(weight * 0.125));
+    EXPECT_EQ(coefficients[q], static_cast<float>((ratings[q] > 0 ? 1 + weight : 0) * 0.25));
   }
 }
 
@@ -121,24 +191,6 @@ TEST(NormalOperator, multiplies_by_a_shifted_matrix) {
     }
     shifted_gram_product({}, rank, 0.75, x.data(), out.data());
     for (Index j = 0; j < stride; ++j) EXPECT_EQ(out[at(j)], 0.75 * x[at(j)]);
-  }
-}
-
-TEST(NormalOperator, quadratic_forms_are_one_chain_a_vector) {
-  for (const Index rank : {1, 5, 20}) {
-    std::vector<double> gram;
-    for (Index e = 0; e < rank * (rank + 1) / 2; ++e) gram.push_back(draw(12, static_cast<std::uint64_t>(e)));
-    AlignedVector<double> x(at(rank * kFormLanes)), forms(at(kFormLanes));
-    for (std::size_t e = 0; e < x.size(); ++e) x[e] = draw(13, e);
-    quadratic_forms(gram, rank, x.data(), forms.data());
-    for (Index l = 0; l < kFormLanes; ++l) {
-      double expected = 0;
-      for (Index i = 0, entry = 0; i < rank; ++i)
-        for (Index j = 0; j <= i; ++j, ++entry)
-          expected +=
-              (i == j ? 1.0 : 2.0) * gram[at(entry)] * x[at(i * kFormLanes + l)] * x[at(j * kFormLanes + l)];
-      EXPECT_EQ(forms[at(l)], expected);
-    }
   }
 }
 

@@ -301,24 +301,5 @@ TEST(SingleKernels, products_are_one_chain_in_float_for_each_32_rows) {
   }
 }
 
-TEST(SingleKernels, products_of_gathered_floats_are_summed_in_double) {
-  const Index rank = 21;
-  const Index stride = padded_single(rank);
-  AlignedVector<float> single(at(9 * stride), 0.0F);
-  AlignedVector<double> same(at(9 * padded_rank(rank)), 0.0);
-  AlignedVector<double> x(at(stride), 0.0);
-  for (Index j = 0; j < rank; ++j) {
-    x[at(j)] = draw(10, j);
-    for (Index r = 0; r < 9; ++r)
-      same[at(r * padded_rank(rank) + j)] = single[at(r * stride + j)] =
-          static_cast<float>(draw(11, r * rank + j));
-  }
-  const std::vector<std::int32_t> which{8, 0, 3, 3};
-  std::vector<double> got(4), expected(4);
-  gathered_products(single.data(), rank, which, x.data(), got.data());
-  gathered_products(same.data(), rank, which, x.data(), expected.data());
-  EXPECT_EQ(got, expected);
-}
-
 }  // namespace
 }  // namespace firesteel
