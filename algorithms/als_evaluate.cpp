@@ -151,10 +151,12 @@ class Judge {
  private:
   void judge() {
     if (relevant_.empty()) return;
-    if (!candidates_) candidates_ = pack_candidates(model_.item_factors, model_.parameters.rank);
     std::vector<std::int32_t> users;
     for (const KnownRow& row : relevant_)
       if (users.empty() || users.back() != row.user) users.push_back(row.user);
+    if (!candidates_)
+      candidates_ =
+          pack_candidates(model_.item_factors, model_.parameters.rank, static_cast<Index>(users.size()));
     const BestMatches best = best_matches(model_.user_factors, users, *candidates_, kCutoff, threads_);
     std::size_t next = 0;
     std::vector<std::int32_t> items;

@@ -174,9 +174,10 @@ ColumnTable AlsModel::recommend(const Context& context, Index top, bool for_item
     const auto partition = BlockPartition::even(queries, kEntityBlockRows, context.size());
     std::vector<std::int32_t> which(at(partition.local_rows(context.rank())));
     std::iota(which.begin(), which.end(), static_cast<std::int32_t>(partition.first_row(context.rank())));
-    const BestMatches best = best_matches(
-        for_items ? item_factors : user_factors, which,
-        pack_candidates(for_items ? user_factors : item_factors, parameters.rank), top, context.threads());
+    const BestMatches best = best_matches(for_items ? item_factors : user_factors, which,
+                                          pack_candidates(for_items ? user_factors : item_factors,
+                                                          parameters.rank, static_cast<Index>(which.size())),
+                                          top, context.threads());
     std::vector<std::int32_t> repeated;
     repeated.reserve(best.positions.size());
     for (const std::int32_t query : which) repeated.insert(repeated.end(), at(best.count), query);

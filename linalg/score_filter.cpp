@@ -35,33 +35,28 @@ constexpr std::size_t kTogether = 3;  // 3 x 4 of 16 registers
 #endif
 static_assert(kQueries % kTogether == 0);
 
-/// Bit i: score i is above the threshold.
-HWY_INLINE std::uint32_t bits_above(const hn::Vec<FilterTag>* scores, float threshold) {
+/// Bit i: score i is above 0.
+HWY_INLINE std::uint32_t bits_above(const hn::Vec<FilterTag>* scores) {
   const FilterTag d;
   std::uint32_t bits = 0;
   if constexpr (kFilterLanes >= 8) {
     std::uint8_t bytes[kCandidates / 8 + 8];  // Highway may write eight bytes
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kVectors; ++v)
-      hn::StoreMaskBits(d, hn::Gt(scores[v], hn::Set(d, threshold)), bytes + v * kFilterLanes / 8);
+      hn::StoreMaskBits(d, hn::Gt(scores[v], hn::Zero(d)), bytes + v * kFilterLanes / 8);
     std::memcpy(&bits, bytes, sizeof bits);
   } else {
     HWY_ALIGN float values[kCandidates];
     for (std::size_t v = 0; v < kVectors; ++v) hn::Store(scores[v], d, values + v * kFilterLanes);
-    for (std::size_t i = 0; i < kCandidates; ++i)
-      bits |= static_cast<std::uint32_t>(values[i] > threshold) << i;
+    for (std::size_t i = 0; i < kCandidates; ++i) bits |= static_cast<std::uint32_t>(values[i] > 0) << i;
   }
   return bits;
 }
 
-HWY_INLINE void score_together(const float* queries, const float* tile, std::size_t rank,
-                               const float* thresholds, float* scores, std::uint32_t* above) {
+using Scores = hn::Vec<FilterTag>[kTogether][kVectors];
+
+HWY_INLINE void add_scores(const float* queries, const float* tile, std::size_t rank, Scores& sum) {
   const FilterTag d;
-  hn::Vec<FilterTag> sum[kTogether][kVectors];
-#pragma GCC unroll 12
-  for (std::size_t q = 0; q < kTogether; ++q)
-#pragma GCC unroll 8
-    for (std::size_t v = 0; v < kVectors; ++v) sum[q][v] = hn::Zero(d);
   for (std::size_t j = 0; j < rank; ++j) {
     hn::Vec<FilterTag> items[kVectors];
 #pragma GCC unroll 8
@@ -74,20 +69,60 @@ HWY_INLINE void score_together(const float* queries, const float* tile, std::siz
       for (std::size_t v = 0; v < kVectors; ++v) sum[q][v] = hn::MulAdd(factor, items[v], sum[q][v]);
     }
   }
-#pragma GCC unroll 12
-  for (std::size_t q = 0; q < kTogether; ++q) {
-    above[q] = bits_above(sum[q], thresholds[q]);
-    if (above[q] == 0) continue;
-#pragma GCC unroll 8
-    for (std::size_t v = 0; v < kVectors; ++v)
-      hn::Store(sum[q][v], d, scores + q * kCandidates + v * kFilterLanes);
-  }
 }
 
-void score_above_kernel(const float* queries, const float* tile, std::size_t rank, const float* thresholds,
-                        float* scores, std::uint32_t* above) {
+HWY_INLINE void raise_together(const float* queries, const float* tile, std::size_t rank, float* most) {
+  const FilterTag d;
+  Scores sum;
+#pragma GCC unroll 12
+  for (std::size_t q = 0; q < kTogether; ++q)
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kVectors; ++v) sum[q][v] = hn::Zero(d);
+  add_scores(queries, tile, rank, sum);
+#pragma GCC unroll 12
+  for (std::size_t q = 0; q < kTogether; ++q)
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      float* const place = most + q * kCandidates + v * kFilterLanes;
+      hn::Store(hn::Max(sum[q][v], hn::Load(d, place)), d, place);
+    }
+}
+
+void raise_most_kernel(const float* queries, const float* tile, std::size_t rank, float* most) {
   for (std::size_t q = 0; q < kQueries; q += kTogether)
-    score_together(queries + q, tile, rank, thresholds + q, scores + q * kCandidates, above + q);
+    raise_together(queries + q, tile, rank, most + q * kCandidates);
+}
+
+HWY_INLINE bool score_together(const float* queries, const float* tile, std::size_t rank,
+                               const float* thresholds, std::uint32_t* above) {
+  const FilterTag d;
+  Scores sum;
+#pragma GCC unroll 12
+  for (std::size_t q = 0; q < kTogether; ++q)
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kVectors; ++v) sum[q][v] = hn::Set(d, -thresholds[q]);
+  add_scores(queries, tile, rank, sum);
+  // As a rule none is above: one look for all.
+  auto most = sum[0][0];
+#pragma GCC unroll 12
+  for (std::size_t q = 0; q < kTogether; ++q)
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kVectors; ++v) most = hn::Max(sum[q][v], most);
+  if (hn::AllFalse(d, hn::Gt(most, hn::Zero(d)))) {
+    std::fill_n(above, kTogether, 0U);
+    return false;
+  }
+#pragma GCC unroll 12
+  for (std::size_t q = 0; q < kTogether; ++q) above[q] = bits_above(sum[q]);
+  return true;
+}
+
+bool score_above_kernel(const float* queries, const float* tile, std::size_t rank, const float* thresholds,
+                        std::uint32_t* above) {
+  bool any = false;
+  for (std::size_t q = 0; q < kQueries; q += kTogether)
+    any = score_together(queries + q, tile, rank, thresholds + q, above + q) || any;
+  return any;
 }
 
 /// kChains scores; positions may repeat.
@@ -127,15 +162,21 @@ HWY_AFTER_NAMESPACE();
 namespace firesteel {
 
 namespace {
+HWY_EXPORT(raise_most_kernel);
 HWY_EXPORT(score_above_kernel);
 HWY_EXPORT(exact_scores_kernel);
 }  // namespace
 
-void score_above(const float* queries, const float* tile, Index rank, const float* thresholds, float* scores,
+void raise_most(const float* queries, const float* tile, Index rank, float* most) {
+  select_simd();
+  HWY_DYNAMIC_DISPATCH(raise_most_kernel)(queries, tile, static_cast<std::size_t>(rank), most);
+}
+
+bool score_above(const float* queries, const float* tile, Index rank, const float* thresholds,
                  std::uint32_t* above) {
   select_simd();
-  HWY_DYNAMIC_DISPATCH(score_above_kernel)
-  (queries, tile, static_cast<std::size_t>(rank), thresholds, scores, above);
+  return HWY_DYNAMIC_DISPATCH(score_above_kernel)(queries, tile, static_cast<std::size_t>(rank), thresholds,
+                                                  above);
 }
 
 double score_error(Index rank) { return 1.0625 * static_cast<double>(rank + 8) * 0x1p-24; }

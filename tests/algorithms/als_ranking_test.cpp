@@ -36,7 +36,7 @@ void expect_best(const std::vector<double>& queries, const std::vector<double>& 
   std::vector<std::int32_t> which(queries.size() / at(rank));
   std::iota(which.begin(), which.end(), 0);
   std::reverse(which.begin(), which.end());
-  const auto packed = pack_candidates(candidates, rank);
+  const auto packed = pack_candidates(candidates, rank, static_cast<Index>(which.size()));
   for (const int threads : {1, 3}) {
     const auto best = best_matches(queries, which, packed, top, threads);
     ASSERT_EQ(best.count, std::min(top, count));
@@ -69,6 +69,25 @@ TEST(BestMatches, are_those_of_all_pairs) {
                     matrix(count, rank,
                            [](Index r, Index j) { return draw(2, r, j) * static_cast<double>(1 + r % 17); }),
                     rank, top);
+}
+
+TEST(BestMatches, are_found_along_few_axes) {
+  // Most of each row along 5 directions, queries that lie elsewhere too, and some along no axis at all.
+  const auto along_few = [](std::uint64_t purpose, double rest) {
+    return [=](Index r, Index j) {
+      double value = rest * draw(purpose, r, j);
+      for (Index axis = 0; axis < 5; ++axis)
+        value += draw(purpose, r, 100 + axis) * draw(1, axis, j);  // the same directions
+      return value;
+    };
+  };
+  const auto candidates = matrix(1500, 24, along_few(12, 0.01));
+  auto queries = matrix(1040, 24, along_few(13, 0.02));
+  ASSERT_FALSE(pack_candidates(candidates, 24, 1040).axes.empty());
+  for (std::size_t j = 0; j < 24 * 30; ++j)
+    queries[j] = draw(14, static_cast<Index>(j) / 24, static_cast<Index>(j) % 24);
+  std::fill_n(queries.begin() + 24 * 40, 24, 0.0);
+  expect_best(queries, candidates, 24, 10);
 }
 
 TEST(BestMatches, ties_go_to_the_smaller_position) {
@@ -124,7 +143,7 @@ TEST(BestMatches, of_numbers_that_are_none_are_whole_lists) {
   candidates[21] = INFINITY;
   std::vector<std::int32_t> which(30);
   std::iota(which.begin(), which.end(), 0);
-  const auto best = best_matches(queries, which, pack_candidates(candidates, 2), 12, 2);
+  const auto best = best_matches(queries, which, pack_candidates(candidates, 2, 30), 12, 2);
   for (std::size_t q = 0; q < 30; ++q) {
     std::vector<std::int32_t> positions(best.positions.begin() + static_cast<std::ptrdiff_t>(q) * 12,
                                         best.positions.begin() + static_cast<std::ptrdiff_t>(q + 1) * 12);
