@@ -47,6 +47,11 @@ class Context {
   /// The ranks of `parent`, over a private duplicate of it. Collective over `parent`.
   explicit Context(MPI_Comm parent, ContextOptions options = {});
 
+  /// The same ranks, threads and options over a communicator of its own, in which this rank has `number`:
+  /// those of all ranks are 0 … size − 1 in some order. Rows lie in rank order, so this says who holds which.
+  /// Throws bad_parameter where a lost rank interrupts. Collective.
+  Context renumbered(int number) const;
+
   Communicator& comm() const;
   int rank() const { return comm().rank(); }
   int size() const { return comm().size(); }
