@@ -46,6 +46,13 @@ struct StoredFile {
   std::string version;  ///< another one where the file has changed; of a form that its store knows
 };
 
+/// A part of a file that machines of the store hold on their own disks.
+struct StoredBlock {
+  Index begin = 0;
+  Index end = 0;
+  std::vector<std::string> hosts;  ///< their names and addresses, without ports
+};
+
 /// Where files lie: a file system, a web server, a bucket, HDFS. Local; every failure is an Error that names
 /// the path: 66 absent or refused, 69 no answer, 73, 74.
 class Store {
@@ -59,6 +66,11 @@ class Store {
   /// False where directories and patterns mean nothing.
   virtual bool lists() const { return true; }
   virtual std::shared_ptr<const InputFile> open(const StoredFile& file) = 0;
+
+  /// The blocks that bytes [begin, end) of a file lie in; nothing where the store does not say.
+  virtual std::vector<StoredBlock> blocks(const std::string& /*path*/, Index /*begin*/, Index /*end*/) {
+    return {};
+  }
 
   /// Throws 73 where nothing can be written at the path, as far as can be told beforehand.
   virtual void check_can_create(const std::string& path) = 0;

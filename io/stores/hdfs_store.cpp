@@ -112,6 +112,24 @@ class HdfsStore final : public Store {
     return std::make_shared<RemoteFile>(file, std::make_unique<HdfsRanges>(file));
   }
 
+  /// One attempt: NameNodes before Hadoop 3.3, and gateways, do not know the question, and nothing depends on
+  /// the answer but speed.
+  std::vector<StoredBlock> blocks(const std::string& path, Index begin, Index end) override {
+    const Url url = parse_url(path);
+    const std::string range = "&offset=" + std::to_string(begin) + "&length=" + std::to_string(end - begin);
+    const HttpAnswer answer = http_attempt({.method = "GET",
+                                            .url = operation(url, url.path, "GETFILEBLOCKLOCATIONS", range),
+                                            .headers = {},
+                                            .body = {},
+                                            .take = {}});
+    if (!answer.good()) return {};
+    try {
+      return parse_hdfs_blocks(answer.body);
+    } catch (const Error&) {
+      return {};
+    }
+  }
+
   /// An empty file beside it, that goes again.
   void check_can_create(const std::string& path) override {
     const Url url = parse_url(path);

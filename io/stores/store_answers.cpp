@@ -2,6 +2,7 @@
 #include "firesteel/io/stores/store_answers.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 
@@ -71,6 +72,37 @@ HdfsStatus status_of(const Json& json) {
   return status;
 }
 
+/// Adds the texts of an array, without the ports that they may end with.
+void add_hosts(const Json& block, const char* name, std::vector<std::string>& hosts) {
+  const auto list = block.find(name);
+  if (list == block.end() || !list->is_array()) return;
+  for (const auto& each : *list) {
+    if (!each.is_string()) throw no_answer("a host's name is no text");
+    std::string host = each.get<std::string>();
+    const auto colon = host.rfind(':');
+    const bool port = colon != std::string::npos && colon + 1 < host.size() &&
+                      host.find_first_not_of("0123456789", colon + 1) == std::string::npos;
+    // An address of IPv6 has colons of its own, and a port only behind brackets.
+    if (port && (host.find(':') == colon || host[colon - 1] == ']')) host.resize(colon);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    if (!host.empty()) hosts.push_back(std::move(host));
+  }
+}
+
+StoredBlock block_of(const Json& json) {
+  if (!json.is_object()) throw no_answer("a block is no object");
+  StoredBlock block;
+  block.begin = whole(json, "offset");
+  const Index length = whole(json, "length");
+  if (length > std::numeric_limits<Index>::max() - block.begin) throw no_answer("an impossible number");
+  block.end = block.begin + length;
+  const auto corrupt = json.find("corrupt");
+  if (corrupt != json.end() && corrupt->is_boolean() && corrupt->get<bool>()) return block;
+  add_hosts(json, "hosts", block.hosts);
+  add_hosts(json, "names", block.hosts);
+  return block;
+}
+
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r");
   if (first == std::string_view::npos) return {};
@@ -131,6 +163,17 @@ std::vector<HdfsStatus> parse_hdfs_list(std::string_view text) {
   if (!list.is_array()) throw no_answer("no list of files");
   std::vector<HdfsStatus> found;
   for (const auto& each : list) found.push_back(status_of(each));
+  return found;
+}
+
+std::vector<StoredBlock> parse_hdfs_blocks(std::string_view text) {
+  const Json json = parse_json(text);
+  const Json& outer = member(json, "BlockLocations");
+  if (!outer.is_object()) throw no_answer("no list of blocks");
+  const Json& list = member(outer, "BlockLocation");
+  if (!list.is_array()) throw no_answer("no list of blocks");
+  std::vector<StoredBlock> found;
+  for (const auto& each : list) found.push_back(block_of(each));
   return found;
 }
 

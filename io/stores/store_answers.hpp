@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "firesteel/core/index.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -42,6 +43,8 @@ struct HdfsStatus {
 /// The answers to GETFILESTATUS and LISTSTATUS. Throw io_failed (74) where the text is no such thing.
 HdfsStatus parse_hdfs_status(std::string_view json);
 std::vector<HdfsStatus> parse_hdfs_list(std::string_view json);
+/// The answer to GETFILEBLOCKLOCATIONS, blocks that are corrupt left out. Throws io_failed (74).
+std::vector<StoredBlock> parse_hdfs_blocks(std::string_view json);
 /// {"boolean": true}
 bool parse_hdfs_boolean(std::string_view json);
 

@@ -62,6 +62,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           check_index(std::min(status.bytes, status.modified_ms));
         return std::string();
       });
+      fuzz::outcome([&] {
+        for (const auto& block : parse_hdfs_blocks(text)) {
+          if (block.begin < 0 || block.end < block.begin) fuzz::broken("a block that ends before it begins");
+          for (const auto& host : block.hosts)
+            if (host.empty()) fuzz::broken("a host without a name");
+        }
+        return std::string();
+      });
       return 0;
     case 3:
       fuzz::outcome([&] {
