@@ -19,6 +19,7 @@
 #include "firesteel/core/state_copies.hpp"
 #include "firesteel/core/survivors.hpp"
 #include "firesteel/core/ulfm.hpp"
+#include "firesteel/io/near_blocks.hpp"
 #include "firesteel/io/store.hpp"
 
 namespace firesteel::cli {
@@ -173,11 +174,19 @@ class MpiJob {
       introduce();
     else
       report_losses();
+    place_ranks();
     if (job_.command->verb != Verb::inspect && job_.command->verb != Verb::doctor)
       monitor_->watch_for_stalls(*context_, job_.stall_s);
     run_verb({*context_, *monitor_, job_});
     monitor_->clear_bar();
     monitor_->report_traffic(context_->comm());
+  }
+
+  /// Gives ranks new numbers where their hosts hold blocks of the input. Where ranks may be lost they stay.
+  void place_ranks() {
+    if (survivors_ || job_.command->verb == Verb::plan) return;
+    context_ = near_blocks(*context_, job_.read.inputs);
+    watchdog_ = context_->watchdog();
   }
 
   void introduce() const {

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+firesteel_add_test(block_shares SOURCES io/block_shares_test.cpp LIBRARIES firesteel::io RANKS 1)
+firesteel_add_test(near_blocks SOURCES io/near_blocks_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(compressed SOURCES io/compressed_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(spilled_rows SOURCES io/spilled_rows_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(convert SOURCES io/convert_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
