@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real NameNode and DataNode on this machine, for tests."""
+"""A real NameNode and DataNodes on this machine, for tests."""
 
 import json
 import os
@@ -31,25 +31,33 @@ def free_ports(count):
 
 
 class HdfsServer:
-    """self.url is hdfs://127.0.0.1:PORT of WebHDFS; blocks have 1 MiB."""
+    """self.url is hdfs://127.0.0.1:PORT of WebHDFS; blocks have 1 MiB, each on one of the DataNodes, which are the hosts 127.0.0.2,
+    127.0.0.3, …"""
 
-    def __init__(self):
-        self.library = pathlib.Path(os.environ.get("FIRESTEEL_HDFS_JARS") or REPOSITORY / "build" / "servers" / "hdfs")
+    def __init__(self, data_nodes=1, library=None, place=None, **settings):
+        """`settings` replace those of hdfs-site.xml, with __ for a dot; data lie in a directory in `place`."""
+        self.library = pathlib.Path(library or os.environ.get("FIRESTEEL_HDFS_JARS") or REPOSITORY / "build" / "servers" / "hdfs")
         self.processes = []
         if not any(self.library.glob("hadoop-hdfs-[0-9]*.jar")) or not shutil.which("java"):
             raise Missing(f"no Java, or no jars in {self.library}: scripts/test --full fetches them; FIRESTEEL_SKIP_SERVERS=1 "
                           "leaves these tests out")
-        self.directory = tempfile.mkdtemp(prefix="firesteel-hdfs-")
-        rpc, self.http, data, data_http, data_ipc = free_ports(5)
+        self.directory = tempfile.mkdtemp(prefix="firesteel-hdfs-", dir=place)
+        rpc, self.http, *ports = free_ports(2 + 3 * data_nodes)
         self.configure("core-site.xml", {"fs.defaultFS": f"hdfs://127.0.0.1:{rpc}", "hadoop.tmp.dir": self.directory + "/data",
                                          "hadoop.security.token.service.use_ip": "true"})
-        self.configure("hdfs-site.xml", {
-            "dfs.replication": 1, "dfs.namenode.http-address": f"127.0.0.1:{self.http}", "dfs.datanode.address": f"127.0.0.1:{data}",
-            "dfs.datanode.http.address": f"127.0.0.1:{data_http}", "dfs.datanode.ipc.address": f"127.0.0.1:{data_ipc}",
-            "dfs.datanode.hostname": "127.0.0.1", "dfs.client.use.datanode.hostname": "true",
+        common = {
+            "dfs.replication": 1, "dfs.namenode.http-address": f"127.0.0.1:{self.http}", "dfs.client.use.datanode.hostname": "true",
             "dfs.namenode.datanode.registration.ip-hostname-check": "false", "dfs.namenode.safemode.extension": 0,
             "dfs.namenode.safemode.threshold-pct": 0, "dfs.blocksize": 1 << 20, "dfs.namenode.fs-limits.min-block-size": 1024,
-            "dfs.permissions.superusergroup": "nobody"})
+            "dfs.permissions.superusergroup": "nobody"} | {name.replace("__", "."): value for name, value in settings.items()}
+        self.configure("hdfs-site.xml", common)
+        self.hosts = [f"127.0.0.{2 + number}" for number in range(data_nodes)]
+        for number, host in enumerate(self.hosts):
+            data, data_http, data_ipc = ports[3 * number:3 * number + 3]
+            os.makedirs(f"{self.directory}/{host}")
+            self.configure(f"{host}/hdfs-site.xml", common | {
+                "dfs.datanode.hostname": host, "dfs.datanode.address": f"{host}:{data}", "dfs.datanode.http.address": f"{host}:{data_http}",
+                "dfs.datanode.ipc.address": f"{host}:{data_ipc}", "dfs.datanode.data.dir": f"{self.directory}/{host}/data"})
         with open(self.directory + "/log4j.properties", "w") as file:
             file.write("log4j.rootLogger=WARN,A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n"
                        "log4j.appender.A.layout=org.apache.log4j.PatternLayout\nlog4j.appender.A.layout.ConversionPattern=%d %p %c: %m%n\n")
@@ -62,7 +70,8 @@ class HdfsServer:
                                        cwd=self.directory, env=self.environment())
             assert formatted.returncode == 0, self.logged()
             self.start(node)
-            self.data_node = self.start("org.apache.hadoop.hdfs.server.datanode.DataNode")
+            for host in self.hosts:
+                self.data_node = self.start("org.apache.hadoop.hdfs.server.datanode.DataNode", host)
             self.wait()
         except BaseException:
             self.close()
@@ -77,11 +86,11 @@ class HdfsServer:
     def environment(self):
         return dict(os.environ, HADOOP_USER_NAME="tester")
 
-    def line(self, name, *words):
-        return ["java", *JAVA_OPTIONS, "-cp", f"{self.directory}:{self.library}/*", name, *words]
+    def line(self, name, *words, host=""):
+        return ["java", *JAVA_OPTIONS, "-cp", f"{self.directory}/{host}:{self.directory}:{self.library}/*", name, *words]
 
-    def start(self, name):
-        self.processes.append(subprocess.Popen(self.line(name), stdout=self.log, stderr=self.log, cwd=self.directory,
+    def start(self, name, host=""):
+        self.processes.append(subprocess.Popen(self.line(name, host=host), stdout=self.log, stderr=self.log, cwd=self.directory,
                                                env=self.environment()))
         return self.processes[-1]
 
@@ -89,18 +98,26 @@ class HdfsServer:
         self.log.flush()
         return pathlib.Path(self.log.name).read_text()[-3000:]
 
-    def ask(self, path, **query):
-        words = "&".join(f"{name}={value}" for name, value in query.items())
+    @staticmethod
+    def open(request):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{self.http}{path}?{words}", timeout=10) as answer:
-            return json.loads(answer.read())
+        with opener.open(request, timeout=10) as answer:
+            return answer.read()
+
+    def ask(self, path, method="GET", **query):
+        words = "&".join(f"{name}={value}" for name, value in query.items())
+        return json.loads(self.open(urllib.request.Request(f"http://127.0.0.1:{self.http}{path}?{words}", method=method)))
+
+    def put(self, path, data):
+        place = self.ask(path="/webhdfs/v1" + path, method="PUT", op="CREATE", noredirect="true", **{"user.name": "tester"})["Location"]
+        self.open(urllib.request.Request(place, data=data, method="PUT", headers={"Content-Type": "application/octet-stream"}))
 
     def wait(self):
         for _ in range(1200):
             assert all(process.poll() is None for process in self.processes), self.logged()
             try:
                 beans = self.ask("/jmx", qry="Hadoop:service=NameNode,name=FSNamesystemState")["beans"]
-                if beans and beans[0]["NumLiveDataNodes"] == 1:
+                if beans and beans[0]["NumLiveDataNodes"] == len(self.hosts):
                     return
             except OSError:
                 pass

@@ -3,22 +3,25 @@
 
 import os
 import pathlib
+import re
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
 from hdfs_server import HdfsServer
-from support import CliTest, classification_csv
+from support import FIRESTEEL, MPIRUN, CliTest, classification_csv, run_line
 
 RANKS = (None, 2, 3, 4)
 
 
 class HdfsTest(CliTest):
+    DATA_NODES = 1
+
     @classmethod
     def setUpClass(cls):
         if os.environ.get("FIRESTEEL_SKIP_SERVERS") == "1":
             raise unittest.SkipTest("FIRESTEEL_SKIP_SERVERS=1")
-        cls.server = HdfsServer()
+        cls.server = HdfsServer(cls.DATA_NODES)
         cls.addClassCleanup(cls.server.close)
         cls.environment = {"HADOOP_USER_NAME": "tester", "NO_PROXY": "*", "no_proxy": "*", "FIRESTEEL_STORE_ATTEMPTS": "3"}
 
@@ -87,6 +90,69 @@ class Files(HdfsTest):
         self.refuse(73, ["train", "kmeans", "--input", "a.csv", "--output", f"{self.server.url}/user/tester"], "Is a directory")
         self.refuse(73, ["train", "kmeans", "--input", "a.csv", "--output", self.url("m.h5")], "AccessControlException",
                     HADOOP_USER_NAME="stranger")
+
+
+class Near(HdfsTest):
+    """Ranks that say by FIRESTEEL_HOST that they are on the machines of two DataNodes, in turn."""
+
+    DATA_NODES = 2
+
+    def hosts_of(self, path):
+        answer = self.server.ask(f"/webhdfs/v1/user/tester/{path}", op="GETFILEBLOCKLOCATIONS", **{"user.name": "tester"})
+        return {host for block in answer["BlockLocations"]["BlockLocation"] for host in block["hosts"]}
+
+    def files_by_host(self, each):
+        """Names of `each` files of one block on either host: the NameNode puts them where it likes."""
+        found = {host: [] for host in self.server.hosts}
+        for number in range(60):
+            name = f"part-{number}.csv"
+            self.write(name, classification_csv(2000, 6, seed=number))  # 240 KB: one block
+            self.convert(name, self.url(f"near/{name}"))
+            found[self.hosts_of(f"near/{name}").pop()].append(name)
+            if min(map(len, found.values())) >= each:
+                return [names[:each] for names in found.values()]
+        raise AssertionError(f"the NameNode puts all blocks on one host: {found}")
+
+    def train(self, names, *words, ranks=4, host="127.0.0.$((2 + OMPI_COMM_WORLD_RANK % 2))", output="m.h5", code=0):
+        line = [MPIRUN, "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "sh", "-c", f'FIRESTEEL_HOST={host} exec "$@"', "sh",
+                FIRESTEEL, "train", "logistic", "--input", *names, "--max-iter", "3", "--output", output, "--json", "--verbose", *words]
+        result = run_line(line, cwd=self.directory, **self.environment)
+        self.assertEqual(result.code, code, result)
+        return result
+
+    def test_ranks_are_where_their_blocks_are(self):
+        first, second = self.files_by_host(2)
+        expected = self.succeed("train", "logistic", "--input", *first, *second, "--max-iter", "3", "--output", "m.h5", "--json").json
+        names = [self.url(f"near/{name}") for name in first + second]
+        # The second and third share lie on the host of the third and the second rank.
+        result = self.train(names)
+        said = re.search(r"hdfs: of the bytes to be read (\d+) % lie on .*; (\d+) % would in the order", result.err)
+        self.assertTrue(said, result)
+        self.assertGreaterEqual(int(said[1]), 95, result)  # shares end where files do, but for a few rows
+        self.assertLess(abs(int(said[2]) - 50), 5, result)
+        self.assertEqual(result.json["sha256"], expected["sha256"])
+        self.assertEqual(result.json["ranks"], 4)
+        self.assertEqual(len(re.findall(r"^4 ranks x", result.err, re.M)), 1, result)  # one rank speaks
+        # A rank that has nothing near it, and hosts that have nothing at all.
+        for ranks, host in ((3, "127.0.0.$((2 + OMPI_COMM_WORLD_RANK))"), (4, "10.255.0.$OMPI_COMM_WORLD_RANK")):
+            result = self.train(names, ranks=ranks, host=host)
+            self.assertIn("hdfs: of the bytes to be read", result.err, result)
+            self.assertEqual(result.json["sha256"], expected["sha256"], host)
+
+    def test_what_follows_is_that_of_other_jobs(self):
+        first, second = self.files_by_host(2)
+        names = [self.url(f"near/{name}") for name in first + second]
+        expected = self.succeed("train", "logistic", "--input", *first, *second, "--max-iter", "3", "--output", "m.h5", "--json").json
+        result = self.train(names, "--checkpoint", "c", "--memory", "200M", output=self.url("near/m.h5"))
+        self.assertEqual(result.json["sha256"], expected["sha256"])
+        self.assertIn("in the order in which ranks were started", result.err, result)
+        # One message where a rank with another number fails, and where the input is not there.
+        self.write("bad.csv", "x0,x1,x2,x3,x4,x5,label\n1,2,3,4,5,oops,0\n")
+        self.server.put("/user/tester/near/bad.csv", self.read("bad.csv"))
+        for wrong, code, fragment in (("near/bad.csv", 65, "bad.csv:2:6"), ("absent.csv", 66, "absent.csv")):
+            result = self.train([*names, self.url(wrong)], code=code)
+            self.assertEqual(len(result.lines("firesteel: ")), 1, result)
+            self.assertIn(fragment, result.lines("firesteel: ")[0], result)
 
 
 class Dying(HdfsTest):

@@ -14,6 +14,7 @@ if(FIRESTEEL_HAS_STORES)
   endfunction()
   firesteel_add_store_test(http stores test_http.py)
   firesteel_add_store_test(s3 stores test_s3.py moto)
+  firesteel_add_store_test(webhdfs stores test_webhdfs.py)
   # Real servers that take minutes to fetch or build: ./scripts/test --full.
   firesteel_add_store_test(s3_versitygw servers test_s3.py versitygw)
   firesteel_add_store_test(hdfs servers test_hdfs.py)
