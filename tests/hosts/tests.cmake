@@ -3,7 +3,7 @@
 if(NOT FIRESTEEL_SANITIZE)
   add_executable(host_traffic hosts/host_traffic.cpp)
   target_link_libraries(host_traffic PRIVATE firesteel::core)
-  foreach(name IN ITEMS answers losses wire)
+  foreach(name IN ITEMS answers losses wire blocks)
     add_test(NAME hosts.${name} COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_LIST_DIR}/run" ${name} --program
                                         $<TARGET_FILE:firesteel> --traffic $<TARGET_FILE:host_traffic>)
     # One at a time: each is three hosts with a process or two a host, and bounds in seconds.

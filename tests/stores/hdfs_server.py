@@ -34,24 +34,27 @@ class HdfsServer:
     """self.url is hdfs://127.0.0.1:PORT of WebHDFS; blocks have 1 MiB, each on one of the DataNodes, which are the hosts 127.0.0.2,
     127.0.0.3, …"""
 
-    def __init__(self, data_nodes=1, library=None, place=None, **settings):
-        """`settings` replace those of hdfs-site.xml, with __ for a dot; data lie in a directory in `place`."""
+    name_host = "127.0.0.1"
+
+    def __init__(self, data_nodes=1, library=None, place=None, hosts=None, **settings):
+        """`settings` replace those of hdfs-site.xml, with __ for a dot; data lie in a directory in `place`; `hosts` are other addresses
+        for the DataNodes."""
         self.library = pathlib.Path(library or os.environ.get("FIRESTEEL_HDFS_JARS") or REPOSITORY / "build" / "servers" / "hdfs")
         self.processes = []
         if not any(self.library.glob("hadoop-hdfs-[0-9]*.jar")) or not shutil.which("java"):
             raise Missing(f"no Java, or no jars in {self.library}: scripts/test --full fetches them; FIRESTEEL_SKIP_SERVERS=1 "
                           "leaves these tests out")
         self.directory = tempfile.mkdtemp(prefix="firesteel-hdfs-", dir=place)
-        rpc, self.http, *ports = free_ports(2 + 3 * data_nodes)
-        self.configure("core-site.xml", {"fs.defaultFS": f"hdfs://127.0.0.1:{rpc}", "hadoop.tmp.dir": self.directory + "/data",
+        rpc, self.http, *ports = free_ports(2 + 3 * len(hosts or range(data_nodes)))
+        self.configure("core-site.xml", {"fs.defaultFS": f"hdfs://{self.name_host}:{rpc}", "hadoop.tmp.dir": self.directory + "/data",
                                          "hadoop.security.token.service.use_ip": "true"})
         common = {
-            "dfs.replication": 1, "dfs.namenode.http-address": f"127.0.0.1:{self.http}", "dfs.client.use.datanode.hostname": "true",
+            "dfs.replication": 1, "dfs.namenode.http-address": f"{self.name_host}:{self.http}", "dfs.client.use.datanode.hostname": "true",
             "dfs.namenode.datanode.registration.ip-hostname-check": "false", "dfs.namenode.safemode.extension": 0,
             "dfs.namenode.safemode.threshold-pct": 0, "dfs.blocksize": 1 << 20, "dfs.namenode.fs-limits.min-block-size": 1024,
             "dfs.permissions.superusergroup": "nobody"} | {name.replace("__", "."): value for name, value in settings.items()}
         self.configure("hdfs-site.xml", common)
-        self.hosts = [f"127.0.0.{2 + number}" for number in range(data_nodes)]
+        self.hosts = hosts or [f"127.0.0.{2 + number}" for number in range(data_nodes)]
         for number, host in enumerate(self.hosts):
             data, data_http, data_ipc = ports[3 * number:3 * number + 3]
             os.makedirs(f"{self.directory}/{host}")
@@ -59,7 +62,7 @@ class HdfsServer:
                 "dfs.datanode.hostname": host, "dfs.datanode.address": f"{host}:{data}", "dfs.datanode.http.address": f"{host}:{data_http}",
                 "dfs.datanode.ipc.address": f"{host}:{data_ipc}", "dfs.datanode.data.dir": f"{self.directory}/{host}/data"})
         with open(self.directory + "/log4j.properties", "w") as file:
-            file.write("log4j.rootLogger=WARN,A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n"
+            file.write("log4j.rootLogger=WARN,A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\nlog4j.appender.A.target=System.err\n"
                        "log4j.appender.A.layout=org.apache.log4j.PatternLayout\nlog4j.appender.A.layout.ConversionPattern=%d %p %c: %m%n\n")
         for pages in ("hdfs", "datanode", "static"):  # of the web interface, which has to have some
             os.makedirs(f"{self.directory}/webapps/{pages}")
@@ -76,7 +79,7 @@ class HdfsServer:
         except BaseException:
             self.close()
             raise
-        self.url = f"hdfs://127.0.0.1:{self.http}"
+        self.url = f"hdfs://{self.name_host}:{self.http}"
 
     def configure(self, name, values):
         with open(f"{self.directory}/{name}", "w") as file:
@@ -98,31 +101,36 @@ class HdfsServer:
         self.log.flush()
         return pathlib.Path(self.log.name).read_text()[-3000:]
 
-    @staticmethod
-    def open(request):
+    def open(self, request):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as answer:
             return answer.read()
 
     def ask(self, path, method="GET", **query):
         words = "&".join(f"{name}={value}" for name, value in query.items())
-        return json.loads(self.open(urllib.request.Request(f"http://127.0.0.1:{self.http}{path}?{words}", method=method)))
+        return json.loads(self.open(urllib.request.Request(f"http://{self.name_host}:{self.http}{path}?{words}", method=method)))
 
     def put(self, path, data):
         place = self.ask(path="/webhdfs/v1" + path, method="PUT", op="CREATE", noredirect="true", **{"user.name": "tester"})["Location"]
         self.open(urllib.request.Request(place, data=data, method="PUT", headers={"Content-Type": "application/octet-stream"}))
 
     def wait(self):
+        def is_up():
+            beans = self.ask("/jmx", qry="Hadoop:service=NameNode,name=FSNamesystemState")["beans"]
+            return beans and beans[0]["NumLiveDataNodes"] == len(self.hosts)
+
+        self.poll("HDFS", is_up)
+
+    def poll(self, name, is_up):
         for _ in range(1200):
             assert all(process.poll() is None for process in self.processes), self.logged()
             try:
-                beans = self.ask("/jmx", qry="Hadoop:service=NameNode,name=FSNamesystemState")["beans"]
-                if beans and beans[0]["NumLiveDataNodes"] == len(self.hosts):
+                if is_up():
                     return
             except OSError:
                 pass
             time.sleep(0.1)
-        raise RuntimeError("HDFS does not start: " + self.logged())
+        raise RuntimeError(f"{name} does not start: " + self.logged())
 
     def close(self):
         for process in self.processes:
