@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <tuple>
 
 namespace firesteel {
 
 namespace {
+
+/// With twice as many the exact assignment takes eight times as long: 8 s.
+constexpr Index kMostExactRanks = 1024;
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
@@ -61,6 +65,53 @@ std::vector<Index> cheapest_assignment(Index count, Cost cost) {
   return row_of;
 }
 
+/// The largest bytes first, each where a rank of the host is free; what is left stays, or takes the first
+/// rank that is free.
+std::vector<int> greedy_shares(const ShareBytes& share_bytes, const std::vector<int>& host_of_rank) {
+  struct Held {
+    Index bytes;
+    Index share;
+    Index host;
+  };
+  std::vector<Held> held;
+  const auto ranks = static_cast<Index>(host_of_rank.size());
+  for (Index share = 1; share < ranks; ++share)
+    for (Index host = 0; host < static_cast<Index>(share_bytes[at(share)].size()); ++host)
+      if (const Index bytes = share_bytes[at(share)][at(host)]; bytes > 0)
+        held.push_back({bytes, share, host});
+  const auto moves = [&](const Held& each) { return host_of_rank[at(each.share)] != each.host; };
+  std::sort(held.begin(), held.end(), [&](const Held& a, const Held& b) {
+    return std::tuple(-a.bytes, moves(a), a.share, a.host) < std::tuple(-b.bytes, moves(b), b.share, b.host);
+  });
+  constexpr int kFree = -1;
+  std::vector<int> share_of_rank(host_of_rank.size(), kFree);
+  std::vector<bool> given(host_of_rank.size());
+  const auto give = [&](Index share, Index rank) {
+    share_of_rank[at(rank)] = static_cast<int>(share);
+    given[at(share)] = true;
+  };
+  const auto is_free = [&](Index rank) { return share_of_rank[at(rank)] == kFree; };
+  give(0, 0);
+  std::vector<std::vector<Index>> seats(share_bytes.front().size());  // of each host, the first rank last
+  for (Index rank = ranks - 1; rank > 0; --rank) seats[at(host_of_rank[at(rank)])].push_back(rank);
+  for (const auto& [bytes, share, host] : held) {
+    auto& left = seats[at(host)];
+    while (!left.empty() && !is_free(left.back())) left.pop_back();
+    if (given[at(share)] || left.empty()) continue;
+    const bool stays = host_of_rank[at(share)] == host && is_free(share);
+    give(share, stays ? share : left.back());
+  }
+  for (Index share = 1; share < ranks; ++share)
+    if (!given[at(share)] && is_free(share)) give(share, share);
+  Index rank = 1;
+  for (Index share = 1; share < ranks; ++share) {
+    if (given[at(share)]) continue;
+    while (!is_free(rank)) ++rank;
+    give(share, rank);
+  }
+  return share_of_rank;
+}
+
 char small_letter(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool equal_letters(std::string_view a, std::string_view b) {
@@ -80,6 +131,7 @@ std::vector<int> assign_shares(const ShareBytes& share_bytes, const std::vector<
   std::vector<int> share_of_rank(host_of_rank.size());
   std::iota(share_of_rank.begin(), share_of_rank.end(), 0);
   if (ranks < 3) return share_of_rank;  // rank 0 has share 0, and the other what is left
+  if (ranks > kMostExactRanks) return greedy_shares(share_bytes, host_of_rank);
   // A byte counts more than all ranks that stay where they are. Row and column 1 are share and rank 1.
   const auto row_of = cheapest_assignment(ranks - 1, [&](Index share, Index rank) {
     const Index bytes = share_bytes[at(share)][at(host_of_rank[at(rank)])];

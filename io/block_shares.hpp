@@ -17,7 +17,8 @@ using ShareBytes = std::vector<std::vector<Index>>;
 /// share_bytes[share][host_of_rank[rank]] is as large as it can be; of equal ones one that leaves most ranks
 /// with the share of their own number. As many shares as ranks; the sum of all bytes times the number of
 /// ranks is below 2^61. Cost: at most P³ steps for P ranks, the assignment problem by shortest augmenting
-/// paths (Jonker and Volgenant 1987, doi:10.1007/BF02278710).
+/// paths (Jonker and Volgenant 1987, doi:10.1007/BF02278710); above 1024 ranks the largest bytes first, which
+/// may be less than the most.
 std::vector<int> assign_shares(const ShareBytes& share_bytes, const std::vector<int>& host_of_rank);
 
 /// Bytes that ranks have on their own host under an assignment.

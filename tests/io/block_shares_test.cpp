@@ -105,6 +105,30 @@ TEST(BlockShares, many_ranks_and_many_bytes) {
             local_bytes(cluster.bytes, cluster.host_of_rank, as_started(256)));
 }
 
+TEST(BlockShares, more_ranks_than_are_assigned_exactly) {
+  // Every host holds as many whole shares as it has ranks: the most is known, and found.
+  constexpr std::size_t kRanks = 1500;
+  constexpr std::size_t kHosts = 30;
+  std::mt19937 draw(9);
+  Cluster cluster{ShareBytes(kRanks, std::vector<Index>(kHosts)), std::vector<int>(kRanks)};
+  for (std::size_t rank = 0; rank < kRanks; ++rank)
+    cluster.host_of_rank[rank] = static_cast<int>(rank % kHosts);
+  auto holders = cluster.host_of_rank;
+  std::shuffle(holders.begin() + 1, holders.end(), draw);
+  Index total = 0;
+  for (std::size_t share = 0; share < kRanks; ++share) {
+    const auto bytes = static_cast<Index>(1 + draw() % 1000);
+    cluster.bytes[share][static_cast<std::size_t>(holders[share])] = bytes;
+    total += bytes;
+  }
+  const auto shares = assign_shares(cluster.bytes, cluster.host_of_rank);
+  expect_permutation(shares);
+  EXPECT_EQ(local_bytes(cluster.bytes, cluster.host_of_rank, shares), total);
+  for (const Index bytes : {0, 7})
+    EXPECT_EQ(assign_shares(ShareBytes(kRanks, std::vector<Index>(kHosts, bytes)), cluster.host_of_rank),
+              as_started(kRanks));
+}
+
 TEST(BlockShares, names_of_hosts) {
   EXPECT_TRUE(is_same_host("node7", "NODE7"));
   EXPECT_TRUE(is_same_host("node7", "node7.example.org"));
