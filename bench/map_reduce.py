@@ -22,6 +22,7 @@ def arguments(title, round_default=3):
     parser.add_argument("--rounds", type=int, default=round_default, help="times of each, in turn, after one of both that is not counted")
     parser.add_argument("--directory", default=str(ROOT / "build" / "bench" / "map_reduce"), help="where data and outputs lie")
     parser.add_argument("--without-spark", action="store_true")
+    parser.add_argument("--with-hadoop", action="store_true", help="word_count.py: Hadoop's, too; Maven fetches it")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     unit = {"K": 10, "M": 20, "G": 30}.get(options.size[-1], None)
@@ -86,6 +87,7 @@ def report(title, size, seconds):
         median = statistics.median(all_of_it)
         print(f"{title}: {name} {median:.2f} s (median of {len(all_of_it)}; {min(all_of_it):.2f} to {max(all_of_it):.2f}), "
               f"{size / median / 1e6:.0f} MB/s")
-    if "spark" in seconds:
-        ratio = statistics.median(seconds["spark"]) / statistics.median(seconds["firesteel"])
-        print(f"{title}: firesteel is {ratio:.1f} times as fast as Spark")
+    for peer, ours in (("spark", "firesteel"), ("hadoop", "firesteel"), ("hadoop", "firesteel_from_hdfs")):
+        if peer in seconds and ours in seconds:
+            ratio = statistics.median(seconds[peer]) / statistics.median(seconds[ours])
+            print(f"{title}: {ours} is {ratio:.1f} times as fast as {peer}")
