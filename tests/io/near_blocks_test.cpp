@@ -29,6 +29,26 @@ TEST(NearBlocks, ranks_stay_without_blocks) {
   ::unsetenv("FIRESTEEL_HOST");
 }
 
+TEST(NearBlocks, a_store_that_does_not_answer_is_told_of_at_once) {
+  const Context context;
+  if (context.size() == 1) GTEST_SKIP() << "one rank asks nobody";
+  ::setenv("FIRESTEEL_HOST", ("host" + std::to_string(context.rank())).c_str(), 1);
+  ::setenv("FIRESTEEL_STORE_ATTEMPTS", "1", 1);
+  ::setenv("no_proxy", "*", 1);
+  try {
+    near_blocks(context, {"hdfs://127.0.0.1:9/a.csv"});
+    ADD_FAILURE() << "expected an error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::unavailable) << error.what();
+  }
+  ::unsetenv("FIRESTEEL_HOST");
+}
+
+TEST(NearBlocks, numbers_stay_where_ranks_may_be_lost) {
+  const Context context(ContextOptions{.rank_loss = Communicator::RankLoss::interrupts});
+  EXPECT_THROW(context.renumbered(context.rank()), Error);
+}
+
 TEST(NearBlocks, one_host_asks_nobody) {
   const Context context;
   // Nobody answers there: a request would end with 69.

@@ -139,6 +139,29 @@ TEST(Answers, of_hdfs) {
   EXPECT_EQ(parse_hdfs_error(R"({"RemoteException":{"exception":"E","message":"m\nat x"}})"), "E: m");
 }
 
+TEST(Answers, blocks_of_hdfs) {
+  const auto blocks = parse_hdfs_blocks(
+      R"({"BlockLocations":{"BlockLocation":[
+          {"offset":0,"length":128,"corrupt":false,"hosts":["h1","h2.example.org"],
+           "names":["10.0.0.1:9866","[fe80::1]:9866","fe80::2"],"topologyPaths":["/default-rack/10.0.0.1:9866"]},
+          {"offset":128,"length":5,"corrupt":true,"hosts":["h1"],"names":["10.0.0.1:9866"]}]}})");
+  ASSERT_EQ(blocks.size(), 2U);
+  EXPECT_EQ(blocks[0].begin, 0);
+  EXPECT_EQ(blocks[0].end, 128);
+  EXPECT_EQ(blocks[0].hosts,
+            (std::vector<std::string>{"h1", "h2.example.org", "10.0.0.1", "fe80::1", "fe80::2"}));
+  EXPECT_EQ(blocks[1].end, 133);
+  EXPECT_TRUE(blocks[1].hosts.empty());  // nobody can read it there
+  EXPECT_TRUE(parse_hdfs_blocks(R"({"BlockLocations":{"BlockLocation":[]}})").empty());
+  for (const char* wrong :
+       {"{}", "[]", R"({"BlockLocations":[]})", R"({"BlockLocations":{"BlockLocation":7}})",
+        R"({"BlockLocations":{"BlockLocation":[{"offset":-1,"length":5}]}})",
+        R"({"BlockLocations":{"BlockLocation":[{"offset":0,"length":5,"hosts":[7]}]}})",
+        R"({"BlockLocations":{"BlockLocation":[
+                                {"offset":4611686018427387904,"length":4611686018427387904}]}})"})
+    EXPECT_THROW(parse_hdfs_blocks(wrong), Error) << wrong;
+}
+
 TEST(Answers, ranges_and_lengths) {
   const auto range = parse_content_range("bytes 5-9/100");
   EXPECT_EQ(range.begin, 5);
