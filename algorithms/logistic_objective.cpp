@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "firesteel/linalg/vector_kernels.hpp"
 
@@ -82,7 +83,10 @@ double LogisticObjective::smallest_margin() {
 /// statistic_ ← Σ loss, Σ residual, Σ residual·x at x; margins, unless null, too.
 void LogisticObjective::sum_rows(std::span<const double> x, double* margins) {
   const LinearOutputs model = on_original_scale(x, coefficients_, offsets_);
-  if (single_)
+  const auto known = std::exchange(known_, std::nullopt);
+  if (known && margins == nullptr && known->coefficients == coefficients_ && known->offsets == offsets_)
+    statistic_ = known->sums;
+  else if (single_)
     sum_by_tree(single_->round(coefficients_, x.subspan(size_of(this->coefficients())), options_.outputs),
                 margins);
   else

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "firesteel/algorithms/logistic_loss.hpp"
@@ -38,6 +39,15 @@ class LogisticObjective final : public LogisticLoss {
 
   const VectorSpace& space() const override { return space_; }
   double evaluate(std::span<const double> x, std::span<double> gradient) override;
+  /// Σ loss, Σ residual and Σ residual·x of a model, as the kernels of rows in double give them, that the
+  /// next evaluation may be of: where it is, and margins are not kept, it makes no pass.
+  struct ModelSums {
+    std::vector<double> coefficients;  ///< on the original scale, K x d
+    std::vector<double> offsets;
+    std::vector<double> sums;
+  };
+  void know(ModelSums known) { known_ = std::move(known); }
+
   void expect_line(bool expected) override { keep_ = expected; }
   LinePoint along(double t) override;
   double smallest_margin() override;
@@ -71,6 +81,7 @@ class LogisticObjective final : public LogisticLoss {
   std::vector<double> centre_;             ///< μ, or 0 without an intercept
   CanonicalSum sum_;
   std::unique_ptr<CanonicalSum> hessian_sum_;
+  std::optional<ModelSums> known_;
   std::vector<double> statistic_;  ///< of the last evaluation: Σ loss, Σ residual, Σ residual·x
   std::optional<LogisticSingleForm> single_;
   AlignedVector<double> residuals_;  ///< Hessian only

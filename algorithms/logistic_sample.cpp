@@ -21,6 +21,8 @@ constexpr Index kPieceRows = 256;
 constexpr Index kDoubleBytes = sizeof(double);
 constexpr double kTolerance = 1e-3;  ///< the sample's own optimum is no nearer to that of all rows
 constexpr int kIterations = 12;
+constexpr Index kPart = 8;               ///< one piece of so many of the sample is fitted first
+constexpr double kPartTolerance = 1e-2;  ///< likewise
 
 std::size_t size_of(Index i) { return static_cast<std::size_t>(i); }
 
@@ -106,25 +108,20 @@ SparseRows<Scalar> sample_of(const RowBlocks& data, const SparseRows<Scalar>& fe
   return result;
 }
 
-struct Sample {
-  RowBlocks rows;
-  LogisticTargets targets;
-  std::optional<MemoryReservation> reserved;
-};
-
-Sample take_sample(const RowBlocks& data, const LogisticTargets& targets, const Choice& choice,
-                   Index outputs) {
+LogisticSampleRows take_rows(const RowBlocks& data, const LogisticTargets& targets, const Choice& choice,
+                             Index outputs) {
   const BlockPartition& partition = data.partition;
   std::vector<Index> cuts{0};
   for (int rank = 0; rank < partition.ranks(); ++rank)
     cuts.push_back(choice.number_from(partition.end_row(rank)));
   const Index taken = cuts.back();
-  Sample sample{.rows = {.context = data.context,
-                         .partition = {taken * choice.piece_rows, choice.piece_rows, std::move(cuts)},
-                         .features = {},
-                         .schema = {}},
-                .targets = {},
-                .reserved = {}};
+  LogisticSampleRows sample{
+      .rows = {.context = data.context,
+               .partition = {taken * choice.piece_rows, choice.piece_rows, std::move(cuts)},
+               .features = {},
+               .schema = {}},
+      .targets = {},
+      .reserved = {}};
   data.context.comm().collectively([&] {
     const Index rows = sample.rows.local_rows();
     // Margins, for which there is room, are taken when the sample has been given back.
@@ -150,34 +147,65 @@ Sample take_sample(const RowBlocks& data, const LogisticTargets& targets, const 
   return sample;
 }
 
-}  // namespace
+bool are_finite(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
 
-std::optional<SampleStart> start_from_sample(const RowBlocks& data, const ColumnMoments& moments,
-                                             const LogisticTargets& targets,
-                                             const LogisticObjective::Options& options,
-                                             const std::vector<double>& start) {
-  const auto choice = choose_pieces(data.partition, static_cast<Index>(start.size()));
-  if (!choice) return std::nullopt;
-  Sample sample = take_sample(data, targets, *choice, options.outputs);
-  ColumnMoments scales = moments;  // of all rows: the point is one in their units
-  scales.weight_sum = sum_tile_weights(sample.rows, sample.targets.weights()).total;
-  if (!(scales.weight_sum > 0)) return std::nullopt;
-  LogisticObjective objective(sample.rows, scales, std::move(sample.targets), options);
-  NewtonOptimizer optimizer(objective, {}, kTolerance);
+bool can_scale(const ColumnMoments& moments) {
+  const auto has_inverse = [](double unit) { return unit == 0 || std::isfinite(1 / unit); };
+  return are_finite(moments.mean) && are_finite(moments.deviation) &&
+         std::all_of(moments.deviation.begin(), moments.deviation.end(), has_inverse);
+}
+
+/// The weights are those of the rows, not of all data.
+ColumnMoments with_weight_of(const LogisticSampleRows& sample, ColumnMoments units) {
+  units.weight_sum = sum_tile_weights(sample.rows, sample.targets.weights()).total;
+  return units;
+}
+
+/// Point and factor empty where the sample has no weight or its optimum is not finite.
+SampleStart minimise(const LogisticSampleRows& sample, const ColumnMoments& units,
+                     const LogisticObjective::Options& options, const std::vector<double>& start,
+                     double tolerance) {
+  const ColumnMoments own = with_weight_of(sample, units);
+  if (!(own.weight_sum > 0)) return {};
+  LogisticObjective objective(sample.rows, own, sample.targets, options);
+  NewtonOptimizer optimizer(objective, {}, tolerance);
   OptimizerState state = optimizer.start(start);
   for (int i = 0; i < kIterations; ++i) {
     const Step step = optimizer.step(state);
     if (step.stop || step.converged) break;
   }
-  SampleStart result{std::move(state.point), {}};
-  objective.collectively([&] { result.factor.resize(start.size() * start.size()); });
-  objective.hessian(result.factor);
-  const auto finite = [](double value) { return std::isfinite(value); };
-  if (!std::all_of(result.point.begin(), result.point.end(), finite) ||
-      !std::all_of(result.factor.begin(), result.factor.end(), finite))
-    return std::nullopt;
-  objective.collectively([&] { factor_with_ridge(result.factor, static_cast<Index>(start.size())); });
+  SampleStart result;
+  result.point = std::move(state.point);
+  result.factor = optimizer.take_factor();
+  if (!are_finite(result.point) || !are_finite(result.factor)) return {};
+  objective.on_original_scale(result.point, result.coefficients, result.offsets);
   return result;
+}
+
+}  // namespace
+
+std::optional<LogisticSample> LogisticSample::take(const RowBlocks& data, const LogisticTargets& targets,
+                                                   Index outputs, Index parameters) {
+  const auto choice = choose_pieces(data.partition, parameters);
+  if (!choice) return std::nullopt;
+  LogisticSample sample(take_rows(data, targets, *choice, outputs));
+  if (!(sum_tile_weights(sample.rows_.rows, sample.rows_.targets.weights()).total > 0)) return std::nullopt;
+  sample.moments_ = column_moments(sample.rows_.rows, sample.rows_.targets.weight, {.check = false});
+  if (!can_scale(sample.moments_)) return std::nullopt;
+  return sample;
+}
+
+std::optional<SampleStart> LogisticSample::fit(const ColumnMoments& units,
+                                               const LogisticObjective::Options& options,
+                                               const std::vector<double>& start) const {
+  const Choice of_part{rows_.rows.partition.block_rows(), kPart, kPart / 2};
+  const auto part_rows = take_rows(rows_.rows, rows_.targets, of_part, options.outputs);
+  const SampleStart part = minimise(part_rows, units, options, start, kPartTolerance);
+  SampleStart whole = minimise(rows_, units, options, part.point.empty() ? start : part.point, kTolerance);
+  if (whole.point.empty()) return std::nullopt;
+  return whole;
 }
 
 }  // namespace firesteel

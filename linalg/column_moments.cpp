@@ -36,11 +36,12 @@ struct Sums {
 
 template <class Scalar>
 Sums dense_sums(const RowBlocks& data, const DenseTiles<Scalar>& features, TileWeights weights,
-                std::span<const double> shift, std::span<const double> scale) {
+                std::span<const double> shift, std::span<const double> scale, BlockSums* beside = nullptr) {
   const auto d = size_of(features.columns());
   Communicator& comm = data.context.comm();
   const int rank = comm.rank();
-  CanonicalSum sum(comm, data.partition, 2 * features.columns(), data.context.threads());
+  CanonicalSum sum(comm, data.partition, 2 * features.columns() + (beside != nullptr ? beside->length : 0),
+                   data.context.threads());
   std::vector<double> largest(d, 0.0);
   std::mutex mutex;
   const auto total = sum(
@@ -48,15 +49,17 @@ Sums dense_sums(const RowBlocks& data, const DenseTiles<Scalar>& features, TileW
         static thread_local AlignedVector<double> scratch;
         static thread_local std::vector<double> own;
         own.assign(d, 0.0);
-        block_moments(features, weights, shift, scale, tiles_of_block(data.partition, rank, block), out, own,
-                      scratch);
+        block_moments(features, weights, shift, scale, tiles_of_block(data.partition, rank, block),
+                      out.first(2 * d), own, scratch);
+        if (beside != nullptr) beside->add(block, out.subspan(2 * d));
         const std::lock_guard lock(mutex);
         for (std::size_t j = 0; j < d; ++j) largest[j] = std::max(largest[j], own[j]);
       },
       features.store());
   Sums sums{{total.begin(), total.begin() + features.columns()},
-            {total.begin() + features.columns(), total.end()},
+            {total.begin() + features.columns(), total.begin() + 2 * features.columns()},
             std::move(largest)};
+  if (beside != nullptr) beside->total.assign(total.begin() + 2 * features.columns(), total.end());
   comm.allreduce_max(std::span(sums.largest));
   return sums;
 }
@@ -104,13 +107,14 @@ bool are_finite(const Sums& sums) {
 }
 
 template <class Scalar>
-ColumnMoments moments_of(const RowBlocks& data, const DenseTiles<Scalar>& features, TileWeights weights) {
+ColumnMoments moments_of(const RowBlocks& data, const DenseTiles<Scalar>& features, TileWeights weights,
+                         const MomentOptions& options) {
   const WeightSums w = sum_tile_weights(data, weights);
   const auto d = size_of(features.columns());
   std::vector<double> shift = first_used_row(data, features, weights);
   std::vector<double> scale(d, 1.0);
-  Sums sums = dense_sums(data, features, weights, shift, scale);
-  if (!are_finite(sums)) check_rows(data);
+  Sums sums = dense_sums(data, features, weights, shift, scale, options.beside);
+  if (options.check && !are_finite(sums)) check_rows(data);
   if (!is_accurate(sums, w.total)) {
     const std::vector<double> range = sums.largest;
     for (std::size_t j = 0; j < d; ++j) scale[j] = normalizing_scale(range[j]);
@@ -285,11 +289,12 @@ bool has_wide_columns(const RowBlocks& data, Index length) {
   return length * 64 > data.partition.block_rows() * row_bytes;
 }
 
-ColumnMoments column_moments(const RowBlocks& data, std::span<const double> weights) {
+ColumnMoments column_moments(const RowBlocks& data, std::span<const double> weights,
+                             const MomentOptions& options) {
   return std::visit(
       [&](const auto& features) {
         if constexpr (requires { features.tile(0); })
-          return moments_of(data, features, TileWeights{weights.data(), data.local_rows()});
+          return moments_of(data, features, TileWeights{weights.data(), data.local_rows()}, options);
         else
           return moments_of(data, features, weights);
       },

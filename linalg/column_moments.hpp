@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "firesteel/core/function_ref.hpp"
 #include "firesteel/core/row_blocks.hpp"
 #include "firesteel/linalg/logistic_kernels.hpp"
 
@@ -38,11 +39,25 @@ struct ColumnMoments {
   double largest_weight = 0;
 };
 
+/// Sums over blocks that are taken in the same pass over dense rows, in the order of CanonicalSum.
+struct BlockSums {
+  Index length = 0;
+  /// Writes the `length` numbers of a block, which is in memory.
+  FunctionRef<void(Index block, std::span<double> out)> add;
+  std::vector<double> total;
+};
+
+struct MomentOptions {
+  bool check = true;            ///< throw where a dense feature is not finite; else a mean is not
+  BlockSums* beside = nullptr;  ///< dense rows only
+};
+
 /// `weights` one a row, padded; of dense data none where all are 1 on all ranks.
 /// Robust against shifted and badly scaled columns: deviations come from differences to a value of the column
 /// itself, and where that loses digits from a second look with the column scaled and centred. Dense data are
 /// read once (three times where a column is extreme), sparse data three times. Throws check_rows()'s
 /// bad_input where a dense feature is not finite. Collective.
-ColumnMoments column_moments(const RowBlocks& data, std::span<const double> weights);
+ColumnMoments column_moments(const RowBlocks& data, std::span<const double> weights,
+                             const MomentOptions& options = {});
 
 }  // namespace firesteel

@@ -66,13 +66,12 @@ std::vector<double> proximal_direction(const std::vector<double>& hessian, const
 Optimizer::Trial NewtonOptimizer::advance(const OptimizerState& state) {
   // Matrices of size², which a rank may have no memory for.
   const std::size_t n = state.point.size();
-  std::vector<double> hessian;
-  objective_.collectively([&] { hessian.resize(n * n); });
-  objective_.hessian(hessian);
+  objective_.collectively([&] { matrix_.resize(n * n); });
+  objective_.hessian(matrix_);
   std::vector<double> direction;
   objective_.collectively([&] {
     direction =
-        absolute_ ? proximal_direction(hessian, state, l1_) : newton_direction(hessian, state.gradient);
+        absolute_ ? proximal_direction(matrix_, state, l1_) : newton_direction(matrix_, state.gradient);
   });
   Trial trial = absolute_ ? backtrack(state, direction) : search_line(state, direction, kSlopeRatio);
   trial.by_model = true;

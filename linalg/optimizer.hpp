@@ -144,11 +144,16 @@ class NewtonOptimizer final : public Optimizer {
  public:
   using Optimizer::Optimizer;
 
+  /// The Cholesky factor of the last step's Hessian, which no later step has; empty before the first. Only
+  /// without absolute values.
+  std::vector<double> take_factor() { return std::move(matrix_); }
+
  protected:
   Trial advance(const OptimizerState& state) override;
 
  private:
   friend class LbfgsNewtonOptimizer;
+  std::vector<double> matrix_;  ///< the Hessian, or its factor
   Trial backtrack(const OptimizerState& state, std::span<const double> direction);
 };
 

@@ -9,9 +9,11 @@
 #include <memory>
 #include <string>
 
+#include "firesteel/algorithms/logistic_objective.hpp"
 #include "firesteel/algorithms/logistic_regression.hpp"
 #include "firesteel/core/philox.hpp"
 #include "firesteel/tests/algorithms/logistic_data.hpp"
+#include "firesteel/tests/algorithms/stop_after.hpp"
 
 namespace firesteel {
 namespace {
@@ -35,18 +37,6 @@ RowBlocks nearly_collinear(const Context& context) {
   }
   return pack_slice(context, values, 12, labels);
 }
-
-/// Asks to stop after an iteration.
-class StopAfter : public Monitor {
- public:
-  explicit StopAfter(Index iteration) : last_(iteration) {}
-  void iteration(const IterationReport& report) override { reached_ = report.iteration >= last_; }
-  bool stop_requested() override { return reached_; }
-
- private:
-  Index last_;
-  bool reached_ = false;
-};
 
 TEST(LogisticDescent, goes_on_before_and_after_newton_takes_over_to_the_same_bytes) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
@@ -131,6 +121,98 @@ TEST(LogisticDescent, begins_with_a_sample_of_many_rows_and_ends_at_the_optimum_
     EXPECT_LE(alone.summary.iterations, 6);
     EXPECT_LT(alone.summary.objective_history.front() / newton.summary.objective, 1.01);
   }
+}
+
+TEST(LogisticDescent, fits_a_column_that_is_constant_in_the_sample) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  constexpr Index kMany = 31'000;
+  const auto fit = [&](const Context& context, const std::string& solver) {
+    std::vector<double> x;
+    std::vector<double> y;
+    for (Index i = 0; i < kMany; ++i) {
+      const double rare = i >= 500 && i < 512 ? 1 : 0;  // one piece of 32 rows, which the sample leaves out
+      x.push_back(philox_uniform(6, 1, static_cast<std::uint64_t>(i)) - 0.5);
+      x.push_back(rare);
+      y.push_back(
+          x[x.size() - 2] + 2 * philox_uniform(6, 2, static_cast<std::uint64_t>(i)) - 1 + rare > 0 ? 1 : 0);
+    }
+    return LogisticRegression{.reg_param = 1e-4, .tol = 1e-9, .solver = solver}.fit(
+        pack_slice(context, x, 2, y));
+  };
+  const auto model = fit(Context(), "lbfgs-newton");
+  EXPECT_EQ(digest(fit(Context(MPI_COMM_SELF, {.threads = 1}), "lbfgs-newton")), digest(model));
+  const auto newton = fit(Context(), "newton");
+  EXPECT_GT(std::abs(newton.coefficients.values[1]), 0.1);
+  for (const std::size_t j : {0U, 1U})
+    EXPECT_NEAR(model.coefficients.values[j], newton.coefficients.values[j],
+                1e-4 * std::abs(newton.coefficients.values[j]));
+}
+
+TEST(LogisticDescent, names_the_row_that_is_not_finite_in_the_sample_or_out_of_it) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  constexpr Index kMany = 31'000;
+  const Context context;
+  for (const Index bad : {Index{16}, Index{160 + 16}, kMany - 1})  // the sample: one piece of ten, the sixth
+    try {
+      std::vector<double> x;
+      std::vector<double> y;
+      for (Index i = 0; i < kMany; ++i) {
+        x.push_back(i == bad ? std::nan("") : static_cast<double>(i % 7));
+        x.push_back(static_cast<double>(i % 5));
+        y.push_back(static_cast<double>(i % 2));
+      }
+      LogisticRegression{}.fit(pack_slice(context, x, 2, y));
+      ADD_FAILURE() << "fitted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_input);
+      EXPECT_EQ(error.place().offset, bad) << error.what();
+    }
+}
+
+TEST(LogisticObjective, takes_sums_that_are_known_instead_of_a_pass) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context context;
+  const RowBlocks data = many_rows(context, false, false);
+  LogisticTargets targets;
+  targets.rows = data.local_rows();
+  for (const double label : std::get<std::vector<double>>(data.labels))
+    targets.target.push_back(label > 0 ? 1 : -1);
+  targets.target.resize((targets.target.size() + kTileRows - 1) / kTileRows * kTileRows);
+  const std::vector<double> coefficients{0.25, 0.5e-3};
+  const std::vector<double> offsets{-1.5};
+  const auto& dense = std::get<DenseTiles<double>>(data.features);
+  const auto sums_of_block = [&](Index block, std::span<double> out) {
+    AlignedVector<double> scratch;
+    block_loss_and_gradient(dense, targets, {1, coefficients, offsets},
+                            tiles_of_block(data.partition, context.rank(), block), nullptr, out, scratch);
+  };
+  BlockSums beside{4, sums_of_block, {}};
+  const ColumnMoments alone = column_moments(data, {});
+  const ColumnMoments moments = column_moments(data, {}, {.beside = &beside});
+  EXPECT_EQ(moments.mean, alone.mean);
+  EXPECT_EQ(moments.deviation, alone.deviation);
+
+  ColumnMoments units = moments;
+  units.mean = {1, 0};
+  units.deviation = {2, 0x1p10};
+  LogisticObjective objective(data, units, targets, {.l2 = {0, 0}});
+  const std::vector<double> point{0.5, 0.5e-3 * 0x1p10, -1.25};
+  std::vector<double> gradient(3);
+  objective.expect_line(false);
+  const double value = objective.evaluate(point, gradient);
+  const auto evaluated = gradient;
+  objective.know({coefficients, offsets, beside.total});
+  EXPECT_EQ(objective.evaluate(point, gradient), value);
+  EXPECT_EQ(gradient, evaluated);
+  // That no pass was made shows in sums that are wrong; they are of one evaluation only.
+  std::vector<double> others = beside.total;
+  others[0] *= 2;
+  objective.know({coefficients, offsets, others});
+  EXPECT_EQ(objective.evaluate(point, gradient), 2 * value);
+  EXPECT_EQ(objective.evaluate(point, gradient), value);
+  objective.know({coefficients, offsets, others});
+  EXPECT_LT(objective.evaluate(std::vector<double>{0.5, 0.5, -1.25}, gradient), 1.9 * value)
+      << "another point";
 }
 
 TEST(LogisticDescent, goes_on_after_a_sample_to_the_same_bytes) {

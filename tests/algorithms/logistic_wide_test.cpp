@@ -13,6 +13,7 @@
 #include "firesteel/algorithms/logistic_regression.hpp"
 #include "firesteel/core/philox.hpp"
 #include "firesteel/linalg/wide_columns.hpp"
+#include "firesteel/tests/algorithms/stop_after.hpp"
 
 namespace firesteel {
 namespace {
@@ -114,18 +115,6 @@ TEST(LogisticWide, has_the_optimum_of_data_summed_by_the_tree) {
       EXPECT_NEAR(sliced.intercept[k], tree.intercept[k], 1e-3);
   }
 }
-
-/// Asks to stop after an iteration.
-class StopAfter : public Monitor {
- public:
-  explicit StopAfter(Index iteration) : last_(iteration) {}
-  void iteration(const IterationReport& report) override { reached_ = report.iteration >= last_; }
-  bool stop_requested() override { return reached_; }
-
- private:
-  Index last_;
-  bool reached_ = false;
-};
 
 TEST(LogisticWide, goes_on_from_a_checkpoint_on_other_ranks_to_the_same_bytes) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);

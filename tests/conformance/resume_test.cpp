@@ -10,6 +10,7 @@
 #include <ostream>
 
 #include "conformance_data.hpp"
+#include "firesteel/tests/algorithms/stop_after.hpp"
 
 namespace firesteel {
 
@@ -19,18 +20,6 @@ void PrintTo(const LearnerEntry& entry, std::ostream* stream) { *stream << entry
 namespace {
 
 using conformance::Storage;
-
-/// Asks to stop after a given iteration.
-class StopAfter : public Monitor {
- public:
-  explicit StopAfter(Index iteration) : last_(iteration) {}
-  void iteration(const IterationReport& report) override { reached_ = report.iteration >= last_; }
-  bool stop_requested() override { return reached_; }
-
- private:
-  Index last_;
-  bool reached_ = false;
-};
 
 class Resume : public testing::TestWithParam<LearnerEntry> {
  protected:

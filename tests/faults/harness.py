@@ -131,7 +131,7 @@ def wait_until(condition, process, limit=END_LIMIT_S, step=0.002):
 
 
 class Ended:
-    """A job that has ended, or did not within the limit (code None); `left`: processes of it that were there then."""
+    """A job that has ended, or did not within the limit (code None); `left`: its processes then, besides the first."""
 
     def __init__(self, line, code, out, err, seconds, left=0):
         self.line, self.code, self.out, self.err, self.seconds, self.left = line, code, out, err, seconds, left
@@ -244,7 +244,7 @@ class Fits:
 
     def judge(self, ended, codes, resume_ranks=0, leaves=False):
         if ended.code is None:
-            return "did not end"
+            return f"did not end; processes left besides the first: {ended.left}"
         model = self.place.model()
         if ended.code == 0:
             if model != self.whole:

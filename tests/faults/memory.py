@@ -45,11 +45,9 @@ def sweep(place, report, learner, ranks, rank, kind, cases, shift=0.5):
 
 def judge_limited(fits, ended, codes):
     """As for other faults, but the kernel's kill leaves no message and temporary files, and a rank that cannot even
-    start MPI ends by MPI's hand, beside another that ends by ours. mpirun may wait for ever for a rank that died
-    while it started MPI (Open MPI 4.1): no rank is left then."""
+    start MPI ends by MPI's hand, beside another that ends by ours."""
     by_mpi = "PMIX ERROR" in ended.err
-    alone = ended.code is None and ended.left == 0
-    unlike = alone or (ended.code is not None and (by_mpi or ended.code not in codes) and ended.code != 0)
+    unlike = ended.code is not None and (by_mpi or ended.code not in codes) and ended.code != 0
     if unlike and fits.place.model() in (harness.OLD_MODEL, fits.whole):
         return fits.resume() if len(ended.messages) <= 1 else "several messages"
     return fits.judge(ended, codes)
