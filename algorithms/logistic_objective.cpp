@@ -51,7 +51,7 @@ LinearOutputs LogisticObjective::on_original_scale(std::span<const double> x,
 }
 
 double LogisticObjective::evaluate(std::span<const double> x, std::span<double> gradient) {
-  trial_margins_known_ = keep_ || data_.sparse();
+  trial_margins_known_ = keep_ || keeps_margins();
   if (trial_margins_known_) make_room_for_margins();
   sum_rows(x, trial_margins_known_ ? trial_margins_.data() : nullptr);
   trial_.assign(x.begin(), x.end());
@@ -59,6 +59,12 @@ double LogisticObjective::evaluate(std::span<const double> x, std::span<double> 
   double penalty = 0;
   for (std::size_t i = 0; i < options_.l2.size(); ++i) penalty += options_.l2[i] * (x[i] * x[i]);
   return statistic_[0] / moments_.weight_sum + 0.5 * penalty;
+}
+
+/// Where margins cost little beside the features of a row, they are kept for lines that come unexpected.
+bool LogisticObjective::keeps_margins() const {
+  constexpr Index kColumnsOfMargin = 64;
+  return data_.sparse() || data_.columns() >= kColumnsOfMargin * options_.outputs;
 }
 
 /// Of the current point: by the pass that left them out.

@@ -21,8 +21,8 @@ namespace firesteel {
 /// the data stay as they are, sparse stays sparse. A column with σ = 0 does not take part. Parameters: θ
 /// (K x d, row-major), then b (K) where there is an intercept; without one μ = 0.
 ///
-/// Margins of dense rows are kept where a line or a Hessian is expected; where one comes unexpected another
-/// pass makes them.
+/// Margins of dense rows are kept where a line or a Hessian is expected, and where rows have many columns;
+/// where one comes unexpected another pass makes them.
 ///
 /// One evaluation reads the features once and costs one CanonicalSum of 1 + K + K·d doubles. Vectors are
 /// replicated; WideLogisticObjective slices them. Features in single precision: see LogisticSingleForm.
@@ -66,6 +66,7 @@ class LogisticObjective final : public LogisticLoss {
   void sum_rows(std::span<const double> x, double* margins);
   template <class Model>
   void sum_by_tree(const Model& model, double* margins);
+  bool keeps_margins() const;
   void know_margins();
   void scale_gradient(std::span<const double> x, std::span<double> gradient) const;
   void hessian_of_pair(Index a, Index b, std::span<double> matrix);
