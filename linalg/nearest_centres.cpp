@@ -15,6 +15,8 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "firesteel/linalg/simd_masks-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace firesteel::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -74,16 +76,6 @@ HWY_INLINE void store_labels(TileVector<Scalar> label, std::int32_t* at) {
     hn::StoreU(hn::ConvertTo(di, label), di, at);
   else
     hn::StoreU(hn::DemoteTo(di, label), di, at);
-}
-
-/// A bit a lane, from bit 0.
-template <class D, class Mask>
-HWY_INLINE std::uint32_t mask_bits(D d, Mask mask) {
-  std::uint8_t bytes[8] = {};
-  hn::StoreMaskBits(d, mask, bytes);
-  std::uint32_t bits = 0;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return bits & static_cast<std::uint32_t>((std::uint64_t{1} << hn::Lanes(d)) - 1);
 }
 
 /// Gaps of two registers of rows, see find_nearest(): with d = ‖x − c‖ and G ≤ ½(d'² − d²),

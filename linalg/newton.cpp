@@ -97,9 +97,7 @@ Optimizer::Trial NewtonOptimizer::backtrack(const OptimizerState& state, std::sp
     if (!(decrease < 0)) return trial;
     trial.predicted = std::max(trial.predicted, -0.5 * decrease);
     trial.value = objective_.evaluate(trial.point, trial.gradient) + absolute_part(trial.point);
-    trial.found = std::isfinite(trial.value) &&
-                  (trial.value <= state.value + kSufficientDecrease * decrease ||
-                   trial.value <= state.value + objective_.value_noise() * std::abs(state.value));
+    trial.found = is_accepted(state, trial.value, decrease);
     if (trial.found) return trial;
   }
   return trial;

@@ -95,6 +95,11 @@ void Optimizer::go_on_from(const OptimizerState& state) {
   objective_.accept();
 }
 
+bool Optimizer::is_accepted(const OptimizerState& state, double value, double decrease) const {
+  return std::isfinite(value) && (value <= state.value + kSufficientDecrease * decrease ||
+                                  value <= state.value + objective_.value_noise() * std::abs(state.value));
+}
+
 bool Optimizer::lost_in_noise(double decrease, double value) const {
   const double noise = objective_.value_noise();
   return noise > kDoubleNoise && decrease <= noise * std::abs(value);

@@ -86,6 +86,9 @@ class Optimizer {
   /// where that leads: one pass over the data or two.
   Trial search_line(const OptimizerState& state, std::span<const double> direction, double slope_ratio);
   double absolute_part(std::span<const double> point) const;
+  /// True where a value is lower by enough of `decrease` (negative), what the slope promises, or no higher
+  /// than noise may make it.
+  bool is_accepted(const OptimizerState& state, double value, double decrease) const;
   /// True where `decrease` is lost in the noise of single-precision values. Values of double precision are
   /// trusted to the end: there gradients decide.
   bool lost_in_noise(double decrease, double value) const;

@@ -12,22 +12,14 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "firesteel/linalg/simd_masks-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace firesteel::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Labels = hn::CappedTag<std::int32_t, 16>;
 using Floats = hn::CappedTag<float, 16>;
-
-/// A bit a lane, from bit 0.
-template <class D, class Mask>
-HWY_INLINE std::uint32_t mask_bits(D d, Mask mask) {
-  std::uint8_t bytes[8] = {};
-  hn::StoreMaskBits(d, mask, bytes);
-  std::uint32_t bits = 0;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return bits & static_cast<std::uint32_t>((std::uint64_t{1} << hn::Lanes(d)) - 1);
-}
 
 template <class D>
 HWY_INLINE hn::Mask<D> mask_of(D d, std::uint32_t bits) {
