@@ -18,12 +18,18 @@ class CentreSearch {
   virtual void take(std::span<const double> centres) = 0;
   /// Tiles that are best searched in one call.
   static constexpr Index kTilesAtOnce = 16;
+  /// Tiles of which rows will be wanted in the next call: they are asked for while these are searched.
+  struct Next {
+    Index first = 0;
+    Index count = 0;
+    const std::uint32_t* wanted = nullptr;
+  };
   /// The nearest centre of rows of tiles [first, first + count), count ≤ kTilesAtOnce, the lowest index in a
   /// tie (rows past the last: any). Bit r of wanted[t] asks for row 32·t + r; on return bits say which rows
   /// were searched, at least those: their labels, and in `gaps` lower bounds of how much farther away every
   /// other centre is (in units of KMeansPoints::unit(); negative or not a number: unknown).
-  virtual void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels,
-                       float* gaps) const = 0;
+  virtual void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels, float* gaps,
+                       const Next& next) const = 0;
   /// The same for all rows, without gaps.
   virtual void nearest(Index first, Index count, std::int32_t* labels) const = 0;
   /// Squared distances of the tile's 32 rows to the centres of their labels, in units of

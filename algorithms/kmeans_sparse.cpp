@@ -53,8 +53,8 @@ class SparseSearch final : public CentreSearch {
   SparseSearch(const SparsePoints<Scalar>& points, std::span<const double> centres, double scale);
   void take(std::span<const double> centres) final;
   void nearest(Index first, Index count, std::int32_t* labels) const override;
-  void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels,
-               float* gaps) const override {
+  void nearest(Index first, Index count, std::uint32_t* wanted, std::int32_t* labels, float* gaps,
+               const Next&) const override {
     nearest(first, count, labels);
     std::fill(wanted, wanted + count, ~std::uint32_t{0});
     std::fill(gaps, gaps + count * kTileRows, -1.0F);

@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/linalg/row_bounds.hpp"
@@ -34,15 +35,26 @@ void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int
   std::array<std::int32_t, kAtOnce * kTileRows> found{};
   std::array<std::uint32_t, kAtOnce> changed{};
   alignas(64) std::array<float, kAtOnce * kTileRows> gaps{};
-  CentreBounds::Rows rows;
+  // Rows of these tiles and of the next, which memory brings nearer meanwhile.
+  std::array<CentreBounds::Rows, 2> rows;
   const Index end = points_.end_tile(block);
-  for (Index first = points_.first_tile(block); first < end; first += kAtOnce) {
+  const auto find_stale = [&](Index first, CentreBounds::Rows& stale) {
     const Index count = std::min(kAtOnce, end - first);
+    return count > 0 && bounds_.find_stale(first, count, labels_.data() + first * kTileRows, stale);
+  };
+  bool stale = find_stale(points_.first_tile(block), rows[0]);
+  std::size_t own = 0;
+  for (Index first = points_.first_tile(block); first < end; first += kAtOnce, own = 1 - own) {
+    const Index count = std::min(kAtOnce, end - first);
+    const Index next = first + kAtOnce;
+    CentreBounds::Rows& next_rows = rows[1 - own];
+    const bool next_stale = find_stale(next, next_rows);
+    if (!std::exchange(stale, next_stale)) continue;
     const std::int32_t* labels = labels_.data() + first * kTileRows;
-    if (!bounds_.find_stale(first, count, labels, rows)) continue;
     std::copy_n(labels, count * kTileRows, found.data());
-    search.nearest(first, count, rows.stale.data(), found.data(), gaps.data());
-    bounds_.renew(first, count, found.data(), gaps.data(), rows);
+    search.nearest(first, count, rows[own].stale.data(), found.data(), gaps.data(),
+                   {next, next_stale ? std::min(kAtOnce, end - next) : 0, next_rows.stale.data()});
+    bounds_.renew(first, count, found.data(), gaps.data(), rows[own]);
     compare_labels(found.data(), labels, count, changed.data());
     for (Index t = 0; t < count; ++t)
       if (changed[at(t)] != 0) move_rows(first + t, changed[at(t)], found.data() + t * kTileRows, moved);

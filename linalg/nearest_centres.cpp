@@ -144,14 +144,24 @@ HWY_NOINLINE std::uint32_t scan_tile(const Scalar* tile, Index stride, const Pac
   return ~sure;
 }
 
+/// While tile t of `count` is computed on: memory fetches few lines at a time.
+template <class Scalar>
+HWY_INLINE void ask_for_share(const Coming<Scalar>& coming, Index t, Index count) {
+  for (Index i = coming.count * t / count; i < coming.count * (t + 1) / count; ++i)
+    for (Index at = 0; at < coming.values; at += static_cast<Index>(64 / sizeof(Scalar)))
+      __builtin_prefetch(coming.tiles[i] + at, 0, 2);
+}
+
 template <class Scalar, int kCentres>
 void scan_tiles(const TileRun<Scalar>& run, const PackedCentres<Scalar>& centres,
                 const SearchBounds<Scalar>* bounds, std::int32_t* labels, std::uint32_t* unsure,
                 float* gaps) {
-  for (Index t = 0; t < run.count; ++t)
+  for (Index t = 0; t < run.count; ++t) {
+    ask_for_share(run.coming, t, run.count);
     unsure[t] =
         scan_tile<Scalar, kCentres>(run.rows + t * run.step, run.stride, centres, bounds[t],
                                     labels + t * kTileRows, gaps == nullptr ? nullptr : gaps + t * kTileRows);
+  }
 }
 
 template <class Scalar>

@@ -64,6 +64,14 @@ class PackedCentres {
   AlignedVector<Scalar> shift_;
 };
 
+/// Tiles of `values` numbers each that will be read soon.
+template <class Scalar>
+struct Coming {
+  const Scalar* const* tiles = nullptr;
+  Index count = 0;
+  Index values = 0;
+};
+
 /// `count` tiles of 32 rows, column by column: value (r, j) of tile t is rows[t·step + j·stride + r].
 template <class Scalar>
 struct TileRun {
@@ -71,6 +79,7 @@ struct TileRun {
   Index step;
   Index stride;
   Index count;
+  Coming<Scalar> coming;  ///< asked for meanwhile: a hint
 };
 
 /// Scans the tiles of a run: labels[32·t + r] is the centre of the smallest f, the lowest index in a tie, and
