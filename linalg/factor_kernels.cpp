@@ -82,13 +82,6 @@ HWY_INLINE void bring_next(RowsAhead& ahead, std::size_t stride) {
   bring_nearer(ahead.factors + static_cast<std::size_t>(*ahead.which++) * stride, stride);
 }
 
-/// Registers of sums: R rows of V vectors; of the first H rows the last vector is half as wide.
-template <std::size_t R, std::size_t V, std::size_t H>
-struct TileSums {
-  hn::Vec<Tag> full[R][V];
-  hn::Vec<HalfTag> half[H > 0 ? H : 1];
-};
-
 /// sums[row … row + R) x [column … column + V vectors) += Σ_q left_q[row + r]·right_q[column …]; with kRhs
 /// also b[column …] += Σ_q c_q·right_q[column …]. kDiagonal: the last vector begins at column `row`.
 template <std::size_t R, std::size_t V, bool kRhs, bool kDiagonal>
@@ -99,7 +92,9 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
   const std::size_t width = hn::Lanes(d);
   constexpr std::size_t kRows = R + (kRhs ? 1 : 0);
   constexpr std::size_t kHalf = kDiagonal ? std::min(R, kHalfRows) : 0;
-  TileSums<kRows, V, kHalf> sum;
+  // Of the first kHalf rows the last vector is half as wide.
+  hn::Vec<Tag> full[kRows][V];
+  hn::Vec<HalfTag> half[kHalf > 0 ? kHalf : 1];
   const auto place = [&](std::size_t r, std::size_t v) {
     return sums.values + (r < R ? row + r : sums.rank) * sums.stride + column + v * width;
   };
@@ -108,9 +103,9 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < V; ++v)
       if (r < kHalf && v + 1 == V)
-        sum.half[r] = hn::Load(h, place(r, v));
+        half[r] = hn::Load(h, place(r, v));
       else
-        sum.full[r][v] = hn::Load(d, place(r, v));
+        full[r][v] = hn::Load(d, place(r, v));
   const double* left = batch.left + row;
   const double* right = batch.right + column;
   const std::size_t spacing = ahead.spacing / V;
@@ -127,9 +122,9 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
 #pragma GCC unroll 2
         for (std::size_t v = 0; v < V; ++v)
           if (r < kHalf && v + 1 == V)
-            sum.half[r] = hn::MulAdd(hn::Set(h, *factor), half_of(y[v]), sum.half[r]);
+            half[r] = hn::MulAdd(hn::Set(h, *factor), half_of(y[v]), half[r]);
           else
-            sum.full[r][v] = hn::MulAdd(hn::Set(d, *factor), y[v], sum.full[r][v]);
+            full[r][v] = hn::MulAdd(hn::Set(d, *factor), y[v], full[r][v]);
       }
       left += batch.left_stride;
       right += sums.stride;
@@ -140,9 +135,9 @@ HWY_INLINE void add_tile(const NormalBatch& batch, const SumsView& sums, std::si
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < V; ++v)
       if (r < kHalf && v + 1 == V)
-        hn::Store(sum.half[r], h, place(r, v));
+        hn::Store(half[r], h, place(r, v));
       else
-        hn::Store(sum.full[r][v], d, place(r, v));
+        hn::Store(full[r][v], d, place(r, v));
 }
 
 /// Where the columns of the sums end that a tile of rows up to `end_row` needs: behind the diagonal.
