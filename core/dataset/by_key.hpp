@@ -2,6 +2,7 @@
 #pragma once
 
 #include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/combined_spool.hpp"
 #include "firesteel/core/dataset/keyed_partials.hpp"
 #include "firesteel/core/dataset/rounds.hpp"
 
@@ -89,18 +90,11 @@ struct WithBlock {
   }
 };
 
-/// The same of more than fits into memory: elements are written to scratch by ranges of keys, and combined
-/// range by range, each as if there were no other keys. Collective.
-template <class K, class A, class Data, class Fold, class Merge>
-auto combine_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
-  using Pair = typename Data::value_type;
-  const Context& context = data.context();
-  const BlockPartition& partition = data.partition();
-  SpooledData<K, Data, FirstOf, std::pair<Index, Pair>> spooled(data, FirstOf());
-  const Index rounds = rounds_for(context, spooled.bytes());
-  const Index ranges = rounds * context.size();
-  spooled.cut(choose_splitters(context.comm(), spooled.samples(), Ascending(), ranges), ranges, Ascending(),
-              true, WithBlock());
+/// The same of more than fits into memory: elements, or partials, lie in scratch by ranges of keys, and are
+/// combined range by range, each as if there were no other keys. Collective.
+template <class K, class A, class Stored, class Fold, class Merge>
+auto combine_ranges(const Context& context, const BlockPartition& partition, const RangeSpool<Stored>& spool,
+                    Index rounds, const Fold& fold, const Merge& merge) {
   const TreeOrder own_blocks(partition.first_block(context.rank()), partition.end_block(context.rank()),
                              partition.blocks());
   const TreeOrder all_blocks(0, partition.blocks(), partition.blocks());
@@ -111,7 +105,7 @@ auto combine_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
       std::vector<KeyedPartial<K, A>> own;
       for (Index rank = 0; rank < context.size(); ++rank) {
         KeyedPartials<K, A, Fold, Merge> of_range(own_blocks, fold, merge);
-        spooled.spool().for_each(rank * rounds + round, [&](std::vector<std::pair<Index, Pair>> elements) {
+        spool.for_each(rank * rounds + round, [&](std::vector<Stored> elements) {
           for (auto& [block, pair] : elements) {
             try {
               of_range.put(block, std::move(pair));
@@ -141,6 +135,34 @@ auto combine_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
   return result.finish();
 }
 
+/// Collective.
+template <class K, class A, class Data, class Fold, class Merge>
+auto combine_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
+  using Pair = typename Data::value_type;
+  const Context& context = data.context();
+  SpooledData<K, Data, FirstOf, std::pair<Index, Pair>> spooled(data, FirstOf());
+  const Index rounds = rounds_for(context, spooled.bytes());
+  const Index ranges = rounds * context.size();
+  spooled.cut(choose_splitters(context.comm(), spooled.samples(), Ascending(), ranges), ranges, Ascending(),
+              true, WithBlock());
+  return combine_ranges<K, A>(context, data.partition(), spooled.spool(), rounds, fold, merge);
+}
+
+/// Where it does not matter how a key's values are grouped they are combined before they go to scratch.
+/// Collective.
+template <class K, class A, class Data, class Fold, class Merge>
+auto combine_exact_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
+  const Context& context = data.context();
+  CombinedSpool<K, A, Data, Fold> spooled(data, fold);
+  const Index rounds = rounds_for(context, spooled.bytes());
+  const Index ranges = rounds * context.size();
+  spooled.cut(choose_splitters(context.comm(), spooled.samples(), Ascending(), ranges), ranges);
+  const auto first = [](A&& partial) { return std::move(partial); };
+  const auto next = [&](A& result, A&& partial) { merge(result, std::move(partial)); };
+  return combine_ranges<K, A>(context, data.partition(), spooled.spool(), rounds,
+                              detail::Fold{first, next, false}, merge);
+}
+
 /// The elements of a dataset as they can be kept: views of characters become texts.
 template <class T, class Pipeline>
 auto owned(const Dataset<T, Pipeline>& data) {
@@ -156,8 +178,11 @@ template <class K, class A, bool kExact, class Data, class Fold, class Merge>
 auto combine_by_key(const Data& data, const Fold& fold, const Merge& user_merge) {
   const Context& context = data.context();
   const auto merge = named_merge(user_merge);
-  if constexpr (Serializable<Owned<typename Data::value_type>>)
+  if constexpr (kExact && Serializable<std::pair<K, A>>) {
+    if (is_bounded(context)) return combine_exact_by_rounds<K, A>(data, fold, merge);
+  } else if constexpr (Serializable<Owned<typename Data::value_type>>) {
     if (is_bounded(context)) return combine_by_rounds<K, A>(owned(data), fold, merge);
+  }
   auto partials =
       context.comm().collectively([&] { return local_partials<K, A, kExact>(data, fold, merge); });
   const auto key_of = [](const KeyedPartial<K, A>& partial) -> const K& { return partial.key; };

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -95,6 +96,7 @@ class RecordFile {
       end_ += whole;
     }
     file_->write(place.offset, pages.data(), whole);
+    written_ += bytes;
     return place;
   }
   /// The pages that hold a record. Throws 74.
@@ -105,8 +107,11 @@ class RecordFile {
     return pages;
   }
   Index bytes() const { return end_; }
+  /// Of the records that this process has appended to any file so far.
+  static Index written() { return written_; }
 
  private:
+  static inline std::atomic<Index> written_ = 0;
   std::string directory_;
   Through through_;
   std::mutex mutex_;

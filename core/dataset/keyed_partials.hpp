@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "firesteel/core/canonical_reduce.hpp"
+#include "firesteel/core/dataset/cache.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
 
@@ -153,7 +154,14 @@ class ExactPartials {
   void put(Index, Pair&& pair) {
     if constexpr (kMayWait)
       if (fold_.never_throws) return put_later(pair.first, pair.second);
+    if constexpr (!Flat<K> || !Flat<A>) heap_bytes_ += heap_bytes(pair);
     put_now(pair.first, std::forward<Pair>(pair).second);
+  }
+  /// What it holds, at most about; what values hold outside of themselves is counted as if nothing was
+  /// combined.
+  Index bytes() const {
+    const Index heap = kInSlots ? 0 : heap_bytes_;
+    return heap + keys_.bytes() + static_cast<Index>(values_.capacity() * sizeof(Value));
   }
   /// All partials. Ends the use of this object.
   std::vector<KeyedPartial<K, A>> take() {
@@ -232,6 +240,7 @@ class ExactPartials {
   std::conditional_t<kMayWait, std::array<Waiting, kMayWait ? kWaiting : 0>, char> waiting_{};
   std::size_t put_ = 0;
   std::size_t taken_ = 0;
+  Index heap_bytes_ = 0;
 };
 
 /// Merges neighbours of equal keys as far as `order` knows their nodes; `partials` are sorted by key and

@@ -119,6 +119,11 @@ class KeyIndex {
   }
   Index size() const { return static_cast<Index>(keys_.size()); }
   const K& key(Index number) const { return keys_[static_cast<std::size_t>(number)]; }
+  /// What it holds, about, without what keys hold outside of themselves. Local.
+  Index bytes() const {
+    return static_cast<Index>(keys_.capacity() * sizeof(K) + hashes_.capacity() * sizeof(std::uint64_t) +
+                              slots_.capacity() * sizeof(Index));
+  }
 
  private:
   void grow() {
@@ -144,6 +149,7 @@ class KeyIndex<std::string> {
   Index number(std::string_view key) { return texts_.number(key); }
   Index size() const { return texts_.size(); }
   std::string key(Index number) const { return texts_.key(number); }
+  Index bytes() const { return texts_.bytes(); }
   TextIndex& texts() { return texts_; }
 
  private:

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "firesteel/core/dataset/cache.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
+#include "firesteel/core/dataset/range_spool.hpp"
 #include "firesteel/core/dataset/sequence.hpp"
 #include "firesteel/core/dataset/sorted_order.hpp"
 
@@ -18,50 +18,19 @@
 /// its memory; the result is that of one round.
 namespace firesteel::detail {
 
-/// Elements in scratch, one range after another, in order of rows within each. Local.
-template <Serializable T>
-class RangeSpool {
- public:
-  /// `runs` of blocks, each written by one thread.
-  RangeSpool(const std::string& scratch, Index ranges, Index runs)
-      : file_(scratch), places_(at(ranges), std::vector<std::vector<RecordFile::Place>>(at(runs))) {}
-
-  void append(Index range, Index run, const std::vector<T>& values) {
-    if (!values.empty()) check_round_trip(values.front());
-    ByteWriter out;
-    out.write(values);
-    const auto place = file_.append(out.buffer());
-    const std::lock_guard lock(mutex_);
-    places_[at(range)][at(run)].push_back(place);
+/// Halves samples while there are too many of them: one stands for two. Local.
+template <class K>
+void thin_out(std::vector<KeySample<K>>& samples) {
+  constexpr std::size_t kMostSamples = 8192;
+  while (samples.size() > kMostSamples) {
+    std::vector<KeySample<K>> half;
+    for (std::size_t i = 0; i < samples.size(); i += 2) {
+      half.push_back(std::move(samples[i]));
+      if (i + 1 < samples.size()) half.back().weight += samples[i + 1].weight;
+    }
+    samples = std::move(half);
   }
-  /// Calls visit(std::vector<T> some elements) for those of a range, in order.
-  template <class Visit>
-  void for_each(Index range, Visit&& visit) const {
-    for (const auto& run : places_[at(range)])
-      for (const auto& place : run) {
-        const PageMemory pages = file_.read(place);
-        ByteReader in({pages.data(), at(place.bytes)});
-        visit(in.template read<std::vector<T>>());
-      }
-  }
-  void read(Index range, std::vector<T>& values) const {
-    for_each(range, [&](std::vector<T> part) {
-      values.insert(values.end(), std::make_move_iterator(part.begin()), std::make_move_iterator(part.end()));
-    });
-  }
-  /// As written.
-  Index bytes(Index range) const {
-    Index bytes = 0;
-    for (const auto& run : places_[at(range)])
-      for (const auto& place : run) bytes += place.bytes;
-    return bytes;
-  }
-
- private:
-  RecordFile file_;
-  std::mutex mutex_;
-  std::vector<std::vector<std::vector<RecordFile::Place>>> places_;  ///< [range][run]
-};
+}
 
 /// Elements are held about so often while they travel and are sorted.
 inline constexpr Index kRoundCopies = 4;
@@ -109,7 +78,7 @@ class SpooledData {
         first_.push_back(first_.back() + counts[at(i)]);
         bytes_ += bytes[at(i)];
       }
-      thin_samples();
+      thin_out(samples_);
     });
   }
 
@@ -126,27 +95,18 @@ class SpooledData {
       const auto begin = cut_blocks(kept_.partition(), context.rank(), context.threads());
       const auto runs = static_cast<Index>(begin.size()) - 1;
       spool_ = std::make_unique<RangeSpool<Stored>>(context.scratch(), ranges, runs);
-      const Index buffer_bytes =
-          std::clamp<Index>(context.memory()->available() / (4 * ranges * context.threads()), 4096, 1 << 20);
       parallel_for(context.threads(), runs, [&](Index run, int) {
-        std::vector<std::vector<Stored>> buffers(at(ranges));
-        std::vector<Index> bytes(at(ranges), 0);
-        const auto flush = [&](Index range) {
-          if (!buffers[at(range)].empty()) spool_->append(range, run, buffers[at(range)]);
-          buffers[at(range)].clear();
-          bytes[at(range)] = 0;
-        };
+        RangeBuffers<Stored> buffers(context, *spool_, ranges, run);
         for (Index block = begin[at(run)]; block < begin[at(run + 1)]; ++block) {
           Index position = first_[at(block - first_block())];
           kept_.run_block(block, [&](auto&& value) {
             const Index range =
                 share_of<K>(splitters, key_of_(value), context.rank(), position++, less, together);
-            bytes[at(range)] += static_cast<Index>(sizeof(Stored)) + heap_bytes(value);
-            buffers[at(range)].push_back(store(block, std::forward<decltype(value)>(value)));
-            if (bytes[at(range)] >= buffer_bytes) flush(range);
+            const Index bytes = static_cast<Index>(sizeof(Stored)) + heap_bytes(value);
+            buffers.put(range, store(block, std::forward<decltype(value)>(value)), bytes);
           });
         }
-        for (Index range = 0; range < ranges; ++range) flush(range);
+        buffers.flush();
       });
       kept_.unpersist();
     });
@@ -177,7 +137,6 @@ class SpooledData {
 
  private:
   static constexpr Index kSampled = 500;
-  static constexpr std::size_t kMostSamples = 8192;
 
   /// Ranges are about even, unless one key has more elements than that. Collective; throws 71.
   void check_room(Index round, Index rounds) const {
@@ -202,17 +161,6 @@ class SpooledData {
 
   Index first_block() const { return kept_.partition().first_block(kept_.context().rank()); }
   Index blocks() const { return kept_.partition().end_block(kept_.context().rank()) - first_block(); }
-
-  void thin_samples() {
-    while (samples_.size() > kMostSamples) {
-      std::vector<KeySample<K>> half;
-      for (std::size_t i = 0; i < samples_.size(); i += 2) {
-        half.push_back(std::move(samples_[i]));
-        if (i + 1 < samples_.size()) half.back().weight += samples_[i + 1].weight;
-      }
-      samples_ = std::move(half);
-    }
-  }
 
   decltype(std::declval<Data>().persist(StorageLevel::disk)) kept_;
   KeyOf key_of_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/key_prefix.hpp"
 #include "firesteel/core/dataset/radix_sort.hpp"
+#include "firesteel/core/huge_pages.hpp"
 #include "firesteel/core/parallel.hpp"
 
 namespace firesteel::detail {
@@ -71,6 +73,7 @@ void move_in_order(int threads, Share& share, std::span<const SortEntry> order, 
     __builtin_prefetch(element);
     if constexpr (sizeof(T) > 64) __builtin_prefetch(element + sizeof(T) - 1);
   };
+  reserve_huge(rows, rows.size() + order.size());
   if constexpr (MovesInBulk<T>) {
     if (threads > 1) {
       constexpr std::size_t kChunk = 16384;
@@ -87,7 +90,6 @@ void move_in_order(int threads, Share& share, std::span<const SortEntry> order, 
       return;
     }
   }
-  rows.reserve(rows.size() + order.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
     fetch(i + kAhead);
     rows.push_back(std::move(share[at(order[i].place)]));

@@ -127,6 +127,28 @@ TEST(Rounds, combines_by_key) {
 }
 
 /// Rows of one key: a join of them is streamed, a group of them is one element.
+TEST(Rounds, what_is_exact_is_combined_before_it_goes_to_scratch) {
+  const auto word = [](Index row) { return "word " + std::to_string(scrambled(row) % 300); };
+  const Context little = bounded();
+  const Index before = detail::RecordFile::written();
+  const auto counts = generate(little, 10 * kRows, word).count_by_value();
+  // Not one of the 200,000 texts, but the keys of each thread, twice.
+  const Index spilled = little.comm().sum(detail::RecordFile::written() - before);
+  EXPECT_LT(spilled, little.size() * 3 * 300 * 200);
+  EXPECT_EQ(counts.collect(), generate(plain(), 10 * kRows, word).count_by_value().collect());
+
+  // Tables become full many times; the order of values is that of rows.
+  expect_same("exact, many keys",
+              [&](const Context& context) { return pairs(context, kRows, kRows).count_by_key(); });
+  expect_same("texts, many keys",
+              [](const Context& context) { return pairs(context, kRows, 1000).values().count_by_value(); });
+  expect_same("texts one after another", [](const Context& context) {
+    return pairs(context, kRows, 700).reduce_by_key(exact([](std::string& left, const std::string& right) {
+      left += right;
+    }));
+  });
+}
+
 TEST(Rounds, one_hot_key) {
   const auto hot = [](const Context& context, Index rows, Index factor) {
     return generate(context, rows, [factor](Index row) {
