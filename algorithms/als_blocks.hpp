@@ -12,6 +12,15 @@
 
 namespace firesteel {
 
+/// What ratings stand for: values to be met, or with `implicit_prefs` preferences of confidence 1 + α|r|.
+struct RatingProblem {
+  Index rank = 10;
+  bool implicit_prefs = false;
+  double alpha = 1;
+  bool single_precision = false;
+  bool operator==(const RatingProblem&) const = default;
+};
+
 /// Entities (users or items) a block of the canonical sums over them: the smallest there is, because ranges
 /// of blocks are what is dealt to ranks.
 inline constexpr Index kEntityBlockRows = kTileRows;

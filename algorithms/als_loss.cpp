@@ -17,7 +17,7 @@ constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
-RatingLoss::RatingLoss(const Problem& problem)
+RatingLoss::RatingLoss(const RatingProblem& problem)
     : problem_(problem),
       x_(at(problem.single_precision ? 0 : padded_rank(problem.rank))),
       single_x_(at(problem.single_precision ? padded_single(problem.rank) : 0)),

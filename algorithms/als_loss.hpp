@@ -18,15 +18,8 @@ namespace firesteel {
 /// chain of sums over the ratings in double. Not for concurrent use: it owns buffers. Local.
 class RatingLoss {
  public:
-  struct Problem {
-    Index rank = 10;
-    bool implicit_prefs = false;
-    double alpha = 1;
-    bool single_precision = false;
-    bool operator==(const Problem&) const = default;
-  };
-  explicit RatingLoss(const Problem& problem);
-  const Problem& problem() const { return problem_; }
+  explicit RatingLoss(const RatingProblem& problem);
+  const RatingProblem& problem() const { return problem_; }
 
   /// The entity whose ratings come next: its factors, and the scale of those it meets
   /// (GatheredFactors::scale).
@@ -39,7 +32,7 @@ class RatingLoss {
  private:
   double add_products(std::span<const double> ratings, double loss) const;
 
-  Problem problem_;
+  RatingProblem problem_;
   AlignedVector<double> x_;        ///< padded_rank(rank)
   AlignedVector<float> single_x_;  ///< padded_single(rank): x times a power of two, rounded
   double unit_ = 1;                ///< of single products

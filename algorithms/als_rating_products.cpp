@@ -18,7 +18,7 @@ constexpr std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
-RatingProducts::RatingProducts(const Problem& problem, Index most_ratings) : problem_(problem) {
+RatingProducts::RatingProducts(const RatingProblem& problem, Index most_ratings) : problem_(problem) {
   const std::size_t in_double = problem.single_precision ? 0 : at(most_ratings);
   const std::size_t in_single = at(most_ratings) - in_double;
   weights_.assign(in_double, 1.0);

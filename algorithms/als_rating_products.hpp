@@ -23,14 +23,8 @@ struct ProductVector {
 /// Not for concurrent use: it owns buffers. Local.
 class RatingProducts {
  public:
-  struct Problem {
-    Index rank = 10;
-    bool implicit_prefs = false;
-    double alpha = 1;
-    bool single_precision = false;
-  };
   /// Takes up to `most_ratings` at a time, at most kRatingChunk.
-  RatingProducts(const Problem& problem, Index most_ratings);
+  RatingProducts(const RatingProblem& problem, Index most_ratings);
 
   /// Takes these ratings.
   void weigh(std::span<const double> ratings);
@@ -51,7 +45,7 @@ class RatingProducts {
  private:
   void weigh_single(std::span<const double> ratings);
 
-  Problem problem_;
+  RatingProblem problem_;
   Index count_ = 0;
   std::vector<double> weights_, coefficients_;  ///< double precision
   std::vector<double> zeros_;                   ///< coefficients of a product

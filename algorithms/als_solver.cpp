@@ -276,7 +276,7 @@ void FactorSolver::solve(const GatheredFactors& gathered, std::span<const double
   });
 }
 
-RatingLoss::Problem FactorSolver::loss_problem() const {
+RatingProblem FactorSolver::loss_problem() const {
   return {objective_.rank, objective_.implicit_prefs, objective_.alpha, objective_.single_precision};
 }
 

@@ -120,7 +120,7 @@ class FactorSolver {
   void solve_singular(Index lane, Workspace& work, std::span<double> x, double& ridge) const;
   void make_nonnegative(Index lane, double ridge, Workspace& work, std::span<double> x) const;
   void clear_lanes(Index first, Workspace& work) const;
-  RatingLoss::Problem loss_problem() const;
+  RatingProblem loss_problem() const;
   double loss_of(const GatheredFactors& gathered, RatingSpan ratings, std::span<const double> x,
                  RatingLoss& loss) const;
   void find_losses_of(const GatheredFactors& gathered, std::span<const std::int32_t> entities,
