@@ -38,6 +38,15 @@ def write_ratings(path, rows, users, items, source):
             file.write(f"{source.randrange(users)},{int(source.random() ** 2 * items)},{source.randrange(1, 11) / 2}\n")
 
 
+def write_classes(path, rows, columns, classes, source):
+    with open(path, "w") as file:
+        file.write(",".join(f"c{i}" for i in range(columns)) + ",g\n")
+        for _ in range(rows):
+            g = source.randrange(classes)
+            cells = [str(source.randrange(30) + (g * 7 + j) % 5) for j in range(columns)]
+            file.write(",".join([*cells, str(g)]) + "\n")
+
+
 def environment(**extra):
     return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **extra)
 

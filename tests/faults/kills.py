@@ -16,13 +16,27 @@ import time
 
 import harness
 
+# By learner, and what is special.
 JOBS = {
     "kmeans": ["--input", "points.csv", "--k", "100", "--tol", "0", "--max-iter", "60"],
     "logistic": ["--input", "points.csv", "--label", "g", "--solver", "lbfgs", "--tol", "0", "--max-iter", "40"],
     "als": ["--input", "ratings.csv", "--rank", "8", "--max-iter", "15"],
+    "logistic of 60 classes": ["--input", "classes.csv", "--label", "g", "--solver", "lbfgs", "--tol", "0", "--max-iter", "30"],
 }
 PHASES = ("start", "reading", "iterations", "checkpoint", "model")
-SLOW_DISK = dict(paths=".firesteel-:points.csv:ratings.csv", calls="fsync,pread", slow_us=3000, log="calls.log")
+SLOW_DISK = dict(paths=".firesteel-:points.csv:ratings.csv:classes.csv", calls="fsync,pread", slow_us=3000, log="calls.log")
+
+
+def write_inputs(place, source):
+    harness.write_points(place.path("points.csv"), 16000, source)
+    harness.write_ratings(place.path("ratings.csv"), 40000, 400, 300, source)
+    # 60 x 600 coefficients: their gradients are summed in memory that the ranks share.
+    harness.write_classes(place.path("classes.csv"), rows=1500, columns=600, classes=60, source=source)
+
+
+def train(place, job, ranks, *more):
+    """The command line of one of JOBS."""
+    return harness.train(place.program, job.split()[0], JOBS[job], ranks, *more)
 
 
 def slow_disk(place, aim):
@@ -50,7 +64,7 @@ class Job:
         self.place = place
         self.errors = place.path("errors.log").open("wb")
         place.path("calls.log").unlink(missing_ok=True)
-        line = harness.train(place.program, learner, JOBS[learner], ranks, "--checkpoint", "saved", "--verbose")
+        line = train(place, learner, ranks, "--checkpoint", "saved", "--verbose")
         self.process = subprocess.Popen(line, cwd=place.directory,
                                         env=harness.environment(**place.shim_environment(**slow_disk(place, aim))),
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors,
@@ -107,10 +121,9 @@ class Kills:
         self.phases, self.longest, self.failures = dict.fromkeys(PHASES, 0), 0.0, 0
         self.stuck = 0
         self.whole, self.seconds = {}, {}
-        harness.write_points(place.path("points.csv"), 16000, source)
-        harness.write_ratings(place.path("ratings.csv"), 40000, 400, 300, source)
+        write_inputs(place, source)
         for learner in JOBS:
-            done = self.place.run(harness.train(place.program, learner, JOBS[learner], 2, "--quiet"))
+            done = self.place.run(train(place, learner, 2, "--quiet"))
             if done.code != 0:
                 raise RuntimeError(str(done))
             self.whole[learner], self.seconds[learner] = place.model(), done.seconds
@@ -146,8 +159,7 @@ class Kills:
         self.longest = max(self.longest, took)
         if self.place.model() not in (harness.OLD_MODEL, self.whole[learner]):
             return what, "the model file is neither the old one nor whole"
-        again = self.place.run(harness.train(self.place.program, learner, JOBS[learner], others, "--checkpoint", "saved",
-                                             "--resume"), limit=120)
+        again = self.place.run(train(self.place, learner, others, "--checkpoint", "saved", "--resume"), limit=120)
         if again.code != 0:
             return what, f"resuming failed: {again}"
         if self.place.model() != self.whole[learner]:

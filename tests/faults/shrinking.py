@@ -48,8 +48,7 @@ class Job(kills.Job):
         else:
             start = [f"{prefix}/bin/mpirun", "--with-ft", "ulfm", "-n", str(RANKS), "--oversubscribe", "--bind-to",
                      "none", str(place.program)]
-        line = [*start, *harness.train(place.program, learner, kills.JOBS[learner], 0, "--verbose", "--json",
-                                       "--on-failure", "shrink", *more)[1:]]
+        line = [*start, *kills.train(place, learner, 0, "--verbose", "--json", "--on-failure", "shrink", *more)[1:]]
         self.process = subprocess.Popen(line, cwd=place.directory, env=harness.environment(
             **mpi_environment(prefix), **place.shim_environment(**kills.slow_disk(place, aim))), stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=self.errors, start_new_session=True)
@@ -97,10 +96,9 @@ class Shrinking:
         self.phases, self.failures, self.kills = {}, 0, 0
         self.went_on, self.points = [], {"after": 0, "checkpoint": 0, "beginning": 0}
         self.whole, self.seconds = {}, {}
-        harness.write_points(place.path("points.csv"), 16000, source)
-        harness.write_ratings(place.path("ratings.csv"), 40000, 400, 300, source)
+        kills.write_inputs(place, source)
         for learner in kills.JOBS:
-            done = place.run(harness.train(place.program, learner, kills.JOBS[learner], 0, "--quiet"), limit=120)
+            done = place.run(kills.train(place, learner, 0, "--quiet"), limit=120)
             if done.code != 0:
                 raise RuntimeError(str(done))
             self.whole[learner], self.seconds[learner] = place.model(), done.seconds
