@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "firesteel/core/aligned_vector.hpp"
+#include "firesteel/core/context.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/key_prefix.hpp"
 #include "firesteel/core/parallel.hpp"

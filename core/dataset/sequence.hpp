@@ -2,6 +2,7 @@
 #pragma once
 
 #include "firesteel/core/dataset.hpp"
+#include "firesteel/core/dataset/bulk.hpp"
 #include "firesteel/core/dataset/create.hpp"
 #include "firesteel/core/dataset/deal.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
@@ -65,42 +66,87 @@ Dataset<T, VectorPipeline<T>> place_runs(const Context& context,
 
 namespace detail {
 
+/// What a rank keeps of its sequence when the ranks' sequences become a dataset of even shares, and what
+/// leaves it.
+struct OwnRange {
+  std::shared_ptr<const BlockPartition> partition;
+  Index begin = 0;  ///< of what stays
+  Index end = 0;
+  std::vector<Index> cuts;  ///< of what leaves, one part after another: [cuts[r], cuts[r + 1]) goes to rank r
+};
+
+/// This rank's sequence has `count` elements. Collective.
+inline OwnRange own_range(const Context& context, Index count) {
+  Communicator& comm = context.comm();
+  const Index first = comm.exclusive_scan(count);
+  OwnRange own{.partition = partition_rows(context, comm.sum(count)), .cuts = {}};
+  const BlockPartition& partition = *own.partition;
+  const int rank = comm.rank();
+  own.begin = std::clamp<Index>(partition.first_row(rank) - first, 0, count);
+  own.end = std::clamp(partition.end_row(rank) - first, own.begin, count);
+  comm.collectively([&] {
+    own.cuts = {0};
+    for (int r = 0; r < comm.size(); ++r) {
+      const Index reach = partition.end_row(r) - first;
+      own.cuts.push_back(r < rank    ? std::clamp<Index>(reach, own.cuts.back(), own.begin)
+                         : r == rank ? own.begin
+                                     : own.begin + std::clamp(reach, own.end, count) - own.end);
+    }
+  });
+  return own;
+}
+
 /// The ranks' sequences one after another as a dataset: this rank's has `count` elements, of which
 /// take(begin, end, std::vector<T>&) appends some, each once, first those that go to other ranks. Only what
 /// lies beyond the rows that a rank is to hold moves, so that a rank has its elements once. Collective.
 template <Serializable T, class Take>
 Dataset<T, VectorPipeline<T>> place_in_order(const Context& context, Index count, const Take& take) {
   Communicator& comm = context.comm();
-  const Index first = comm.exclusive_scan(count);
-  auto partition = partition_rows(context, comm.sum(count));
   const int rank = comm.rank();
-  const Index begin = std::clamp<Index>(partition->first_row(rank) - first, 0, count);
-  const Index end = std::clamp(partition->end_row(rank) - first, begin, count);
+  auto range = own_range(context, count);
   std::vector<T> leaving;
-  const auto cuts = comm.collectively([&] {
-    take(Index{0}, begin, leaving);
-    take(end, count, leaving);
-    std::vector<Index> found{0};
-    for (int r = 0; r < comm.size(); ++r) {
-      const Index reach = partition->end_row(r) - first;
-      found.push_back(r < rank    ? std::clamp<Index>(reach, found.back(), begin)
-                      : r == rank ? begin
-                                  : begin + std::clamp(reach, end, count) - end);
-    }
-    return found;
+  comm.collectively([&] {
+    take(Index{0}, range.begin, leaving);
+    take(range.end, count, leaving);
   });
-  auto arrived = exchange_runs(comm, std::move(leaving), cuts);
+  auto arrived = exchange_runs(comm, std::move(leaving), range.cuts);
   auto own = comm.collectively([&] {
     const auto before = arrived.values.begin() + static_cast<std::ptrdiff_t>(arrived.begin[at(rank)]);
     std::vector<T> rows;
-    if (!arrived.values.empty()) reserve_huge(rows, arrived.values.size() + at(end - begin));
+    if (!arrived.values.empty()) reserve_huge(rows, arrived.values.size() + at(range.end - range.begin));
     rows.insert(rows.end(), std::make_move_iterator(arrived.values.begin()), std::make_move_iterator(before));
-    take(begin, end, rows);
+    take(range.begin, range.end, rows);
     rows.insert(rows.end(), std::make_move_iterator(before), std::make_move_iterator(arrived.values.end()));
     return std::make_shared<const std::vector<T>>(std::move(rows));
   });
-  VectorPipeline<T> pipeline{std::move(own), partition->first_row(rank), partition->block_rows()};
-  return {context, std::move(partition), std::move(pipeline)};
+  VectorPipeline<T> pipeline{std::move(own), range.partition->first_row(rank), range.partition->block_rows()};
+  return {context, std::move(range.partition), std::move(pipeline)};
+}
+
+/// The same of elements that lie in order already: what stays does so where it is, but for a move along the
+/// memory where something leaves or arrives before it. Collective.
+template <MovesInBulk T>
+Dataset<T, VectorPipeline<T>> place_in_bulk(const Context& context, BulkVector<T> values) {
+  Communicator& comm = context.comm();
+  const int rank = comm.rank();
+  auto range = own_range(context, static_cast<Index>(values.size()));
+  const auto place = [&](Index i) { return values.begin() + static_cast<std::ptrdiff_t>(i); };
+  auto leaving = comm.collectively([&] {
+    std::vector<T> ends(values.begin(), place(range.begin));
+    ends.insert(ends.end(), place(range.end), values.end());
+    values.erase(place(range.end), values.end());
+    values.erase(values.begin(), place(range.begin));
+    return ends;
+  });
+  const auto arrived = exchange_runs(comm, std::move(leaving), range.cuts);
+  auto own = comm.collectively([&] {
+    const auto before = arrived.values.begin() + static_cast<std::ptrdiff_t>(arrived.begin[at(rank)]);
+    values.insert(values.begin(), arrived.values.begin(), before);
+    values.insert(values.end(), before, arrived.values.end());
+    return std::make_shared<const BulkVector<T>>(std::move(values));
+  });
+  VectorPipeline<T> pipeline{std::move(own), range.partition->first_row(rank), range.partition->block_rows()};
+  return {context, std::move(range.partition), std::move(pipeline)};
 }
 
 }  // namespace detail
@@ -287,7 +333,7 @@ auto Dataset<T, Pipeline>::window(Index size, const F& f) const {
     return repack();
   }();
   if (detail::is_bounded(context_)) return detail::windows_by_block<U>(packed, size, f);
-  const auto& own = *packed.pipeline().values;
+  const std::span<const T> own = packed.pipeline().values.span();
   const BlockPartition& partition = packed.partition();
   // A rank's windows begin at its own elements and reach at most size − 1 into those of later ranks.
   const Index first = partition.first_row(comm.rank());
@@ -315,7 +361,7 @@ auto Dataset<T, Pipeline>::window(Index size, const F& f) const {
     std::vector<std::optional<U>> computed(detail::at(windows));
     parallel_for(context_.threads(), (windows + kWindowsATime - 1) / kWindowsATime, [&](Index chunk, int) {
       for (Index i = chunk * kWindowsATime; i < std::min(windows, (chunk + 1) * kWindowsATime); ++i)
-        computed[detail::at(i)] = f((i < inside ? std::span<const T>(own).subspan(detail::at(i))
+        computed[detail::at(i)] = f((i < inside ? own.subspan(detail::at(i))
                                                 : std::span<const T>(values).subspan(detail::at(i - inside)))
                                         .first(detail::at(size)));
     });

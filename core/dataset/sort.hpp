@@ -5,6 +5,7 @@
 #include "firesteel/core/dataset/bulk.hpp"
 #include "firesteel/core/dataset/exchange.hpp"
 #include "firesteel/core/dataset/keys.hpp"
+#include "firesteel/core/dataset/permute.hpp"
 #include "firesteel/core/dataset/round_trip.hpp"
 #include "firesteel/core/dataset/rounds.hpp"
 #include "firesteel/core/dataset/sequence.hpp"
@@ -118,22 +119,28 @@ auto Dataset<T, Pipeline>::sort_by(const Key& key, const Less& less) const {
     else
       return detail::deal_by_key<K>(context_, collect_local(), key, less);
   }();
-  const auto count = static_cast<Index>(share.size());
-  if constexpr (sizeof(T) >= 2 * sizeof(detail::SortEntry)) {
-    const auto order = context_.comm().collectively([&] {
-      return detail::sorted_order(
-          threads, count,
-          [&](Index place) -> decltype(auto) { return key(std::as_const(share[detail::at(place)])); }, less);
+  const auto order_of_share = [&] {
+    return detail::sorted_order(
+        threads, static_cast<Index>(share.size()),
+        [&](Index place) -> decltype(auto) { return key(std::as_const(share[detail::at(place)])); }, less);
+  };
+  constexpr bool kByPlaces =
+      sizeof(T) >= 2 * sizeof(detail::SortEntry);  // else moved as easily as their places
+  if constexpr (detail::MovesInBulk<T>) {
+    context_.comm().collectively([&] {
+      if constexpr (kByPlaces)
+        detail::permute(threads, share, order_of_share());
+      else
+        detail::sort_stably(threads, share, before);
     });
-    return detail::place_in_order<T>(context_, count, [&](Index begin, Index end, std::vector<T>& rows) {
-      detail::move_in_order(threads, share,
-                            std::span(order).subspan(detail::at(begin), detail::at(end - begin)), rows);
-    });
-  } else if constexpr (detail::MovesInBulk<T>) {  // moved as easily as their places
-    context_.comm().collectively([&] { detail::sort_stably(threads, share, before); });
-    return detail::place_in_order<T>(context_, count, [&](Index begin, Index end, std::vector<T>& rows) {
-      rows.insert(rows.end(), share.begin() + begin, share.begin() + end);
-    });
+    return detail::place_in_bulk<T>(context_, std::move(share));
+  } else if constexpr (kByPlaces) {
+    const auto order = context_.comm().collectively(order_of_share);
+    return detail::place_in_order<T>(
+        context_, static_cast<Index>(share.size()), [&](Index begin, Index end, std::vector<T>& rows) {
+          detail::move_in_order(share, std::span(order).subspan(detail::at(begin), detail::at(end - begin)),
+                                rows);
+        });
   } else {
     return from_local(context_, context_.comm().collectively([&] {
       auto values = std::move(share).in_order();

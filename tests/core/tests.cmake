@@ -6,6 +6,7 @@ firesteel_add_test(canonical_sum SOURCES core/canonical_sum_test.cpp RANKS 1 2 3
 firesteel_add_test(dataset AS_RELEASED SOURCES core/dataset_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(dataset_wide SOURCES core/dataset_wide_test.cpp RANKS 1 2 3 4)
 firesteel_add_test(dataset_bulk AS_RELEASED SOURCES core/dataset_bulk_test.cpp RANKS 1 2 3 4)
+firesteel_add_test(sorted_order SOURCES core/sorted_order_test.cpp RANKS 1)
 firesteel_add_test(
   core
   SOURCES
