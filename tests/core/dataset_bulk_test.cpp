@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records that are sorted in bulk, and texts that are looked up together, against plain loops.
+// Elements that are sorted, records in bulk, and texts that are looked up together, against plain loops.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -36,6 +38,8 @@ Record record_of(Index number) {
   std::snprintf(record.rest.data(), record.rest.size(), "%ld", static_cast<long>(number));
   return record;
 }
+
+std::uint64_t draw(Index row) { return philox_bits(5, 2, static_cast<std::uint64_t>(row)); }
 
 Context small_blocks(int threads) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
@@ -80,6 +84,39 @@ TEST(BulkDataset, records_are_sorted_however_many_come_of_a_row) {
           << shape;
     }
   }
+}
+
+TEST(BulkDataset, sort_by_is_stable_whatever_the_keys) {
+  const Context context = small_blocks(2);
+  for (const Index keys : {1, 5, 100000}) {
+    const auto data = generate(context, 3000, [keys](Index row) {
+      return std::pair(static_cast<Index>(draw(row) % static_cast<std::uint64_t>(keys)) - 2, row);
+    });
+    auto expected = data.collect();
+    const auto key = [](const std::pair<Index, Index>& p) { return p.first; };
+    std::stable_sort(expected.begin(), expected.end(), [](auto a, auto b) { return a.first < b.first; });
+    const auto sorted = data.sort_by(key);
+    EXPECT_EQ(sorted.collect(), expected);
+    std::stable_sort(expected.begin(), expected.end(), [](auto a, auto b) { return a.first > b.first; });
+    EXPECT_EQ(data.sort_by(key, Descending()).collect(), expected);
+    // Rows are numbered afresh and dealt evenly.
+    EXPECT_EQ(sorted.partition().rows(), 3000);
+    EXPECT_EQ(static_cast<Index>(sorted.collect_local().size()),
+              sorted.partition().local_rows(context.rank()));
+  }
+}
+
+TEST(BulkDataset, not_a_number_is_sorted_to_the_end_and_is_one_key) {
+  const Context context = small_blocks(2);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto data =
+      generate(context, 200, [nan](Index row) { return row % 3 == 0 ? nan : (row % 2 ? 0.0 : -0.0); });
+  const auto sorted = data.sort_by([](double x) { return x; }).collect();
+  for (std::size_t i = 0; i < sorted.size(); ++i) EXPECT_EQ(std::isnan(sorted[i]), i >= 133U);
+  const auto distinct = data.distinct().collect();
+  ASSERT_EQ(distinct.size(), 2U);  // 0 (and −0), NaN
+  EXPECT_EQ(distinct[0], 0.0);
+  EXPECT_TRUE(std::isnan(distinct[1]));
 }
 
 TEST(BulkDataset, an_error_in_a_block_names_its_row_on_every_rank) {

@@ -194,38 +194,6 @@ TEST(WideDataset, group_by_key_keeps_the_order_of_values) {
   EXPECT_EQ(one.collect()[0].second.size(), 900U);
 }
 
-TEST(WideDataset, sort_by_is_stable_whatever_the_keys) {
-  const Context context = small_blocks();
-  for (const Index keys : {1, 5, 100000}) {
-    const auto data =
-        generate(context, 3000, [keys](Index row) { return std::pair(key_of(row, keys), row); });
-    auto expected = data.collect();
-    const auto key = [](const std::pair<Index, Index>& p) { return p.first; };
-    std::stable_sort(expected.begin(), expected.end(), [](auto a, auto b) { return a.first < b.first; });
-    const auto sorted = data.sort_by(key);
-    EXPECT_EQ(sorted.collect(), expected);
-    std::stable_sort(expected.begin(), expected.end(), [](auto a, auto b) { return a.first > b.first; });
-    EXPECT_EQ(data.sort_by(key, Descending()).collect(), expected);
-    // Rows are numbered afresh and dealt evenly.
-    EXPECT_EQ(sorted.partition().rows(), 3000);
-    EXPECT_EQ(static_cast<Index>(sorted.collect_local().size()),
-              sorted.partition().local_rows(context.rank()));
-  }
-}
-
-TEST(WideDataset, not_a_number_is_sorted_to_the_end_and_is_one_key) {
-  const Context context = small_blocks();
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const auto data =
-      generate(context, 200, [nan](Index row) { return row % 3 == 0 ? nan : (row % 2 ? 0.0 : -0.0); });
-  const auto sorted = data.sort_by([](double x) { return x; }).collect();
-  for (std::size_t i = 0; i < sorted.size(); ++i) EXPECT_EQ(std::isnan(sorted[i]), i >= 133U);
-  const auto distinct = data.distinct().collect();
-  ASSERT_EQ(distinct.size(), 2U);  // 0 (and −0), NaN
-  EXPECT_EQ(distinct[0], 0.0);
-  EXPECT_TRUE(std::isnan(distinct[1]));
-}
-
 TEST(WideDataset, joins_are_those_of_two_nested_loops) {
   const Context context = small_blocks();
   const auto left =
