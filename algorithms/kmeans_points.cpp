@@ -78,7 +78,7 @@ double KMeansPoints::largest_weight() {
       largest = std::max(largest, weight);
       count += weight > 0 ? 1 : 0;
     }
-  } else {
+  } else if (local_rows() > 0) {  // ranks without rows do not know whether others have weights
     largest = 1;
     count = local_rows();
   }

@@ -61,7 +61,8 @@ std::optional<LogisticSingleForm> LogisticSingleForm::make(const RowBlocks& data
   const auto noise = noise_of(data, moments, form.centre_);
   if (!noise) return std::nullopt;
   form.noise_ = *noise;
-  double largest_weight = weights.empty() ? 1 : 0;
+  // A rank without rows does not know whether others have weights.
+  double largest_weight = weights.empty() && data.local_rows() > 0 ? 1 : 0;
   for (const double weight : weights) largest_weight = std::max(largest_weight, weight);
   data.context.comm().allreduce_max(std::span(&largest_weight, 1));
   form.root_scale_ = root_scale_of(largest_weight);

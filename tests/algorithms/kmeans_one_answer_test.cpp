@@ -100,11 +100,22 @@ TEST_F(KMeansOneAnswer, is_the_same_bytes_for_any_ranks_and_threads) {
 }
 
 TEST_F(KMeansOneAnswer, holds_where_most_ranks_have_no_rows) {
-  const auto x = uneven(40, kColumns);
   const Context alone(MPI_COMM_SELF, {.threads = 1});
   const Context world({.threads = 2});
-  const KMeans learner{.k = 3, .seed = 1};
-  EXPECT_EQ(digest(learner.fit(dense(world, x, kColumns))), digest(learner.fit(dense(alone, x, kColumns))));
+  for (const Index rows : {20, 40}) {
+    const auto x = uneven(rows, kColumns);
+    // A rank without rows does not know that the others have weights, and how small these are.
+    for (const double weight : {1.0, 0.1, 1e-300, 5e-324})
+      for (int kind = 0; kind < 4; ++kind) {
+        const Case c{"", KMeans{.k = 3, .seed = 1},
+                     std::vector<double>(static_cast<std::size_t>(rows), weight), kind};
+        EXPECT_EQ(digest(c.learner.fit(pack(world, x, kColumns, c))),
+                  digest(c.learner.fit(pack(alone, x, kColumns, c))))
+            << rows << " rows of weight " << weight << ", kind " << kind;
+      }
+    const KMeans learner{.k = 3, .seed = 1};
+    EXPECT_EQ(digest(learner.fit(dense(world, x, kColumns))), digest(learner.fit(dense(alone, x, kColumns))));
+  }
 }
 
 TEST_F(KMeansOneAnswer, is_the_same_bytes_for_every_instruction_set) {

@@ -237,6 +237,21 @@ TEST(SinglePrecision, weights_of_any_size_and_rows_of_weight_zero_do_no_harm) {
   EXPECT_EQ(outlier.coefficients.values, model.coefficients.values);
 }
 
+TEST(SinglePrecision, is_the_same_bytes_where_ranks_have_no_rows_and_weights_are_small) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context world;
+  const Context alone(MPI_COMM_SELF, {.threads = 1});
+  Table table = table_of(30, 2, 0);
+  for (const double scale : {1.0, 1e-3, 1e-30, 1e-200}) {
+    for (double& weight : table.weights) weight *= scale;
+    const LogisticRegression learner{.reg_param = 0.01, .tol = 1e-6};
+    const auto model = learner.fit(pack(world, table, true));
+    const auto expected = learner.fit(pack(alone, table, true));
+    EXPECT_EQ(model.coefficients.values, expected.coefficients.values) << scale;
+    EXPECT_EQ(model.intercept, expected.intercept) << scale;
+  }
+}
+
 TEST(SinglePrecision, has_the_known_minimum_of_a9a) {
   unsetenv("FIRESTEEL_BLOCK_ROWS");
   const Context context;
