@@ -48,9 +48,8 @@ void DensePoints<Scalar>::normalise(Index block) {
   normalised_.begin_rows(first, end);
   for (Index r = first; r < end; ++r) {
     copy_row(r, row);
-    const double inverse =
-        inverse_length(row, weights(r / kTileRows, buffer)[r % kTileRows], first_row() + r);
-    for (Index j = 0; j < columns(); ++j) normalised_.at(r, j) = static_cast<Scalar>(row[at(j)] * inverse);
+    const UnitLength unit(row, weights(r / kTileRows, buffer)[r % kTileRows], first_row() + r);
+    for (Index j = 0; j < columns(); ++j) normalised_.at(r, j) = static_cast<Scalar>(unit(row[at(j)]));
   }
   normalised_.end_rows(first, end);
 }

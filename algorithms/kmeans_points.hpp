@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <span>
 #include <vector>
@@ -109,6 +110,13 @@ class KMeansPoints {
   void prepare();
   double largest_weight();
   void choose_unit(const ColumnRange& range);
+  /// By several threads at once.
+  void for_each_weighted_row(FunctionRef<void(Index row, std::span<const double>)> visit) const;
+  /// By Σ x² in units of unit()², of several the first; of all ranks. Collective.
+  std::vector<double> row_nearest_to_zero() const;
+  /// Throws where rows lie so far out that squared distances between those nearest to zero vanish.
+  /// Collective.
+  void check_reach(const ColumnRange& range) const;
 
   const RowBlocks& rows_;
   Index columns_;
@@ -128,7 +136,16 @@ std::unique_ptr<KMeansPoints> make_sparse_points(const RowBlocks& rows, const Sp
 std::unique_ptr<KMeansPoints> make_sparse_points(const RowBlocks& rows, const SparseRows<double>& sparse,
                                                  bool cosine);
 
-/// 1/‖x‖ for cosine distance; 0 where the row has weight 0 and length 0. Throws bad_input naming the row.
-double inverse_length(std::span<const double> values, double weight, Index global_row);
+/// Brings a row to length 1, for cosine distance: x ↦ x/‖x‖, of numbers of any size.
+class UnitLength {
+ public:
+  /// x ↦ 0 where the row has weight 0 and length 0. Throws bad_input naming the row.
+  UnitLength(std::span<const double> values, double weight, Index global_row);
+  double operator()(double x) const { return (exponent_ == 0 ? x : std::scalbn(x, exponent_)) * inverse_; }
+
+ private:
+  int exponent_ = 0;  ///< not 0 where 1/‖x‖ would overflow or lose digits
+  double inverse_ = 0;
+};
 
 }  // namespace firesteel::detail

@@ -143,8 +143,8 @@ void SparsePoints<Scalar>::normalise_row(Index row, std::span<const Scalar> valu
   std::array<double, kTileRows> buffer{};
   const double weight = weights(row / kTileRows, buffer)[row % kTileRows];
   const std::vector<double> wide(values.begin(), values.end());
-  const double inverse = inverse_length(wide, weight, first_row() + row);
-  for (std::size_t i = 0; i < wide.size(); ++i) out[i] = static_cast<Scalar>(wide[i] * inverse);
+  const UnitLength unit(wide, weight, first_row() + row);
+  for (std::size_t i = 0; i < wide.size(); ++i) out[i] = static_cast<Scalar>(unit(wide[i]));
 }
 
 /// Rows of length 1, in memory where there is room for them beside the others.

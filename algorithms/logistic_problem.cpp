@@ -172,7 +172,11 @@ LogisticProblem prepare_problem(const LogisticRegression& learner, const RowBloc
 }
 
 void check_moments(const RowBlocks& data, const LogisticProblem& problem, const ColumnMoments& moments) {
+  constexpr double kLeastWeight = 0x1p-960;  // products of weights and small residuals keep their digits
   data.context.comm().collectively([&] {
+    if (moments.weight_sum < kLeastWeight)
+      throw bad_input("the weights add up to " + number_text(moments.weight_sum) +
+                      ", which is too little for double precision: multiply all of them by one number");
     for (std::size_t j = 0; j < moments.deviation.size(); ++j)
       check_column(data, first_column(problem) + static_cast<Index>(j), moments.mean[j],
                    moments.deviation[j]);

@@ -160,6 +160,68 @@ TEST_F(NumbersUnderStress, kmeans_with_a_centre_a_row_costs_nothing_and_an_outli
   EXPECT_EQ(two.cluster_centers.values[lone * kColumns], 1e12);
 }
 
+TEST_F(NumbersUnderStress, kmeans_by_cosine_takes_rows_of_any_length) {
+  const int plain[] = {0, 0, 0, 0};
+  Table rows = table(plain);
+  for (Index row = 0; row < kRows; ++row)
+    for (Index j = 0; j < kColumns; ++j)
+      rows.values[static_cast<std::size_t>(row * kColumns + j)] = (row >> j) % 2 == 0 ? 1 : -1;
+  const KMeans learner{.k = 4, .max_iter = 10, .distance_measure = "cosine"};
+  const auto one = learner.fit(pack_slice(context_, rows.values, kColumns, rows.labels));
+  EXPECT_GT(one.training_cost, 0.0);
+  for (const double length : {std::numeric_limits<double>::max(), 1e307, 1e-307, 1e-310, 5e-324}) {
+    auto scaled = rows.values;
+    for (double& value : scaled) value *= length;
+    for (const bool sparse : {false, true}) {
+      const RowBlocks dense = pack_slice(context_, scaled, kColumns, rows.labels);
+      const auto other = learner.fit(sparse ? to_sparse(dense) : dense);
+      EXPECT_NEAR(other.training_cost / one.training_cost, 1.0, 1e-12)
+          << length << (sparse ? ", sparse" : "");
+      EXPECT_EQ(other.cluster_sizes, one.cluster_sizes) << length << (sparse ? ", sparse" : "");
+    }
+  }
+}
+
+TEST_F(NumbersUnderStress, kmeans_refuses_a_row_so_far_off_that_other_distances_vanish) {
+  const int plain[] = {0, 0, 0, 0};
+  Table rows = table(plain);
+  const KMeans learner{.k = 3, .max_iter = 20};
+  rows.values[40 * kColumns + 1] = 1e140;  // whose square does not reach the others' by far
+  const auto model = learner.fit(pack_slice(context_, rows.values, kColumns, rows.labels));
+  EXPECT_GT(model.training_cost, 1.0);
+  for (const double far : {1e200, 1e300, -1e250}) {
+    rows.values[40 * kColumns + 1] = far;
+    for (const bool sparse : {false, true}) {
+      const RowBlocks dense = pack_slice(context_, rows.values, kColumns, rows.labels);
+      try {
+        learner.fit(sparse ? to_sparse(dense) : dense);
+        ADD_FAILURE() << far << (sparse ? ", sparse" : "");
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::bad_input);
+        EXPECT_NE(std::string(error.what()).find("vanish in double precision"), std::string::npos)
+            << error.what();
+      }
+    }
+  }
+}
+
+TEST_F(NumbersUnderStress, logistic_refuses_weights_that_are_next_to_nothing) {
+  const int plain[] = {0, 0, 0, 0};
+  const Table rows = table(plain);
+  RowBlocks data = pack_slice(context_, rows.values, kColumns, rows.labels);
+  data.weights.assign(static_cast<std::size_t>((data.local_rows() + kTileRows - 1) / kTileRows * kTileRows),
+                      0.0);
+  for (const double weight : {5e-324, 1e-310}) {
+    std::fill_n(data.weights.begin(), data.local_rows(), weight);
+    try {
+      LogisticRegression{}.fit(data);
+      ADD_FAILURE() << weight;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_input) << error.what();
+    }
+  }
+}
+
 TEST_F(NumbersUnderStress, als_of_zero_ratings_is_zero_and_negative_ratings_mirror_positive_ones) {
   test::RatingRows zero;
   test::RatingRows plus;
