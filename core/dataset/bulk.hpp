@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -206,7 +205,9 @@ Leaving<T> take_leaving(BulkVector<T>& values, int rank, int ranks, int threads,
   });
   Index kept = 0;
   for (Index part = 0; part < threads; ++part) {
-    std::memmove(values.data() + kept, values.data() + first_of(part), at(staying[at(part)]) * sizeof(T));
+    const auto from = values.begin() + static_cast<std::ptrdiff_t>(first_of(part));
+    if (kept < first_of(part))
+      std::copy_n(from, staying[at(part)], values.begin() + static_cast<std::ptrdiff_t>(kept));
     kept += staying[at(part)];
   }
   values.resize(at(kept));
@@ -239,7 +240,8 @@ BulkVector<T> deal_in_bulk(const Context& context, BulkVector<T> values, const K
     const std::size_t own = values.size();
     const auto before = at(plan.receive_offsets[rank]) / sizeof(T);
     values.resize(own + at(plan.receive_offsets.back()) / sizeof(T));
-    std::memmove(values.data() + before, values.data(), own * sizeof(T));
+    const auto end = values.begin() + static_cast<std::ptrdiff_t>(own);
+    std::copy_backward(values.begin(), end, end + static_cast<std::ptrdiff_t>(before));
     for (std::size_t r = rank + 1; r < plan.receive_offsets.size(); ++r)
       plan.receive_offsets[r] += static_cast<Index>(own * sizeof(T));
   });
