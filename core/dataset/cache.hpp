@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -124,8 +125,11 @@ class RecordFile {
 template <class T>
 class BlockCache {
  public:
+  /// Where blocks may go to scratch under a bound that the user set, at most half of what is left of it stays
+  /// in memory: operations on them need room, too.
   BlockCache(StorageLevel level, std::shared_ptr<MemoryPool> pool, std::string scratch, Index blocks)
       : level_(level), pool_(std::move(pool)), scratch_(std::move(scratch)), entries_(at(blocks)) {
+    if (level == StorageLevel::memory_and_disk && pool_->strict()) most_bytes_ = pool_->available() / 2;
     clear();
   }
   BlockCache(const BlockCache&) = delete;
@@ -143,7 +147,7 @@ class BlockCache {
     Entry& entry = entries_[at(i)];
     if (level_ != StorageLevel::disk) {
       const Index bytes = heap_bytes(rows.values) + heap_bytes(rows.offsets);
-      if (pool_->try_reserve(bytes)) {
+      if (reserve(bytes)) {
         entry.bytes = bytes;
         entry.rows = std::move(rows);
         entry.state = Entry::kMemory;
@@ -195,11 +199,18 @@ class BlockCache {
   };
   static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
+  bool reserve(Index bytes) {
+    if (held_bytes_.fetch_add(bytes) + bytes <= most_bytes_ && pool_->try_reserve(bytes)) return true;
+    held_bytes_ -= bytes;
+    return false;
+  }
+
   void clear() {
     for (auto& entry : entries_) {
       pool_->release(entry.bytes);
       entry = {};
     }
+    held_bytes_ = 0;
     file_ = std::make_unique<RecordFile>(scratch_);
   }
 
@@ -207,6 +218,8 @@ class BlockCache {
   std::shared_ptr<MemoryPool> pool_;
   std::string scratch_;
   std::vector<Entry> entries_;
+  Index most_bytes_ = std::numeric_limits<Index>::max();
+  std::atomic<Index> held_bytes_ = 0;
   std::unique_ptr<RecordFile> file_;
   bool dropped_ = false;
 };

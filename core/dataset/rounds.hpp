@@ -58,25 +58,22 @@ class SpooledData {
     const Context& context = data.context();
     context.comm().collectively([&] {
       const Index own = blocks();
-      std::vector<Index> counts(at(own));
-      std::vector<Index> bytes(at(own));
-      std::vector<std::optional<K>> keys(at(own));
+      std::vector<OfBlock> found(at(own));
       parallel_for(context.threads(), own, [&](Index i, int) {
-        Index n = 0;
         kept_.run_block(first_block() + i, [&](auto&& value) {
-          // One key of a block stands for all of it: any will do, as it only decides shares.
-          if (n == 0 || n == kSampled) keys[at(i)] = key_of_(value);
-          bytes[at(i)] += static_cast<Index>(sizeof(T)) + heap_bytes(value);
-          ++n;
+          found[at(i)].add(key_of_, value, static_cast<Index>(sizeof(T)) + heap_bytes(value));
         });
-        counts[at(i)] = n;
       });
       first_.push_back(0);
-      for (Index i = 0; i < own; ++i) {
-        if (keys[at(i)])
-          samples_.push_back({std::move(*keys[at(i)]), context.rank(), first_.back(), counts[at(i)]});
-        first_.push_back(first_.back() + counts[at(i)]);
-        bytes_ += bytes[at(i)];
+      for (auto& block : found) {
+        for (auto& sample : block.samples) {
+          sample.rank = context.rank();
+          sample.position += first_.back();
+          samples_.push_back(std::move(sample));
+        }
+        first_.push_back(first_.back() + block.count);
+        bytes_ += block.bytes;
+        block.samples = {};
       }
       thin_out(samples_);
     });
@@ -136,7 +133,22 @@ class SpooledData {
   }
 
  private:
-  static constexpr Index kSampled = 500;
+  /// What is found of a block: one key for each run of about so many bytes, which it stands for. Any will do,
+  /// as it only decides shares.
+  struct OfBlock {
+    static constexpr Index kSampleBytes = Index{128} << 10;
+    Index count = 0;
+    Index bytes = 0;
+    std::vector<KeySample<K>> samples;
+
+    void add(const KeyOf& key_of, const T& value, Index value_bytes) {
+      if (samples.empty() || samples.back().weight >= kSampleBytes)
+        samples.push_back({key_of(value), 0, count, 0});
+      samples.back().weight += value_bytes;
+      bytes += value_bytes;
+      ++count;
+    }
+  };
 
   /// Ranges are about even, unless one key has more elements than that. Collective; throws 71.
   void check_room(Index round, Index rounds) const {
