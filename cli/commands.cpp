@@ -68,14 +68,18 @@ constexpr std::string_view kSplitLesson =
 constexpr std::string_view kSortLesson =
     "firesteel sort a.csv --by age --output b.csv\n"
     "firesteel sort a.csv --by country,age:desc --output b.csv   within a country the oldest first\n"
-    "firesteel --ranks 4 sort big.parquet --by id --memory 2G --scratch /local --output sorted.parquet\n\n"
+    "firesteel --ranks 4 sort big.parquet --by id --memory 2G --scratch /local --output sorted.parquet\n"
+    "firesteel sort a.svm --by label,f7 --output b.h5            sparse rows: label, weight, features f0, "
+    "f1, ...\n\n"
     "Numbers by size, texts by their bytes, missing values (NaN too) last, descending too. Rows that are\n"
     "alike keep their order. What does not fit into --memory goes to --scratch.\n";
 
 constexpr std::string_view kJoinLesson =
     "firesteel join a.csv b.csv --on id --output c.csv               rows whose id both have\n"
     "firesteel join a.csv b.csv --on id --how left --output c.csv    every row of a.csv\n"
-    "firesteel join a.csv b.csv --on user=id,day --output c.csv      `user` of a.csv is `id` of b.csv\n\n"
+    "firesteel join a.csv b.csv --on user=id,day --output c.csv      `user` of a.csv is `id` of b.csv\n"
+    "firesteel join a.svm b.csv --on f0=id --output c.svm            sparse rows get the columns of a "
+    "table\n\n"
     "Rows come in ascending order of the key, then in that of LEFT, then of RIGHT; all pairs of equal keys\n"
     "are there. A missing key equals nothing. Columns: those of LEFT, then those of RIGHT without keys; a\n"
     "name that both have gets _left and _right. What a side lacks is missing.\n";

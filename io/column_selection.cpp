@@ -229,7 +229,7 @@ std::vector<Index> expand_columns(const InputColumns& columns, const std::vector
 }
 
 ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is_text,
-                        const ReadOptions& options) {
+                        const ReadOptions& options, bool may_have_none) {
   ColumnPlan plan;
   plan.label = find_column(columns, options.label);
   if (!plan.label && options.label_use == ReadOptions::Label::required)
@@ -262,7 +262,7 @@ ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is
     throw bad_input(columns.source + " has " + std::to_string(count) +
                     " feature columns, the model was trained on " +
                     std::to_string(options.expected_features));
-  if (count == 0)
+  if (count == 0 && !may_have_none)
     throw bad_input(columns.source +
                     " has no feature columns: every column is text, excluded, or has another part");
   plan.warnings = idle_options(columns, options, plan, excluded);

@@ -55,9 +55,10 @@ struct ColumnPlan {
   std::vector<std::string> warnings;  ///< of options that change nothing here
 };
 
-/// Applies the options to the columns. `is_text` says which columns hold text. Throws 65.
+/// Applies the options to the columns. `is_text` says which columns hold text. Throws 65, also where no
+/// column is a feature unless `may_have_none`.
 ColumnPlan plan_columns(const InputColumns& columns, const std::vector<bool>& is_text,
-                        const ReadOptions& options);
+                        const ReadOptions& options, bool may_have_none = false);
 
 /// Names as a sentence shows them, shortened after the first twenty.
 std::string list_names(const std::vector<std::string>& names);

@@ -188,8 +188,9 @@ void require_array(const SourceFiles& files, const std::string& name, const std:
 }
 
 /// --keep: arrays with one value a row, by name; columns of the features by name, number and range.
-std::vector<KeptColumn> plan_keep(const SourceFiles& files, const FileLayout& first, Index count,
-                                  const ReadOptions& options) {
+/// Arrays among options.key_arrays come before them, but the label and the weight, which are there anyway.
+std::vector<KeptColumn> plan_keep(const SourceFiles& files, const FileLayout& first, const RowsLayout& layout,
+                                  Index count, const ReadOptions& options) {
   const InputColumns columns{
       .source = files.path(0), .names = first.names, .count = count, .numbered = first.names.empty()};
   std::vector<KeptColumn> kept;
@@ -199,6 +200,12 @@ std::vector<KeptColumn> plan_keep(const SourceFiles& files, const FileLayout& fi
       throw bad_input("--keep: column '" + column.name + "' is given twice");
     kept.push_back(column);
   };
+  for (const auto& name : options.key_arrays) {
+    const bool is_part =
+        (layout.has_label && (name == options.label || name == "label")) || name == options.weight;
+    if (!is_part && has_column(files, name) && !known.contains(name))
+      add({name, -1, check_column(files, name)});
+  }
   for (const auto& reference : options.keep) {
     if (has_column(files, reference)) {
       add({reference, -1, check_column(files, reference)});
@@ -264,7 +271,7 @@ RowsLayout plan_rows(SourceFiles& files, const ReadOptions& options) {
     if (check_column(files, options.weight) == ColumnKind::text)
       files.open(0).fail("expected '" + options.weight + "' to hold numbers, found texts");
   }
-  layout.keep = plan_keep(files, first, widest, options);
+  layout.keep = plan_keep(files, first, layout, widest, options);
   return layout;
 }
 

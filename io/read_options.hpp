@@ -33,6 +33,8 @@ struct ReadOptions {
   bool single_precision = false;
   bool ratings_in_scratch = false;  ///< the caller takes ratings that lie there (Ratings::chunks)
   std::vector<std::string> keep;    ///< columns to copy to the output, as text
+  /// Names by which rows will be compared: arrays among them with a value a row are kept beside the rows.
+  std::vector<std::string> key_arrays;
 
   /// Need of a label: error 65 if absent / used where present / not looked at.
   enum class Label { required, optional, ignored };

@@ -4,15 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <mutex>
 #include <optional>
 
 #include "firesteel/core/dataset/cache.hpp"
 #include "firesteel/core/dataset/create.hpp"
-#include "firesteel/core/row_reader.hpp"
 #include "firesteel/io/column_selection.hpp"
-#include "firesteel/io/rows_output.hpp"
+#include "firesteel/io/feature_rows.hpp"
 #include "firesteel/io/table_view.hpp"
 #include "firesteel/io/text_output.hpp"
 
@@ -95,7 +93,8 @@ TypedCell cell_of(const TableValues& values, Index i) {
   return cell;
 }
 
-TypedRows rows_of_table(const Context& context, const Table& table, const TableView& view) {
+TypedRows rows_of_table(const Context& context, const ReadOptions& options, const Table& table,
+                        const TableView& view) {
   std::vector<TableColumn> columns;
   std::vector<WantedColumn> wanted;
   std::vector<std::string> left_out;
@@ -133,77 +132,12 @@ TypedRows rows_of_table(const Context& context, const Table& table, const TableV
   VectorPipeline<std::string> pipeline{std::make_shared<const std::vector<std::string>>(), 0,
                                        partition->block_rows(), std::move(blocks),
                                        partition->first_block(rank)};
-  return {view.columns.source, std::move(columns),
-          Dataset<std::string, VectorPipeline<std::string>>(context, partition, std::move(pipeline))};
-}
-
-/// Dense rows of features as packed rows.
-class FeatureRows final : public BlockSource<std::string> {
- public:
-  FeatureRows(RowBlocks rows, std::vector<TableColumn> columns)
-      : rows_(std::move(rows)), columns_(std::move(columns)) {}
-
-  void read(Index block, RowCursor&, BlockRows<std::string>& out) const override {
-    std::vector<double> features(size(rows_.columns()));
-    std::vector<TypedCell> cells(columns_.size());
-    const Index first = rows_.partition.first_row(rows_.context.rank());
-    const auto reader = std::visit([](const auto& storage) { return copier(storage); }, rows_.features);
-    for (Index row = out.first_row; row < rows_.partition.row_of_block(block + 1); ++row) {
-      const std::size_t local = size(row - first);
-      if (!rows_.dropped.empty() && rows_.dropped[local] != 0) continue;
-      reader(row - first, features);
-      for (std::size_t j = 0; j < features.size(); ++j) cells[j].real = features[j];
-      std::size_t next = features.size();
-      if (rows_.has_labels) set_label(cells[next++], local);
-      if (next < cells.size()) cells[next].real = rows_.weights.empty() ? 1 : rows_.weights[local];
-      out.values.push_back(pack_row(columns_, cells));
-      out.offsets.push_back(static_cast<std::uint16_t>(row - out.first_row));
-    }
-  }
-
- private:
-  using CopyRow = std::function<void(Index row, std::vector<double>& features)>;
-  template <class Scalar>
-  static CopyRow copier(const DenseTiles<Scalar>& tiles) {
-    return [reader = std::make_shared<DenseRowReader<Scalar>>(tiles)](
-               Index row, std::vector<double>& features) { reader->copy(row, features); };
-  }
-  template <class Scalar>
-  static CopyRow copier(const SparseRows<Scalar>&) {
-    throw internal_error("sparse rows have no row of columns");
-  }
-  void set_label(TypedCell& cell, std::size_t local) const {
-    if (const auto* texts = std::get_if<std::vector<std::string>>(&rows_.labels))
-      cell.text = (*texts)[local];
-    else if (const auto* whole = std::get_if<std::vector<std::int64_t>>(&rows_.labels))
-      cell.whole = (*whole)[local];
-    else
-      cell.real = std::get<std::vector<double>>(rows_.labels)[local];
-  }
-
-  RowBlocks rows_;
-  std::vector<TableColumn> columns_;
-};
-
-TypedRows rows_of_features(const Context& context, RowBlocks rows, const std::string& source) {
-  Communicator& comm = context.comm();
-  comm.collectively([&] {
-    if (rows.sparse())
-      throw bad_input(source +
-                      " holds sparse rows, which have no row of columns to work on: convert it to "
-                      ".csv or .parquet first, or use train, sample and split, which take sparse rows");
-  });
-  std::vector<TableColumn> columns;
-  for (const auto& name : feature_names(rows)) columns.push_back({name, TableKind::real});
-  const bool labelled = rows.has_labels && rows.local_rows() > 0;
-  const bool texts = comm.any(labelled && std::holds_alternative<std::vector<std::string>>(rows.labels));
-  const bool whole = comm.any(labelled && std::holds_alternative<std::vector<std::int64_t>>(rows.labels));
-  if (rows.has_labels)
-    columns.push_back({"label", texts ? TableKind::text : whole ? TableKind::whole : TableKind::real});
-  if (comm.any(!rows.weights.empty())) columns.push_back({"weight", TableKind::real});
-  const auto partition = std::make_shared<const BlockPartition>(rows.partition);
-  auto blocks = std::make_shared<const FeatureRows>(std::move(rows), columns);
-  return {source, std::move(columns), {context, partition, ErasedPipeline<std::string>{std::move(blocks)}}};
+  return {view.columns.source,
+          std::move(columns),
+          Dataset<std::string, VectorPipeline<std::string>>(context, partition, std::move(pipeline)),
+          {},
+          {},
+          options.single_precision};
 }
 
 /// Of the rows of another dataset, those that were chosen.
@@ -251,7 +185,8 @@ std::string pack_row(std::span<const TableColumn> columns, std::span<const Typed
   return row;
 }
 
-void unpack_row(std::span<const TableColumn> columns, std::string_view row, std::vector<TypedCell>& cells) {
+std::string_view unpack_row(std::span<const TableColumn> columns, std::string_view row,
+                            std::vector<TypedCell>& cells) {
   const auto take = [&](std::size_t bytes) {
     if (bytes > row.size()) throw internal_error("a packed row ends early");
     const std::string_view taken = row.substr(0, bytes);
@@ -273,27 +208,25 @@ void unpack_row(std::span<const TableColumn> columns, std::string_view row, std:
       std::memcpy(&cell.real, take(8).data(), 8);
     }
   }
+  return row;
 }
 
 TypedRows read_typed_rows(const Context& context, const ReadOptions& options) {
   const std::string format = format_of_files(context.comm(), options, options.inputs);
   if (!is_column_format(format)) {
-    RowInput input = read_rows(context, options);
-    return rows_of_features(context, std::move(input.rows), options.inputs.front());
+    return rows_of_features(context, read_rows(context, options), options.inputs.front());
   }
   std::optional<TypedRows> rows;
   with_table(context, options, [&](const Table& table, const TableView& view) {
-    rows.emplace(rows_of_table(context, table, view));
+    rows.emplace(rows_of_table(context, options, table, view));
   });
   return std::move(*rows);
 }
 
 TypedRows choose_rows(const TypedRows& rows, std::vector<std::uint8_t> chosen) {
   auto source = std::make_shared<const ChosenRows>(rows.rows, std::move(chosen));
-  return {
-      rows.source,
-      rows.columns,
-      {rows.rows.context(), rows.rows.shared_partition(), ErasedPipeline<std::string>{std::move(source)}}};
+  return with_rows(rows, {rows.rows.context(), rows.rows.shared_partition(),
+                          ErasedPipeline<std::string>{std::move(source)}});
 }
 
 std::vector<std::string> column_texts(const TypedRows& rows, Index column) {
@@ -313,6 +246,10 @@ std::vector<std::string> column_texts(const TypedRows& rows, Index column) {
         return text;
       })
       .collect_local();
+}
+
+TypedRows with_rows(const TypedRows& like, Dataset<std::string> rows) {
+  return {like.source, like.columns, std::move(rows), like.sparse, like.parts, like.single_precision};
 }
 
 Index require_typed_column(const TypedRows& rows, const std::string& reference, const std::string& option) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,8 +26,20 @@ struct TypedCell {
 /// column for missing values, then 8 bytes a number, a length and the bytes of a text.
 std::string pack_row(std::span<const TableColumn> columns, std::span<const TypedCell> cells);
 
-/// The cells of a packed row; texts point into it. Throws internal_error for bytes that are none.
-void unpack_row(std::span<const TableColumn> columns, std::string_view row, std::vector<TypedCell>& cells);
+/// The cells of a packed row; texts point into it. Returns what follows them: the entries of sparse features
+/// (sparse_entries.hpp), else nothing. Throws internal_error for bytes that are no row.
+std::string_view unpack_row(std::span<const TableColumn> columns, std::string_view row,
+                            std::vector<TypedCell>& cells);
+
+/// Features of typed rows that are stored sparse, behind the cells of each packed row.
+struct SparseColumns {
+  Index count = 0;
+  std::vector<std::string> names;  ///< empty: they are f0, f1, …
+  bool first = true;               ///< among the features; false: those among `columns` come before them
+};
+
+/// What a column is to rows of features: a feature, the label, the weight, or nothing but a key to compare.
+enum class ColumnPart : char { feature, label, weight, none };
 
 /// Rows of numbers and texts over all ranks, numbered in input order, in memory as far as the context's pool
 /// has room and else in scratch. What `sample`, `split`, `sort` and `join` work on.
@@ -34,7 +47,15 @@ struct TypedRows {
   std::string source;  ///< what messages call the input
   std::vector<TableColumn> columns;
   Dataset<std::string> rows;  ///< packed
+  std::optional<SparseColumns> sparse = std::nullopt;
+  std::vector<ColumnPart> parts = {};  ///< one a column; of a table none, options say it when it is written
+  bool single_precision = false;       ///< of features, where they are written
+
+  bool is_table() const { return parts.empty() && !sparse; }
 };
+
+/// Other rows of the same columns.
+TypedRows with_rows(const TypedRows& like, Dataset<std::string> rows);
 
 /// True for the formats of named columns of any kind: csv, jsonl, parquet, arrow, orc. The others hold rows
 /// of features.
@@ -52,7 +73,8 @@ void with_table(const Context& context, const ReadOptions& options, UseTable use
 
 /// Reads all columns but those that hold neither numbers nor texts, which are left out with a warning. Files
 /// of named columns are read as they are; of other formats dense features become columns, then `label` and
-/// `weight`. Each rank reads an even share of the rows. Collective; throws 65, also for sparse rows, 66, 74.
+/// `weight`; sparse features stay sparse, beside these two. Arrays that options.key_arrays names follow them.
+/// Each rank reads an even share of the rows. Collective; throws 65, 66, 74.
 TypedRows read_typed_rows(const Context& context, const ReadOptions& options);
 
 /// The rows whose flags are set; `chosen` has one a row of this rank. Collective.

@@ -72,28 +72,31 @@ void put_features(ArrayOutput& file, const RowsOutput& output, const DenseTiles<
 template <class Scalar>
 void put_features(ArrayOutput& file, const RowsOutput& output, const SparseRows<Scalar>& rows,
                   Index first_value) {
+  constexpr Index kPieceValues = kPieceBytes / 12;
   constexpr Index kPieceRows = 65536;
   std::vector<Scalar> values;
   std::vector<std::int32_t> indices;
   std::vector<std::int64_t> ends;
   SparseRowReader<Scalar> reader(rows);
   if (output.context().rank() == 0) file.write(2, 0, std::vector<std::int64_t>{0});
-  for (Index begin = 0; begin < output.count(); begin += kPieceRows) {
-    const Index end = std::min(output.count(), begin + kPieceRows);
+  const auto flush = [&](Index end) {
+    file.write(0, first_value, values);
+    file.write(1, first_value, indices);
+    file.write(2, output.first + end - static_cast<Index>(ends.size()) + 1, ends);
+    first_value += static_cast<Index>(values.size());
     values.clear();
     indices.clear();
     ends.clear();
-    for (Index i = begin; i < end; ++i) {
-      const auto [row_indices, row_values] = reader.row(output.used[size(i)]);
-      values.insert(values.end(), row_values.begin(), row_values.end());
-      indices.insert(indices.end(), row_indices.begin(), row_indices.end());
-      ends.push_back(first_value + static_cast<Index>(values.size()));
-    }
-    file.write(0, first_value, values);
-    file.write(1, first_value, indices);
-    file.write(2, output.first + begin + 1, ends);
-    first_value += static_cast<Index>(values.size());
+  };
+  for (Index i = 0; i < output.count(); ++i) {
+    const auto [row_indices, row_values] = reader.row(output.used[size(i)]);
+    values.insert(values.end(), row_values.begin(), row_values.end());
+    indices.insert(indices.end(), row_indices.begin(), row_indices.end());
+    ends.push_back(first_value + static_cast<Index>(values.size()));
+    if (static_cast<Index>(values.size()) >= kPieceValues || static_cast<Index>(ends.size()) == kPieceRows)
+      flush(i + 1);
   }
+  flush(output.count());
 }
 
 void put_labels(ArrayOutput& file, std::size_t array, const RowsOutput& output) {

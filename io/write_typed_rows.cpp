@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "firesteel/core/parallel.hpp"
-#include "firesteel/io/column_selection.hpp"
+#include "firesteel/io/pack_typed_rows.hpp"
 #include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/quoted.hpp"
 #include "firesteel/io/text_output.hpp"
@@ -159,89 +157,6 @@ void write_columns(const Context& context, const TypedRows& rows, const LocalRow
     write_csv(context, rows, local, path, path.ends_with(".tsv") ? '\t' : ',');
 }
 
-/// Rows of features that are put together one after another.
-class FeaturePacker {
- public:
-  FeaturePacker(const TypedRows& rows, const ColumnPlan& plan, const ReadOptions& options)
-      : rows_(rows), plan_(plan), drop_(options.missing == "drop") {
-    if (plan.label && rows.columns[size(*plan.label)].kind == TableKind::text)
-      labels = std::vector<std::string>{};
-    if (plan.label && rows.columns[size(*plan.label)].kind == TableKind::whole)
-      labels = std::vector<std::int64_t>{};
-  }
-
-  void add(const std::vector<TypedCell>& cells) {
-    const std::size_t before = values.size();
-    for (const Index column : plan_.features) {
-      const TypedCell& cell = cells[size(column)];
-      if (cell.missing && drop_) return values.resize(before);
-      values.push_back(number(column, cell));
-    }
-    if (plan_.weight) weights.push_back(number(*plan_.weight, cells[size(*plan_.weight)]));
-    if (!plan_.label) return;
-    const TypedCell& cell = cells[size(*plan_.label)];
-    if (cell.missing) fail(*plan_.label, "the label is missing");
-    if (auto* texts = std::get_if<std::vector<std::string>>(&labels))
-      texts->emplace_back(cell.text);
-    else if (auto* whole = std::get_if<std::vector<std::int64_t>>(&labels))
-      whole->push_back(cell.whole);
-    else
-      std::get<std::vector<double>>(labels).push_back(cell.real);
-  }
-
-  std::vector<double> values;
-  std::vector<double> weights;
-  ColumnValues labels = std::vector<double>{};
-
- private:
-  [[noreturn]] void fail(Index column, const std::string& what) const {
-    throw bad_input(rows_.source + ": " + what + " (column " +
-                    firesteel::quoted(rows_.columns[size(column)].name) + ")");
-  }
-  double number(Index column, const TypedCell& cell) const {
-    if (cell.missing) fail(column, "a value is missing; say --missing drop, or write .csv or .parquet");
-    const double value =
-        rows_.columns[size(column)].kind == TableKind::whole ? static_cast<double>(cell.whole) : cell.real;
-    if (!std::isfinite(value)) fail(column, "expected finite numbers as features");
-    return value;
-  }
-
-  const TypedRows& rows_;
-  const ColumnPlan& plan_;
-  bool drop_;
-};
-
-Index write_features(const TypedRows& rows, const LocalRows& local, const std::string& path,
-                     const ReadOptions& options) {
-  const Context& context = rows.rows.context();
-  const auto plan = context.comm().collectively([&] {
-    InputColumns columns{.source = rows.source, .count = static_cast<Index>(rows.columns.size())};
-    std::vector<bool> is_text;
-    for (const auto& column : rows.columns) {
-      columns.names.push_back(column.name);
-      is_text.push_back(column.kind == TableKind::text);
-    }
-    return plan_columns(columns, is_text, options);
-  });
-  for (const auto& warning : plan.warnings) context.monitor().warning(warning);
-  if (!plan.left_out.empty())
-    context.monitor().warning("text columns are left out: " + list_names(plan.left_out));
-  const auto width = static_cast<Index>(plan.features.size());
-  MemoryReservation reserved;
-  const auto packer = context.comm().collectively([&] {
-    reserved = MemoryReservation(context.memory(), local.count() * (width + 2) * 8, "rows of features");
-    FeaturePacker made(rows, plan, options);
-    local.for_rows(0, local.count(), [&](Index, const std::vector<TypedCell>& cells) { made.add(cells); });
-    return made;
-  });
-  const DenseMatrix matrix{
-      .values = packer.values, .columns = width, .labels = packer.labels, .weights = packer.weights};
-  RowBlocks packed = pack_rows(context, matrix, options.single_precision);
-  packed.schema.names = plan.feature_names;
-  write_rows(packed, path);
-  return packed.partition.rows();
-}
-
 }  // namespace
 
 bool is_column_output(const std::string& path) {
@@ -251,10 +166,14 @@ bool is_column_output(const std::string& path) {
          std::any_of(std::begin(kText), std::end(kText), [&](const char* each) { return extension == each; });
 }
 
-Index write_typed_rows(const TypedRows& rows, const std::string& path, const ReadOptions& options) {
+Index write_typed_rows(TypedRows rows, const std::string& path, const ReadOptions& options) {
+  if (rows.sparse || !is_column_output(path)) {
+    const RowBlocks packed = pack_typed_rows(std::move(rows), options);
+    write_rows(packed, path);
+    return packed.partition.rows();
+  }
   const Context& context = rows.rows.context();
   const LocalRows local(rows);
-  if (!is_column_output(path)) return write_features(rows, local, path, options);
   if (is_parts(path))
     write_parts(context, path, local.count(),
                 [&](const Context& own, const std::string& part) { write_columns(own, rows, local, part); });

@@ -39,9 +39,13 @@ template <Serializable T>
 class RowDealer {
  public:
   /// Of so many elements in all. Collective.
-  RowDealer(const Context& context, Index rows)
+  RowDealer(const Context& context, Index rows) : RowDealer(context, partition_rows(context, rows)) {}
+  /// Over these blocks; the result is kept where `level` says. Local.
+  RowDealer(const Context& context, std::shared_ptr<const BlockPartition> partition,
+            StorageLevel level = StorageLevel::memory_and_disk)
       : context_(context),
-        partition_(partition_rows(context, rows)),
+        partition_(std::move(partition)),
+        level_(level),
         file_(context.scratch(), RecordFile::Through::page_cache) {}
 
   /// The elements of `data`, of which this rank's first has position `first` in the whole: behind those added
@@ -124,9 +128,8 @@ class RowDealer {
 
   std::shared_ptr<BlockCache<T>> fill() const {
     const Index first = partition_->first_block(context_.rank());
-    auto blocks =
-        std::make_shared<BlockCache<T>>(StorageLevel::memory_and_disk, context_.memory(), context_.scratch(),
-                                        partition_->end_block(context_.rank()) - first);
+    auto blocks = std::make_shared<BlockCache<T>>(level_, context_.memory(), context_.scratch(),
+                                                  partition_->end_block(context_.rank()) - first);
     Index block = first;
     BlockRows<T> rows{.first_row = partition_->row_of_block(block)};
     const auto add = [&](T&& row) {
@@ -149,6 +152,7 @@ class RowDealer {
 
   Context context_;
   std::shared_ptr<const BlockPartition> partition_;
+  StorageLevel level_;
   RecordFile file_;
   std::vector<std::vector<std::vector<RecordFile::Place>>> places_;  ///< [what was added][from which rank]
 };

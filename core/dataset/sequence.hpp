@@ -75,11 +75,14 @@ struct OwnRange {
   std::vector<Index> cuts;  ///< of what leaves, one part after another: [cuts[r], cuts[r + 1]) goes to rank r
 };
 
-/// This rank's sequence has `count` elements. Collective.
-inline OwnRange own_range(const Context& context, Index count) {
+/// This rank's sequence has `count` elements. `over`: the blocks that they are dealt to; null: even blocks.
+/// Collective.
+inline OwnRange own_range(const Context& context, Index count,
+                          std::shared_ptr<const BlockPartition> over = nullptr) {
   Communicator& comm = context.comm();
   const Index first = comm.exclusive_scan(count);
-  OwnRange own{.partition = partition_rows(context, comm.sum(count)), .cuts = {}};
+  const Index total = comm.sum(count);
+  OwnRange own{.partition = over ? std::move(over) : partition_rows(context, total), .cuts = {}};
   const BlockPartition& partition = *own.partition;
   const int rank = comm.rank();
   own.begin = std::clamp<Index>(partition.first_row(rank) - first, 0, count);
@@ -98,12 +101,14 @@ inline OwnRange own_range(const Context& context, Index count) {
 
 /// The ranks' sequences one after another as a dataset: this rank's has `count` elements, of which
 /// take(begin, end, std::vector<T>&) appends some, each once, first those that go to other ranks. Only what
-/// lies beyond the rows that a rank is to hold moves, so that a rank has its elements once. Collective.
+/// lies beyond the rows that a rank is to hold moves, so that a rank has its elements once. `partition`: of
+/// the result, of as many rows. Collective.
 template <Serializable T, class Take>
-Dataset<T, VectorPipeline<T>> place_in_order(const Context& context, Index count, const Take& take) {
+Dataset<T, VectorPipeline<T>> place_in_order(const Context& context, Index count, const Take& take,
+                                             std::shared_ptr<const BlockPartition> partition = nullptr) {
   Communicator& comm = context.comm();
   const int rank = comm.rank();
-  auto range = own_range(context, count);
+  auto range = own_range(context, count, std::move(partition));
   std::vector<T> leaving;
   comm.collectively([&] {
     take(Index{0}, range.begin, leaving);
@@ -151,12 +156,15 @@ Dataset<T, VectorPipeline<T>> place_in_bulk(const Context& context, BulkVector<T
 
 }  // namespace detail
 
+namespace detail {
+
 template <Serializable T>
-Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> values) {
+Dataset<T, VectorPipeline<T>> local_in_order(const Context& context, std::vector<T> values,
+                                             std::shared_ptr<const BlockPartition> partition) {
   const auto place = [&](Index i) { return values.begin() + static_cast<std::ptrdiff_t>(i); };
   const auto count = static_cast<Index>(values.size());
   Index taken = 0;
-  return detail::place_in_order<T>(context, count, [&](Index begin, Index end, std::vector<T>& rows) {
+  const auto take = [&](Index begin, Index end, std::vector<T>& rows) {
     if (begin == end) return;
     taken += end - begin;
     if (begin == 0 && rows.empty() && taken == count) {  // the last, and nothing before it: as it lies
@@ -165,7 +173,38 @@ Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> 
     } else {
       rows.insert(rows.end(), std::make_move_iterator(place(begin)), std::make_move_iterator(place(end)));
     }
-  });
+  };
+  return place_in_order<T>(context, count, take, std::move(partition));
+}
+
+/// The same elements, in order, over blocks of `block_rows` (of those that rows of features have, where
+/// learners are to find them); within a bound on memory in scratch. Collective.
+template <class Data>
+auto dealt(const Data& data, Index block_rows) {
+  using T = typename Data::value_type;
+  const Context& context = data.context();
+  Communicator& comm = context.comm();
+  const auto even = [&](Index rows) {
+    return comm.collectively([&] {
+      return std::make_shared<const BlockPartition>(BlockPartition::even(rows, block_rows, comm.size()));
+    });
+  };
+  if (!is_bounded(context)) {
+    auto values = data.collect_local();
+    auto partition = even(comm.sum(static_cast<Index>(values.size())));
+    return local_in_order(context, std::move(values), std::move(partition));
+  }
+  const Index own = comm.collectively([&] { return count_own(data); });
+  RowDealer<T> rows(context, even(comm.sum(own)), StorageLevel::disk);
+  rows.add(data, comm.exclusive_scan(own));
+  return rows.finish();
+}
+
+}  // namespace detail
+
+template <Serializable T>
+Dataset<T, VectorPipeline<T>> from_local(const Context& context, std::vector<T> values) {
+  return detail::local_in_order(context, std::move(values), nullptr);
 }
 
 template <class T, class Pipeline>
