@@ -148,12 +148,12 @@ auto combine_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
   return combine_ranges<K, A>(context, data.partition(), spooled.spool(), rounds, fold, merge);
 }
 
-/// Where it does not matter how a key's values are grouped they are combined before they go to scratch.
-/// Collective.
-template <class K, class A, class Data, class Fold, class Merge>
-auto combine_exact_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
+/// A key's values are combined before they go to scratch: an exact function's as they come, others' as the
+/// tree over blocks groups them. Collective.
+template <class K, class A, bool kExact, class Data, class Fold, class Merge>
+auto combine_first_by_rounds(const Data& data, const Fold& fold, const Merge& merge) {
   const Context& context = data.context();
-  CombinedSpool<K, A, Data, Fold> spooled(data, fold);
+  CombinedSpool<K, A, kExact, Data, Fold, Merge> spooled(data, fold, merge);
   const Index rounds = rounds_for(context, spooled.bytes());
   const Index ranges = rounds * context.size();
   spooled.cut(choose_splitters(context.comm(), spooled.samples(), Ascending(), ranges), ranges);
@@ -178,8 +178,11 @@ template <class K, class A, bool kExact, class Data, class Fold, class Merge>
 auto combine_by_key(const Data& data, const Fold& fold, const Merge& user_merge) {
   const Context& context = data.context();
   const auto merge = named_merge(user_merge);
-  if constexpr (kExact && Serializable<std::pair<K, A>>) {
-    if (is_bounded(context)) return combine_exact_by_rounds<K, A>(data, fold, merge);
+  using V = Owned<typename Data::value_type::second_type>;
+  // Where a result may be much larger than a value, few values a key would make more of them.
+  constexpr bool kSmall = std::is_same_v<A, V> || (Flat<A> && sizeof(A) <= 64);
+  if constexpr ((kExact || kSmall) && Serializable<std::pair<K, A>>) {
+    if (is_bounded(context)) return combine_first_by_rounds<K, A, kExact>(data, fold, merge);
   } else if constexpr (Serializable<Owned<typename Data::value_type>>) {
     if (is_bounded(context)) return combine_by_rounds<K, A>(owned(data), fold, merge);
   }

@@ -75,9 +75,19 @@ class KeyedPartials {
   KeyedPartials(TreeOrder order, const Fold& fold, const Merge& merge)
       : order_(order), fold_(fold), merge_(merge) {}
 
+  /// The run may end sooner than was said.
+  void end_at(TreeOrder order) { order_ = order; }
+  /// What it holds, at most about; what keys and values hold outside of themselves is counted as if nothing
+  /// was combined.
+  Index bytes() const {
+    return heap_bytes_ + keys_.bytes() +
+           static_cast<Index>(nodes_.capacity() * sizeof(Node) + tops_.capacity() * sizeof(Index));
+  }
+
   /// Adds an element of `block`.
   template <class Pair>
   void put(Index block, Pair&& pair) {
+    if constexpr (!Flat<K> || !Flat<A>) heap_bytes_ += heap_bytes(pair);
     const auto number = at(keys_.number(pair.first));
     if (number == tops_.size()) tops_.push_back(-1);
     Index& top = tops_[number];
@@ -141,6 +151,7 @@ class KeyedPartials {
   std::vector<Index> tops_;  ///< by key number
   std::vector<Node> nodes_;
   std::vector<Index> free_;
+  Index heap_bytes_ = 0;
 };
 
 /// The same where it does not matter how a key's values are grouped (see exact()): one value a key for all

@@ -127,6 +127,48 @@ TEST(Rounds, combines_by_key) {
 }
 
 /// Rows of one key: a join of them is streamed, a group of them is one element.
+TEST(Rounds, what_is_not_exact_is_combined_as_blocks_are_before_it_goes_to_scratch) {
+  const auto pairs_of = [](const Context& context, Index keys) {
+    return generate(context, 10 * kRows, [keys](Index row) {
+      return std::pair<Index, double>(static_cast<Index>(scrambled(row)) % keys,
+                                      1.0 / static_cast<double>(1 + row % 977));
+    });
+  };
+  const auto sum = [](double a, double b) { return a + b; };
+  const auto expected = pairs_of(plain(), 20).reduce_by_key(sum).collect();
+  const Context little = bounded();
+  const Index before = detail::RecordFile::written();
+  EXPECT_EQ(pairs_of(little, 20).reduce_by_key(sum).collect(), expected);
+  // Not 24 bytes of each of the 200,000 elements, twice, but partials of the keys of blocks together.
+  EXPECT_LT(little.comm().sum(detail::RecordFile::written() - before), 10 * kRows * 24 / 4);
+  // Tables that become full at any block.
+  for (const Index keys : {700, 1'000'000})
+    expect_same("many keys",
+                [&](const Context& context) { return pairs_of(context, keys).reduce_by_key(sum); });
+  expect_same("means", [&](const Context& context) {
+    return pairs_of(context, 2000)
+        .aggregate_by_key(
+            std::pair<double, Index>(0.0, 0),
+            [](std::pair<double, Index>& total, double value) {
+              total.first += value;
+              ++total.second;
+            },
+            [](std::pair<double, Index>& total, const std::pair<double, Index>& other) {
+              total.first += other.first;
+              total.second += other.second;
+            });
+  });
+  // A result that is larger than its values goes to scratch as these.
+  expect_same("large results", [&](const Context& context) {
+    return pairs_of(context, 50)
+        .aggregate_by_key(
+            std::vector<double>(), [](std::vector<double>& all, double value) { all.push_back(value); },
+            [](std::vector<double>& all, const std::vector<double>& other) {
+              all.insert(all.end(), other.begin(), other.end());
+            });
+  });
+}
+
 TEST(Rounds, what_is_exact_is_combined_before_it_goes_to_scratch) {
   const auto word = [](Index row) { return "word " + std::to_string(scrambled(row) % 300); };
   const Context little = bounded();
