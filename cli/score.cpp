@@ -89,11 +89,14 @@ Input read_rows_to_score(const Run& run, const LoadedModel& loaded) {
   return read_input(run, loaded.entry->task);
 }
 
+/// CSV repeats kept texts as they were; in HDF5 a number is a number.
+bool keeps_texts(const std::string& output) {
+  const std::string name = without_slash(output);
+  return name == "-" || name.ends_with(".csv") || name.ends_with(".tsv");
+}
+
 ColumnTable predict_rows(const Run& run, LoadedModel& loaded, Input input) {
-  // CSV repeats the text as it was; in HDF5 a number is a number.
-  const std::string name = without_slash(run.job.output);
-  const bool as_text = name == "-" || name.ends_with(".csv") || name.ends_with(".tsv");
-  if (!as_text) read_kept_numbers(run.context, input.kept);
+  if (!keeps_texts(run.job.output)) read_kept_numbers(run.context, input.kept);
 
   enter_phase(run, "predicting");
   // Kept columns stand beside every row, so rows without a prediction are taken out of both together.
@@ -107,9 +110,47 @@ ColumnTable predict_rows(const Run& run, LoadedModel& loaded, Input input) {
   return table;
 }
 
+/// The columns that are kept beside ratings in scratch, a chunk at a time.
+class KeptChunks {
+ public:
+  /// Collective.
+  KeptChunks(const Run& run, const Ratings& ratings, const ColumnTable& names)
+      : ratings_(ratings), names_(names) {
+    if (names.columns.empty() || keeps_texts(run.job.output)) return;
+    run.context.comm().collectively([&] {
+      for (Index i = 0; i < ratings.chunks->count(); ++i) numbers_.look_at(read(i).columns);
+    });
+    numbers_.agree(run.context.comm(), names.columns.size());
+    turns_ = true;
+  }
+  ColumnTable of_chunk(Index i) const {
+    ColumnTable kept = read(i);
+    if (turns_) numbers_.turn(kept.columns);
+    return kept;
+  }
+
+ private:
+  ColumnTable read(Index i) const {
+    ColumnTable kept;
+    auto values = ratings_.chunks->read_kept(i);
+    for (std::size_t c = 0; c < values.size(); ++c)
+      kept.columns.push_back({names_.columns[c].name, std::move(values[c])});
+    return kept;
+  }
+
+  const Ratings& ratings_;
+  const ColumnTable& names_;
+  KeptNumbers numbers_;
+  bool turns_ = false;
+};
+
 /// Ratings in scratch, predicted and written a chunk at a time; returns the rows written.
-Index score_chunks(const Run& run, const LoadedModel& loaded, const Ratings& ratings) {
+Index score_chunks(const Run& run, LoadedModel& loaded, const Ratings& ratings,
+                   const ColumnTable& kept_names) {
   const Context& context = run.context;
+  const bool keeps = !kept_names.columns.empty();
+  const bool drops = keeps && set_cold_start(*loaded.model, "nan") == "drop";
+  const KeptChunks kept(run, ratings, kept_names);
   // A chunk is this rank's alone.
   const Context alone(MPI_COMM_SELF, {.threads = context.threads()});
   const auto predict = [&](Ratings chunk) {
@@ -117,8 +158,14 @@ Index score_chunks(const Run& run, const LoadedModel& loaded, const Ratings& rat
     return loaded.model->predict(std::move(chunk));
   };
   enter_phase(run, "predicting");
-  TableParts table{.count = ratings.chunks->count(),
-                   .make = [&](Index part) { return predict(ratings.chunks->read(ratings, part)); }};
+  const auto make = [&](Index part) {
+    ColumnTable made = predict(ratings.chunks->read(ratings, part));
+    if (keeps) made = beside(kept.of_chunk(part), std::move(made));
+    if (drops) drop_unpredicted(made);
+    return made;
+  };
+  TableParts table{.count = ratings.chunks->count(), .make = make};
+  for (const auto& column : kept_names.columns) table.names.push_back(column.name);
   context.comm().collectively([&] {
     const ColumnTable none =
         predict({.context = alone, .user_name = ratings.user_name, .item_name = ratings.item_name});
@@ -137,7 +184,7 @@ Index write_scores(const Run& run, LoadedModel& loaded) {
   } else {
     Input input = read_rows_to_score(run, loaded);
     const auto* ratings = std::get_if<Ratings>(&input.data);
-    if (ratings != nullptr && ratings->chunks) return score_chunks(run, loaded, *ratings);
+    if (ratings != nullptr && ratings->chunks) return score_chunks(run, loaded, *ratings, input.kept);
     table = predict_rows(run, loaded, std::move(input));
   }
   enter_phase(run, "writing");

@@ -11,6 +11,8 @@ namespace {
 /// while they are dealt by user and by item.
 constexpr Index kBytes = 104;
 constexpr Index kBytesOfTexts = 240;
+/// Of a value beside it: as it is read, and as it is written.
+constexpr Index kBytesOfKept = 64;
 
 Index bytes_of(Index rows, bool text_ids) { return rows * (text_ids ? kBytesOfTexts : kBytes); }
 
@@ -33,14 +35,20 @@ ColumnValues read_column(ByteReader& in) {
 }  // namespace
 
 void RatingChunks::put(Index first, const ColumnValues& users, const ColumnValues& items,
-                       const std::vector<double>& ratings) {
+                       const std::vector<double>& ratings, const std::vector<ColumnValues>& kept) {
   ByteWriter out;
   write_column(out, users);
   write_column(out, items);
   out.write(ratings);
   const auto place = file_.append(out.buffer());
+  detail::RecordFile::Place beside;
+  if (!kept.empty()) {
+    ByteWriter columns;
+    for (const auto& column : kept) write_column(columns, column);
+    beside = file_.append(columns.buffer());
+  }
   const std::lock_guard lock(mutex_);
-  chunks_.push_back({first, place});
+  chunks_.push_back({first, place, beside});
   rows_ += column_size(users);
 }
 
@@ -63,6 +71,16 @@ Ratings RatingChunks::read(const Ratings& whole, Index i) const {
   return ratings;
 }
 
+std::vector<ColumnValues> RatingChunks::read_kept(Index i) const {
+  const auto& place = chunks_[static_cast<std::size_t>(i)].kept;
+  std::vector<ColumnValues> kept;
+  if (place.bytes == 0) return kept;
+  const PageMemory pages = file_.read(place);
+  ByteReader in({pages.data(), static_cast<std::size_t>(place.bytes)});
+  while (!in.at_end()) kept.push_back(read_column(in));
+  return kept;
+}
+
 void RatingChunks::add_traffic(const BlockStore& store) const {
   const StoreTraffic& more = store.traffic();
   traffic_.blocks += more.blocks;
@@ -78,8 +96,9 @@ void RatingChunks::add_traffic(const BlockStore& store) const {
   if (more.passes > 0) reader_ = store.reader_name();
 }
 
-bool ratings_spill(const Context& context, Index own_rows, bool text_ids) {
-  return context.comm().any(bytes_of(own_rows, text_ids) > context.memory()->available());
+bool ratings_spill(const Context& context, Index own_rows, bool text_ids, std::size_t kept) {
+  const Index bytes = bytes_of(own_rows, text_ids) + own_rows * static_cast<Index>(kept) * kBytesOfKept;
+  return context.comm().any(bytes > context.memory()->available());
 }
 
 std::shared_ptr<MemoryReservation> reserve_ratings(const Context& context, Index own_rows, bool text_ids) {

@@ -17,10 +17,10 @@ class RatingChunks {
   explicit RatingChunks(const std::string& scratch)
       : file_(scratch, detail::RecordFile::Through::page_cache) {}
 
-  /// The ratings from local row `first` on, at most kRows of them best. By any thread, in any order. Throws
-  /// 73, 74.
+  /// The ratings from local row `first` on, at most kRows of them best, and the columns that are kept beside
+  /// them. By any thread, in any order. Throws 73, 74.
   void put(Index first, const ColumnValues& users, const ColumnValues& items,
-           const std::vector<double>& ratings);
+           const std::vector<double>& ratings, const std::vector<ColumnValues>& kept = {});
   /// All were put: they are looked at in order of rows from now on.
   void finish();
 
@@ -30,6 +30,8 @@ class RatingChunks {
   Index bytes() const { return file_.bytes(); }
   /// The i-th chunk as ratings of its own, with what `whole` says of names and ranks. Throws 74.
   Ratings read(const Ratings& whole, Index i) const;
+  /// The columns that are kept beside it. Throws 74.
+  std::vector<ColumnValues> read_kept(Index i) const;
 
   /// What the passes over a fit's copies of the ratings have cost, told by the fit at its end.
   void add_traffic(const BlockStore& store) const;
@@ -43,6 +45,7 @@ class RatingChunks {
   struct Chunk {
     Index first = 0;
     detail::RecordFile::Place place;
+    detail::RecordFile::Place kept;  ///< of no bytes where nothing is
   };
   detail::RecordFile file_;
   std::mutex mutex_;
@@ -52,9 +55,9 @@ class RatingChunks {
   mutable const char* reader_ = "none";
 };
 
-/// Whether ratings go to scratch: where no rank's account has room for so many rows, with what a fit makes of
-/// them. The same on all ranks. Collective.
-bool ratings_spill(const Context& context, Index own_rows, bool text_ids);
+/// Whether ratings go to scratch: where some rank's account has no room for so many rows, with what a fit
+/// makes of them and `kept` columns beside them. The same on all ranks. Collective.
+bool ratings_spill(const Context& context, Index own_rows, bool text_ids, std::size_t kept = 0);
 /// For ratings that are kept in memory. Local; throws 71 where a bound does not allow it.
 std::shared_ptr<MemoryReservation> reserve_ratings(const Context& context, Index own_rows, bool text_ids);
 

@@ -148,7 +148,7 @@ void parse_to_memory(const Context& context, const CsvTable& table, const Rating
     input.kept.columns.push_back({table.columns.name(plan.keep[i]), std::move(pass.kept[i])});
 }
 
-/// The rows of an extent are a chunk.
+/// The rows of an extent are a chunk, with the columns that are kept.
 std::shared_ptr<const RatingChunks> parse_to_scratch(const Context& context, const CsvTable& table,
                                                      const RatingPlan& plan, IdKind& users, IdKind& items,
                                                      Index first_row, Index end_row, ReadProgress& progress) {
@@ -167,8 +167,10 @@ std::shared_ptr<const RatingChunks> parse_to_scratch(const Context& context, con
         run_first = first;
       },
       [&](Index first, Index) {
+        std::vector<ColumnValues> kept;
+        for (auto& column : run->kept) kept.emplace_back(std::move(column));
         if (!users.failed && !items.failed)
-          chunks->put(first - first_row, run->users.values(), run->items.values(), run->ratings);
+          chunks->put(first - first_row, run->users.values(), run->items.values(), run->ratings, kept);
         run.reset();
       });
   chunks->finish();
@@ -194,8 +196,7 @@ RatingInput read_ratings_csv(const Context& context, const ReadOptions& options,
   const Index own = end_row - first_row;
   for (;;) {
     const bool text_ids = users.text || items.text;
-    const bool spill =
-        options.ratings_in_scratch && plan.keep.empty() && ratings_spill(context, own, text_ids);
+    const bool spill = options.ratings_in_scratch && ratings_spill(context, own, text_ids, plan.keep.size());
     comm.collectively([&] {
       ReadProgress progress(context, true, bytes_of_rows(table.index, first_row, end_row));
       if (spill)
@@ -206,7 +207,11 @@ RatingInput read_ratings_csv(const Context& context, const ReadOptions& options,
     });
     const bool users_failed = comm.any(users.failed);
     const bool items_failed = comm.any(items.failed);
-    if (!users_failed && !items_failed) return input;
+    if (!users_failed && !items_failed) {
+      if (spill)  // names alone, the values lie in scratch
+        for (const Index column : plan.keep) input.kept.columns.push_back({table.columns.name(column), {}});
+      return input;
+    }
     users.text = users.text || users_failed;
     items.text = items.text || items_failed;
     users.failed = items.failed = false;

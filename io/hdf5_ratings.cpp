@@ -130,8 +130,7 @@ RatingInput read_ratings_arrays(const Context& context, const ReadOptions& optio
   const IdReader items(comm, files, options.item, ratings.first_row, end);
   const bool text_ids = users.text() || items.text();
   const Index own = end - ratings.first_row;
-  const bool spill =
-      options.ratings_in_scratch && options.keep.empty() && ratings_spill(context, own, text_ids);
+  const bool spill = options.ratings_in_scratch && ratings_spill(context, own, text_ids, options.keep.size());
   comm.collectively([&] {
     ratings.has_ratings = has_column(files, options.rating);
     const bool asked = options.rating != ReadOptions{}.rating;
@@ -141,12 +140,19 @@ RatingInput read_ratings_arrays(const Context& context, const ReadOptions& optio
       return ratings.has_ratings ? read_checked_ratings(files, options.rating, from, to)
                                  : std::vector<double>();
     };
+    for (const auto& name : options.keep)
+      if (!has_column(files, name)) files.open(0).fail("no array '" + name + "' (--keep)");
+    const auto kept = [&](const std::string& name, Index from, Index to) {
+      return read_column(files, name, check_column(files, name), from, to);
+    };
     if (spill) {
       const auto chunks = std::make_shared<RatingChunks>(context.scratch());
       for (Index first = ratings.first_row; first < end; first += RatingChunks::kRows) {
         const Index stop = std::min(end, first + RatingChunks::kRows);
+        std::vector<ColumnValues> beside;
+        for (const auto& name : options.keep) beside.push_back(kept(name, first, stop));
         chunks->put(first - ratings.first_row, users.read(first, stop), items.read(first, stop),
-                    values(first, stop));
+                    values(first, stop), beside);
       }
       chunks->finish();
       ratings.chunks = chunks;
@@ -156,11 +162,8 @@ RatingInput read_ratings_arrays(const Context& context, const ReadOptions& optio
       ratings.items = items.read(ratings.first_row, end);
       ratings.ratings = values(ratings.first_row, end);
     }
-    for (const auto& name : options.keep) {
-      if (!has_column(files, name)) files.open(0).fail("no array '" + name + "' (--keep)");
-      input.kept.columns.push_back(
-          {name, read_column(files, name, check_column(files, name), ratings.first_row, end)});
-    }
+    for (const auto& name : options.keep)
+      input.kept.columns.push_back({name, spill ? ColumnValues() : kept(name, ratings.first_row, end)});
   });
   return input;
 }

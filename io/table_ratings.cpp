@@ -121,7 +121,8 @@ std::shared_ptr<const RatingChunks> read_to_scratch(const Context& context, cons
   pass([&](Index first, std::vector<ColumnValues>& own) {
     for (const std::size_t c : {0, 1})
       if (!texts[c]) texts_to_whole(own[c]);
-    chunks->put(first, own[0], own[1], columns.needed > 2 ? std::get<Doubles>(own[2]) : Doubles());
+    chunks->put(first, own[0], own[1], columns.needed > 2 ? std::get<Doubles>(own[2]) : Doubles(),
+                {own.begin() + static_cast<std::ptrdiff_t>(columns.needed), own.end()});
   });
   chunks->finish();
   return chunks;
@@ -165,8 +166,10 @@ RatingInput read_ratings_table(const Context& context, const ReadOptions& option
   const Index rows = end_row - ratings.first_row;
   const bool text_ids =
       view.kind(wanted[0].column) != TableKind::whole || view.kind(wanted[1].column) != TableKind::whole;
-  if (options.ratings_in_scratch && options.keep.empty() && ratings_spill(context, rows, text_ids)) {
+  const std::size_t kept = wanted.size() - columns.needed;
+  if (options.ratings_in_scratch && ratings_spill(context, rows, text_ids, kept)) {
     ratings.chunks = read_to_scratch(context, columns, ratings.first_row, end_row);
+    for (std::size_t c = columns.needed; c < wanted.size(); ++c) input.kept.columns.push_back({names[c], {}});
     return input;
   }
   std::vector<ColumnValues> own;

@@ -218,19 +218,35 @@ std::vector<double> real_numbers(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-void read_kept_numbers(const Context& context, ColumnTable& table) {
-  for (auto& column : table.columns) {
-    const auto* texts = std::get_if<std::vector<std::string>>(&column.values);
-    std::int64_t kind = texts == nullptr ? 0 : kind_of_texts(*texts);
-    context.comm().allreduce_max(std::span(&kind, 1));
-    context.comm().collectively([&] {
-      if (texts == nullptr || kind == kTexts) return;
-      if (kind == kWholeNumbers)
-        column.values = whole_numbers(*texts);
-      else
-        column.values = real_numbers(*texts);
-    });
+void KeptNumbers::look_at(const std::vector<Column>& columns) {
+  kinds_.resize(std::max(kinds_.size(), columns.size()), kWholeNumbers);
+  for (std::size_t i = 0; i < columns.size(); ++i)
+    if (const auto* texts = std::get_if<std::vector<std::string>>(&columns[i].values);
+        kinds_[i] != kTexts && texts)
+      kinds_[i] = std::max(kinds_[i], kind_of_texts(*texts));
+}
+
+void KeptNumbers::agree(Communicator& comm, std::size_t columns) {
+  kinds_.resize(columns, kWholeNumbers);
+  if (columns > 0) comm.allreduce_max(std::span(kinds_));
+}
+
+void KeptNumbers::turn(std::vector<Column>& columns) const {
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const auto* texts = std::get_if<std::vector<std::string>>(&columns[i].values);
+    if (texts == nullptr || kinds_[i] == kTexts) continue;
+    if (kinds_[i] == kWholeNumbers)
+      columns[i].values = whole_numbers(*texts);
+    else
+      columns[i].values = real_numbers(*texts);
   }
+}
+
+void read_kept_numbers(const Context& context, ColumnTable& table) {
+  KeptNumbers numbers;
+  context.comm().collectively([&] { numbers.look_at(table.columns); });
+  numbers.agree(context.comm(), table.columns.size());
+  context.comm().collectively([&] { numbers.turn(table.columns); });
 }
 
 void probe_output(const Context& context, const std::string& path) {

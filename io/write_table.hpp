@@ -19,6 +19,19 @@ void probe_output(const Context& context, const std::string& path);
 /// where all are, doubles (NaN where missing) where all are numbers or missing. Collective.
 void read_kept_numbers(const Context& context, ColumnTable& table);
 
+/// The same of columns that come in parts: all are looked at before the first is turned. Local but for
+/// agree().
+class KeptNumbers {
+ public:
+  void look_at(const std::vector<Column>& columns);
+  /// On `columns` columns, over all ranks. Collective.
+  void agree(Communicator& comm, std::size_t columns);
+  void turn(std::vector<Column>& columns) const;
+
+ private:
+  std::vector<std::int64_t> kinds_;
+};
+
 /// Writes the ranks' rows, in rank order, as one file by extension. Whole or not at all: a temporary name in
 /// the same directory, synced, renamed. Every rank formats and writes its own part. Collective; throws
 /// 73, 74. CSV: a header, always; fields quoted where they must be; numbers as number_text(). HDF5: one 1-D
