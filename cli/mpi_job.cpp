@@ -19,8 +19,11 @@
 #include "firesteel/core/state_copies.hpp"
 #include "firesteel/core/survivors.hpp"
 #include "firesteel/core/ulfm.hpp"
+#include "firesteel/io/arrow_file.hpp"
 #include "firesteel/io/near_blocks.hpp"
+#include "firesteel/io/parts_output.hpp"
 #include "firesteel/io/store.hpp"
+#include "firesteel/io/write_arrow.hpp"
 
 namespace firesteel::cli {
 
@@ -64,6 +67,18 @@ void give_memory_back() {
   mallopt(M_MMAP_THRESHOLD, kLargeBytes);
   mallopt(M_TRIM_THRESHOLD, kLargeBytes);
   mallopt(M_ARENA_MAX, 1);
+}
+
+/// Apache Arrow takes some 20 MB; where it is to write, it is counted with what the process holds when it
+/// starts. Where it cannot be loaded, who needs it says so.
+void load_what_is_written_with(const Job& job) {
+  const std::string format = arrow_format_of(without_slash(job.output));
+  if (format.empty()) return;
+  try {
+    arrow_module(format);
+  } catch (const Error&) {
+    return;
+  }
 }
 
 /// How ranks notice that they have lost one, or wait for one.
@@ -278,7 +293,10 @@ int end_alone(const Error& error) {
 
 int run_with_mpi(Job& job, const std::vector<std::string>& words, const std::exception_ptr& word_failure) {
   prepare_mpi_environment();
-  if (job.storage.bounded()) give_memory_back();
+  if (job.storage.bounded()) {
+    give_memory_back();
+    load_what_is_written_with(job);
+  }
   if (!job.checkpoint.directory.empty() && !launcher().mpirun) interrupts_ask_to_stop();
   static std::shared_ptr<Watchdog> watchdog;  // made before MPI is, so it also watches over the end of MPI
   return MpiJob(job, words, word_failure, watchdog).run();

@@ -11,8 +11,9 @@
 
 namespace firesteel {
 
-/// Rows of a row group that Parquet files hand out at once.
-inline constexpr Index kArrowBatchRows = 65536;
+/// Rows of a row group that Parquet files hand out at once: few, so that each batch comes into the memory of
+/// the one before, which is near.
+inline constexpr Index kArrowBatchRows = 8192;
 
 /// One column that is read: its number among the file's, what the table takes it for, how it is wanted.
 struct ArrowColumn {
@@ -39,7 +40,8 @@ class ArrowFile {
 class ArrowWriter {
  public:
   virtual ~ArrowWriter() = default;
-  virtual void write(const std::vector<TableValues>& values) = 0;
+  /// The values are given up as they are encoded.
+  virtual void write(std::vector<TableValues> values) = 0;
   /// Writes what ends the file.
   virtual void finish() = 0;
 };
@@ -54,7 +56,7 @@ class ArrowInput {
 };
 
 /// What the module offers. `version` must be kArrowModuleVersion: module and program are built together.
-inline constexpr int kArrowModuleVersion = 2;
+inline constexpr int kArrowModuleVersion = 3;
 struct ArrowModule {
   int version = 0;
   /// `input` null: the file is opened by its path.

@@ -133,6 +133,9 @@ void read_table_rows(const Context& context, const Table& table, const TableView
           const Index from = std::max(first_row, row);
           const Index to = std::min(end_row, row + rows);
           if (from < to) take_in_order(part, from, from - row, to - from, all, take);
+          next = 0;  // who reads may use the memory again
+          for (std::size_t column = 0; column < wanted.size(); ++column)
+            if (wanted[column].column < file_columns) values[next++] = std::move(all[column]);
         });
     const Index read = done.fetch_add(part.rows) + part.rows;
     if (thread == 0)

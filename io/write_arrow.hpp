@@ -17,11 +17,14 @@ std::string arrow_format_of(const std::string& path);
 /// This rank's rows [first, end) as columns.
 using ValuesOfRows = FunctionRef<std::vector<TableValues>(Index first, Index end)>;
 
+/// How many bytes the texts of this rank's rows [first, end) have together.
+using BytesOfTexts = FunctionRef<Index(Index first, Index end)>;
+
 /// Writes the ranks' rows, in rank order, as one file by the extension of `path`: batches of as many rows as
-/// 32 MiB hold, cut by the number of columns alone, travel to rank 0, which writes each as a row group,
-/// record batch or stripe. The same bytes for any ranks; whole or not at all. Collective; throws 69 where
-/// this build writes no such files, 73, 74.
+/// fill 8 MiB, cut by the number of columns and the lengths of texts alone, travel to rank 0, which writes
+/// each as a row group, record batch or stripe, and keeps none. The same bytes for any ranks; whole or not at
+/// all. Memory: three batches. Collective; throws 69 where this build writes no such files, 71, 73, 74.
 void write_arrow(const Context& context, const std::string& path, const std::vector<TableColumn>& columns,
-                 Index local_rows, ValuesOfRows values_of);
+                 Index local_rows, ValuesOfRows values_of, BytesOfTexts text_bytes);
 
 }  // namespace firesteel

@@ -211,6 +211,17 @@ std::vector<TableValues> rows_of(PartReader& reader, std::size_t columns, Index 
   return values;
 }
 
+Index bytes_of_texts(PartReader& reader, Index first, Index end) {
+  Index bytes = 0;
+  reader.rows(first, end, [&](const ColumnTable& part, Index from, Index to) {
+    for (const auto& column : part.columns)
+      if (const auto* texts = std::get_if<std::vector<std::string>>(&column.values))
+        for (Index i = from; i < to; ++i)
+          bytes += static_cast<Index>((*texts)[static_cast<std::size_t>(i)].size());
+  });
+  return bytes;
+}
+
 }  // namespace
 
 void write_ratings(const Ratings& ratings, const std::string& path) {
@@ -236,8 +247,10 @@ void write_ratings(const Ratings& ratings, const std::string& path) {
   }
   const auto columns = columns_of(comm, table);
   PartReader reader(table);
-  write_arrow(ratings.context, path, columns, own_rows,
-              [&](Index first, Index end) { return rows_of(reader, columns.size(), first, end); });
+  write_arrow(
+      ratings.context, path, columns, own_rows,
+      [&](Index first, Index end) { return rows_of(reader, columns.size(), first, end); },
+      [&](Index first, Index end) { return bytes_of_texts(reader, first, end); });
 }
 
 }  // namespace firesteel

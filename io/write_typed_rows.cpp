@@ -146,11 +146,23 @@ std::vector<TableValues> columns_of(const TypedRows& rows, const LocalRows& loca
   return values;
 }
 
+Index bytes_of_texts(const TypedRows& rows, const LocalRows& local, Index first, Index end) {
+  Index bytes = 0;
+  local.for_rows(first, end, [&](Index, const std::vector<TypedCell>& cells) {
+    for (std::size_t j = 0; j < cells.size(); ++j)
+      if (rows.columns[j].kind == TableKind::text && !cells[j].missing)
+        bytes += static_cast<Index>(cells[j].text.size());
+  });
+  return bytes;
+}
+
 void write_columns(const Context& context, const TypedRows& rows, const LocalRows& local,
                    const std::string& path) {
   if (!arrow_format_of(path).empty())
-    write_arrow(context, path, rows.columns, local.count(),
-                [&](Index first, Index end) { return columns_of(rows, local, first, end); });
+    write_arrow(
+        context, path, rows.columns, local.count(),
+        [&](Index first, Index end) { return columns_of(rows, local, first, end); },
+        [&](Index first, Index end) { return bytes_of_texts(rows, local, first, end); });
   else if (path.ends_with(".jsonl") || path.ends_with(".ndjson"))
     write_json(context, rows, local, path);
   else

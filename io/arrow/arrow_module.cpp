@@ -40,14 +40,14 @@ class FormatFile : public ArrowFile {
     for (const auto& each : wanted) chosen.insert(static_cast<int>(each.column));
     if (chosen.empty()) chosen.insert(0);  // rows are counted by something
     const std::vector<int> fields(chosen.begin(), chosen.end());
+    std::vector<TableValues> values(wanted.size());  // of one batch after another, in the same memory
     read_fields(part, fields, [&](const arrow::RecordBatch& batch) {
       if (batch.num_columns() != static_cast<int>(fields.size()))
         throw std::runtime_error("a part lacks some of the columns");
-      std::vector<TableValues> values;
-      for (const auto& each : wanted) {
-        const auto place = std::lower_bound(fields.begin(), fields.end(), static_cast<int>(each.column));
-        values.push_back(
-            arrow_values(*batch.column(static_cast<int>(place - fields.begin())), each.kind, each.want));
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const auto place = std::lower_bound(fields.begin(), fields.end(), static_cast<int>(wanted[i].column));
+        arrow_values(*batch.column(static_cast<int>(place - fields.begin())), wanted[i].kind, wanted[i].want,
+                     values[i]);
       }
       take(batch.num_rows(), values);
     });

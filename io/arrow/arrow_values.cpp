@@ -39,6 +39,8 @@ void copy_numbers(const arrow::Array& array, std::vector<T>& out) {
 /// Numbers of any type as T.
 template <class T>
 void numbers(const arrow::Array& array, std::vector<T>& out) {
+  // Of values that are not there some types leave what was before.
+  out.assign(array.null_count() > 0 ? static_cast<std::size_t>(array.length()) : 0, T{});
   out.resize(static_cast<std::size_t>(array.length()));
   switch (array.type_id()) {
     case arrow::Type::BOOL:
@@ -89,7 +91,7 @@ void copy_texts(const arrow::Array& array, Texts& out) {
 }
 
 void texts(const arrow::Array& array, Texts& out) {
-  out.resize(static_cast<std::size_t>(array.length()));
+  out.assign(static_cast<std::size_t>(array.length()), std::string());
   switch (array.type_id()) {
     case arrow::Type::STRING:
       return copy_texts<arrow::StringArray>(array, out);
@@ -115,6 +117,13 @@ std::vector<T> by_index(const arrow::DictionaryArray& array, const std::vector<T
     out[static_cast<std::size_t>(i)] = dictionary[index];
   });
   return out;
+}
+
+/// The memory of the batch before, where it is of the same type.
+template <class Values>
+Values& reused(TableValues& out) {
+  if (auto* before = std::get_if<Values>(&out.values)) return *before;
+  return out.values.emplace<Values>();
 }
 
 }  // namespace
@@ -154,29 +163,29 @@ TableKind kind_of(const arrow::DataType& type) {
   }
 }
 
-TableValues arrow_values(const arrow::Array& array, TableKind kind, TableWant want) {
-  TableValues out;
+void arrow_values(const arrow::Array& array, TableKind kind, TableWant want, TableValues& out) {
+  out.missing.clear();
   if (array.type_id() == arrow::Type::DICTIONARY) {
     const auto& coded = static_cast<const arrow::DictionaryArray&>(array);
-    const TableValues dictionary = arrow_values(*coded.dictionary(), kind, want);
+    TableValues dictionary;
+    arrow_values(*coded.dictionary(), kind, want, dictionary);
     std::visit([&](const auto& values) { out.values = by_index(coded, values); }, dictionary.values);
     if (!dictionary.missing.empty()) {  // a missing value may stand in the dictionary too
       const auto flags = by_index(coded, dictionary.missing);
       out.missing = flags;
     }
   } else if (kind == TableKind::text) {
-    texts(array, out.values.emplace<Texts>());
+    texts(array, reused<Texts>(out));
   } else if (kind == TableKind::whole && want == TableWant::as_it_is) {
-    numbers(array, out.values.emplace<Integers>());
+    numbers(array, reused<Integers>(out));
   } else {
-    numbers(array, out.values.emplace<Doubles>());
+    numbers(array, reused<Doubles>(out));
   }
   if (array.null_count() > 0) {
     out.missing.resize(static_cast<std::size_t>(array.length()), 0);
     for (std::int64_t i = 0; i < array.length(); ++i)
       if (array.IsNull(i)) out.missing[static_cast<std::size_t>(i)] = 1;
   }
-  return out;
 }
 
 }  // namespace firesteel

@@ -29,7 +29,7 @@ T value_of(arrow::Result<T> result) {
 /// What a column of the type holds.
 TableKind kind_of(const arrow::DataType& type);
 
-/// An array's values as `want` says, in the form that goes with a column's kind.
-TableValues arrow_values(const arrow::Array& array, TableKind kind, TableWant want);
+/// An array's values as `want` says, in the form that goes with a column's kind; `out` lends its memory.
+void arrow_values(const arrow::Array& array, TableKind kind, TableWant want, TableValues& out);
 
 }  // namespace firesteel

@@ -2,8 +2,10 @@
 #include "firesteel/io/arrow/arrow_writer.hpp"
 
 #include <arrow/adapters/orc/adapter.h>
+#include <arrow/array/array_primitive.h>
 #include <arrow/array/builder_binary.h>
-#include <arrow/array/builder_primitive.h>
+#include <arrow/buffer.h>
+#include <arrow/buffer_builder.h>
 #include <arrow/io/file.h>
 #include <arrow/ipc/writer.h>
 #include <arrow/record_batch.h>
@@ -11,6 +13,9 @@
 #include <arrow/type.h>
 #include <parquet/arrow/writer.h>
 #include <parquet/properties.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "firesteel/io/arrow/arrow_values.hpp"
 
@@ -23,25 +28,56 @@ std::shared_ptr<arrow::DataType> type_of(TableKind kind) {
   return kind == TableKind::text ? arrow::utf8() : arrow::float64();
 }
 
-template <class Builder, class T>
-std::shared_ptr<arrow::Array> build(const std::vector<T>& values, const std::vector<std::uint8_t>& missing) {
-  Builder builder;
+/// Numbers that lie in a vector of the program's, as Arrow looks at them.
+template <class T>
+class NumbersBuffer final : public arrow::Buffer {
+ public:
+  explicit NumbersBuffer(std::vector<T> values)
+      : arrow::Buffer(reinterpret_cast<const std::uint8_t*>(values.data()),
+                      static_cast<std::int64_t>(values.size() * sizeof(T))),
+        values_(std::move(values)) {}
+
+ private:
+  std::vector<T> values_;  // a moved vector stays where it is
+};
+
+struct Validity {
+  std::shared_ptr<arrow::Buffer> bits;
+  std::int64_t missing = 0;
+};
+
+Validity validity_of(const std::vector<std::uint8_t>& missing) {
+  if (missing.empty()) return {};
+  arrow::TypedBufferBuilder<bool> builder;
+  for (const auto flag : missing) check_arrow(builder.Append(flag == 0));
+  const auto count = std::count_if(missing.begin(), missing.end(), [](auto flag) { return flag != 0; });
+  return {value_of(builder.Finish()), count};
+}
+
+template <class ArrayType, class T>
+std::shared_ptr<arrow::Array> numbers(std::vector<T> values, const std::vector<std::uint8_t>& missing) {
+  const auto rows = static_cast<std::int64_t>(values.size());
+  const Validity valid = validity_of(missing);
+  return std::make_shared<ArrayType>(rows, std::make_shared<NumbersBuffer<T>>(std::move(values)), valid.bits,
+                                     valid.missing);
+}
+
+std::shared_ptr<arrow::Array> texts(std::vector<std::string> values,
+                                    const std::vector<std::uint8_t>& missing) {
+  arrow::StringBuilder builder;
   std::vector<std::uint8_t> valid;
   for (const auto flag : missing) valid.push_back(flag == 0 ? 1 : 0);
-  if constexpr (std::is_same_v<T, std::string>)
-    check_arrow(builder.AppendValues(values, valid.empty() ? nullptr : valid.data()));
-  else
-    check_arrow(builder.AppendValues(values.data(), static_cast<std::int64_t>(values.size()),
-                                     valid.empty() ? nullptr : valid.data()));
+  check_arrow(builder.AppendValues(values, valid.empty() ? nullptr : valid.data()));
+  values = {};
   return value_of(builder.Finish());
 }
 
-std::shared_ptr<arrow::Array> array_of(const TableValues& column) {
-  if (const auto* numbers = std::get_if<std::vector<double>>(&column.values))
-    return build<arrow::DoubleBuilder>(*numbers, column.missing);
-  if (const auto* whole = std::get_if<std::vector<std::int64_t>>(&column.values))
-    return build<arrow::Int64Builder>(*whole, column.missing);
-  return build<arrow::StringBuilder>(std::get<std::vector<std::string>>(column.values), column.missing);
+std::shared_ptr<arrow::Array> array_of(TableValues column) {
+  if (auto* reals = std::get_if<std::vector<double>>(&column.values))
+    return numbers<arrow::DoubleArray>(std::move(*reals), column.missing);
+  if (auto* whole = std::get_if<std::vector<std::int64_t>>(&column.values))
+    return numbers<arrow::Int64Array>(std::move(*whole), column.missing);
+  return texts(std::move(std::get<std::vector<std::string>>(column.values)), column.missing);
 }
 
 /// What the formats share: batches of rows from columns of values.
@@ -53,9 +89,9 @@ class FormatWriter : public ArrowWriter {
     for (const auto& column : columns) fields.push_back(arrow::field(column.name, type_of(column.kind)));
     schema_ = arrow::schema(fields);
   }
-  void write(const std::vector<TableValues>& values) override {
+  void write(std::vector<TableValues> values) override {
     arrow::ArrayVector arrays;
-    for (const auto& column : values) arrays.push_back(array_of(column));
+    for (auto& column : values) arrays.push_back(array_of(std::move(column)));
     const std::int64_t rows = arrays.empty() ? 0 : arrays.front()->length();
     write_batch(arrow::RecordBatch::Make(schema_, rows, arrays));
   }

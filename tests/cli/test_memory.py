@@ -157,6 +157,16 @@ class Memory(CliTest):
         self.assertLess(self.peak([*words, "bounded.csv", "--memory", "128M"]), 128 << 20)
         self.assertEqual(self.read("bounded.csv"), self.read("plain.csv"))
 
+    @unittest.skipIf(support.SANITIZED, "what a sanitizer holds counts too")
+    def test_parquet_is_written_in_bounded_memory(self):
+        # Numbers of 280 MB, into row groups of 8 MiB.
+        entries = [f" {1 + i % 41}:{i} {50 + i % 47}:0.5" for i in range(2000)]
+        self.write("wide.svm", "".join(f"{i % 2}{entries[i * 7 % 2000]}\n" for i in range(350_000)))
+        if self.run_here("convert", "points.csv", "points.parquet").code == 69:
+            self.skipTest("this build writes no Parquet")
+        words = ["convert", "wide.svm", "--num-features", "100", "--output", "wide.parquet", "--memory", "192M"]
+        self.assertLess(self.peak(words), 192 << 20)
+
     def test_rows_are_converted_out_of_memory(self):
         self.write_sparse()
         for name in ("points.csv", "points.svm"):
