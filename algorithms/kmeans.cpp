@@ -176,14 +176,18 @@ void KMeans::describe(ParameterVisitor& visitor) {
   visitor.seed("seed", seed, "seed of the random draws");
 }
 
-/// Centres before and after a step, and two limbs a sum: what every rank holds at least.
-void check_memory(const RowBlocks& data, Index wanted) {
+/// What every rank holds for each centre and column: centres before and after a step, to search by (in
+/// eights) and for bounds, two limbs a sum in all, of a pass and of each thread; and for each column, ranges,
+/// scales and magnitudes.
+MemoryReservation reserve_state(const RowBlocks& data, Index wanted) {
   const Index clusters = std::min(wanted, data.partition.rows());
-  constexpr double kCopies = 2 + 2;
-  require_memory(
-      data.context.comm(),
-      kCopies * sizeof(double) * static_cast<double>(clusters) * static_cast<double>(data.columns()),
-      std::to_string(clusters) + " centres of " + std::to_string(data.columns()) + " columns and their sums");
+  const Index sums = 2 * clusters * (2 + data.context.threads());
+  const auto values = static_cast<double>(4 * clusters + (clusters + 7) / 8 * 8 + sums + 16);
+  const double bytes = values * sizeof(double) * static_cast<double>(data.columns());
+  const std::string what =
+      std::to_string(clusters) + " centres of " + std::to_string(data.columns()) + " columns and their sums";
+  require_memory(data.context.comm(), bytes, what);
+  return {data.context.memory(), static_cast<Index>(bytes), what};
 }
 
 KMeansModel KMeans::fit(const RowBlocks& data) const {
@@ -193,7 +197,7 @@ KMeansModel KMeans::fit(const RowBlocks& data) const {
   const bool cosine = is_cosine(distance_measure);
   const Index wanted = init.empty() ? k.value_or(kDefaultClusters) : init.rows;
   // Label, and while centres are sought weight, distance and nearest candidate.
-  data.context.comm().collectively([&] { check_memory(data, wanted); });
+  const auto state = data.context.comm().collectively([&] { return reserve_state(data, wanted); });
   const auto reserved = reserve_rows(data, row_bytes());
   const auto points = detail::KMeansPoints::make(data, cosine);
   data.context.comm().collectively([&] {

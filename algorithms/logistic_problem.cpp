@@ -107,12 +107,17 @@ std::vector<double> sum_class_weights(const RowBlocks& data, const LogisticTarge
   return {total.begin(), total.end()};
 }
 
-/// The model on every rank; point, gradient, means and deviations at least once among all ranks.
-void check_memory(const RowBlocks& data, Index outputs) {
+/// The model and a gather of it on every rank; among all ranks the point, gradients, directions and pairs of
+/// L-BFGS, and for each column moments and scales.
+void reserve_state(const RowBlocks& data, LogisticProblem& problem) {
   const Communicator& comm = data.context.comm();
-  const double copies = static_cast<double>(outputs) + static_cast<double>(2 * outputs + 2) / comm.size();
-  require_memory(comm, copies * sizeof(double) * static_cast<double>(data.columns()),
-                 std::to_string(outputs * data.columns()) + " coefficients and the vectors of their fit");
+  const auto outputs = static_cast<double>(problem.outputs);
+  const double copies = 2 * outputs + (26 * outputs + 10) / comm.size();
+  const double bytes = copies * sizeof(double) * static_cast<double>(data.columns());
+  const std::string what =
+      std::to_string(problem.outputs * data.columns()) + " coefficients and the vectors of their fit";
+  require_memory(comm, bytes, what);
+  problem.reserved.emplace_back(data.context.memory(), static_cast<Index>(bytes), what);
 }
 
 /// What `auto` stands for.
@@ -148,7 +153,7 @@ LogisticProblem prepare_problem(const LogisticRegression& learner, const RowBloc
   // Dense rows of two classes need no weights where none are given, on any rank.
   const bool unit = !data.context.comm().any(!data.weights.empty()) && problem.outputs == 1 && !data.sparse();
   data.context.comm().collectively([&] {
-    check_memory(data, problem.outputs);
+    reserve_state(data, problem);
     reserve_rows(data, 2 + 2 * problem.outputs, problem);  // target, weight, margins twice
     problem.targets.rows = data.local_rows();
     if (!unit) problem.targets.weight = padded_weights(data);

@@ -27,7 +27,7 @@ struct LogisticProblem {
   ColumnMoments units;                ///< mean: the centre, deviation: the unit; 0 for a constant column
   std::vector<double> class_weights;  ///< Σ w of each class
   Index outputs = 1;
-  std::vector<MemoryReservation> reserved;  ///< for what is kept of each row
+  std::vector<MemoryReservation> reserved;  ///< for what is kept of each row and column
 
   /// Parameters of this rank that are coefficients; what follows them are intercepts.
   std::size_t local_coefficients() const { return deviation.size() * static_cast<std::size_t>(outputs); }

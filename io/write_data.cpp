@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/memory.hpp"
+#include "firesteel/core/memory_pool.hpp"
 #include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/packed_file.hpp"
@@ -63,6 +65,19 @@ RowsOutput select_rows(const RowBlocks& rows) {
   return output;
 }
 
+/// Sparse rows as cells, one for each column: their names, and a row of them in each thread.
+MemoryReservation reserve_cells(const RowBlocks& rows, DataFormat format) {
+  const bool text = format == DataFormat::csv || format == DataFormat::tsv || format == DataFormat::jsonl;
+  if (!rows.sparse() || !(text || format == DataFormat::arrow)) return {};
+  constexpr double kText = 150;   // twice a name and once in order, and a row's text
+  constexpr double kArrow = 300;  // its builders, and a column's description
+  const double bytes = (text ? kText : kArrow) * static_cast<double>(rows.columns());
+  const std::string what =
+      "rows of " + std::to_string(rows.columns()) + " cells (not so in .libsvm, .h5, .npz, .mtx or .fsp)";
+  require_memory(rows.context.comm(), bytes, what);
+  return {rows.context.memory(), static_cast<Index>(bytes), what};
+}
+
 void write_selected(const RowsOutput& output, DataFormat format, const std::string& path) {
   switch (format) {
     case DataFormat::hdf5:
@@ -97,6 +112,7 @@ const std::vector<std::string>& output_extensions() {
 void write_rows(const RowBlocks& rows, const std::string& path) {
   const DataFormat format = rows.context.comm().collectively([&] { return format_of(without_slash(path)); });
   if (format == DataFormat::packed) return write_rows_packed(rows, path);
+  const auto reserved = rows.context.comm().collectively([&] { return reserve_cells(rows, format); });
   const RowsOutput output = select_rows(rows);
   if (!is_parts(path)) return write_selected(output, format, path);
   write_parts(rows.context, path, output.count(), [&](const Context& own, const std::string& part) {

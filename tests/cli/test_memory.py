@@ -204,6 +204,18 @@ class Memory(CliTest):
                                  "--memory 134217728", "give at least --memory", ranks=(None,))
         self.assertIn("4000000 rows", message)
 
+    def test_columns_that_are_too_many_are_refused_before_they_take_memory(self):
+        # 22 bytes of text that claim millions of columns.
+        self.write("wide.svm", "0 20000000:1\n1 1:1\n")
+        bound = ["--memory", "300M"]
+        for learner, said in ((["kmeans", "--k", "2"], "2 centres of 20000000 columns"), (["logistic"], "20000000 coefficients")):
+            self.fail_with(71, ["train", *learner, "--input", "wide.svm", "--output", "m.h5", *bound], said, "give at least --memory",
+                           ranks=(None,))
+        self.write("wider.svm", "0 1000000000:1\n1 1:1\n")
+        for output in ("c.csv", "c.jsonl", "c.parquet"):
+            self.fail_with(71, ["convert", "wider.svm", output, *bound], "rows of 1000000000 cells (not so in .libsvm", ranks=(None,))
+        self.succeed("convert", "wider.svm", "c.svm", *bound)
+
     def test_scratch_that_cannot_be_used(self):
         train = ["train", "kmeans", "--input", "points.csv", "--output", "model.h5"]
         self.write("file", "x")
