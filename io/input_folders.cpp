@@ -13,7 +13,7 @@
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/input_files.hpp"
-#include "firesteel/io/parts_output.hpp"
+#include "firesteel/io/parts_manifest.hpp"
 #include "firesteel/io/stores/url.hpp"
 
 namespace firesteel {
@@ -62,11 +62,11 @@ std::vector<StoredFile> sorted_list(Store& store, const std::string& directory) 
 void list_directory(Store& store, const std::string& directory,
                     std::vector<std::pair<std::string, std::string>>& folders,
                     std::vector<FoundFile>& found) {
-  const auto parts = is_url(directory) ? std::vector<std::string>() : files_of_manifest(directory);
-  for (const auto& path : parts)
-    if (auto part = store.look_at(path)) found.push_back({std::move(*part), folders});
+  auto entries = sorted_list(store, directory);
+  auto parts = files_of_manifest(store, directory, entries);
+  for (auto& part : parts) found.push_back({std::move(part), folders});
   if (!parts.empty()) return;
-  for (auto& entry : sorted_list(store, directory)) {
+  for (auto& entry : entries) {
     const std::string name = name_of(entry.path);
     if (name.empty() || is_hidden(name) || (!entry.directory && entry.version.empty())) continue;
     if (!entry.directory) {

@@ -10,13 +10,12 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/output_file.hpp"
+#include "firesteel/io/parts_in_store.hpp"
+#include "firesteel/io/parts_manifest.hpp"
 #include "firesteel/io/store.hpp"
 
 namespace firesteel {
@@ -24,9 +23,6 @@ namespace firesteel {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
-constexpr int kVersion = 1;
 
 Error cannot_create(const std::string& path, const std::string& why) {
   return {ErrorCode::cannot_create, "cannot create " + path + ": " + why};
@@ -39,9 +35,7 @@ std::string unfinished_name(const std::string& target) {
 }
 
 std::string part_name(int rank, const std::string& target) {
-  std::string number = std::to_string(rank);
-  number.insert(0, number.size() < 5 ? 5 - number.size() : 0, '0');
-  return "part-" + number + fs::path(target).extension().string();
+  return "part-" + part_number(rank) + fs::path(target).extension().string();
 }
 
 bool has_manifest(const std::string& directory) {
@@ -81,10 +75,7 @@ std::string without_slash(const std::string& output) {
 }
 
 void check_can_create_parts(const std::string& output) {
-  if (is_url(output))
-    throw bad_parameter(
-        "--output: parts are written to a file system, not to a store: leave out the slash at the end of '" +
-        shown_name(output) + "'");
+  if (is_url(output)) return check_can_create_parts_in_store(output);
   const std::string target = without_slash(output);
   std::error_code failure;
   if (fs::exists(fs::symlink_status(target, failure))) {
@@ -107,6 +98,7 @@ void check_can_output(const std::string& output) {
 }
 
 void write_parts(const Context& context, const std::string& output, Index own_rows, WritePart write) {
+  if (is_url(output)) return write_parts_to_store(context, output, own_rows, write);
   Communicator& comm = context.comm();
   const std::string target = without_slash(output);
   const std::string made = unfinished_name(target);
@@ -148,58 +140,17 @@ void write_parts(const Context& context, const std::string& output, Index own_ro
   const auto parts = comm.allgather(part);
   comm.collectively([&] {
     if (comm.rank() != 0) return;
-    Json manifest = Json::object();
-    manifest["firesteel_parts"] = kVersion;
-    manifest["rows"] = total;
-    manifest["parts"] = Json::array();
-    for (int rank = 0; rank < comm.size(); ++rank) {
-      const Part& each = parts[static_cast<std::size_t>(rank)];
-      if (each.bytes < 0) continue;
-      manifest["parts"].push_back(
-          {{"file", part_name(rank, target)}, {"rows", each.rows}, {"bytes", each.bytes}});
-    }
+    std::vector<ManifestPart> named;
+    for (int rank = 0; rank < comm.size(); ++rank)
+      if (const Part& each = parts[static_cast<std::size_t>(rank)]; each.bytes >= 0)
+        named.push_back({part_name(rank, target), each.rows, each.bytes});
     AtomicFile file((fs::path(made) / kManifestName).string());
-    file.write(manifest.dump(1) + "\n");
+    file.write(manifest_text(named));
     file.sync();
     file.commit();
     put_in_place(made, target);
     remover.path.clear();
   });
-}
-
-std::vector<std::string> files_of_manifest(const std::string& directory) {
-  if (!has_manifest(directory)) return {};
-  const std::string path = (fs::path(directory) / kManifestName).string();
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  const auto damaged = [&](const std::string& why) {
-    return bad_input(path + " is damaged: " + why + "; remove it to read the directory's files by name");
-  };
-  const Json manifest = Json::parse(text.str(), nullptr, false);
-  if (!manifest.is_object() || !manifest.contains("firesteel_parts")) throw damaged("it is no list of parts");
-  if (manifest["firesteel_parts"] != kVersion)
-    throw damaged("it is of a version that this program does not know");
-  if (!manifest.contains("parts") || !manifest["parts"].is_array()) throw damaged("it has no parts");
-  std::vector<std::string> files;
-  for (const auto& part : manifest["parts"]) {
-    const bool whole = part.is_object() && part.contains("file") && part["file"].is_string() &&
-                       part.contains("bytes") && part["bytes"].is_number_integer();
-    const std::string name = whole ? part["file"].get<std::string>() : "";
-    if (name.empty() || name.find('/') != std::string::npos) throw damaged("a part has no name or size");
-    files.push_back((fs::path(directory) / name).string());
-    std::error_code failure;
-    const auto bytes = fs::file_size(files.back(), failure);
-    if (failure)
-      throw Error(ErrorCode::no_input,
-                  "cannot read '" + files.back() + "', which " + path + " names: " + failure.message());
-    if (bytes != part["bytes"].get<std::uintmax_t>())
-      throw bad_input(files.back() + " has " + std::to_string(bytes) + " bytes, but " + path + " says " +
-                      std::to_string(part["bytes"].get<std::uintmax_t>()) +
-                      ": a part was changed or cut short");
-  }
-  if (files.empty()) throw damaged("it has no parts");
-  return files;
 }
 
 }  // namespace firesteel

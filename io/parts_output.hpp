@@ -12,9 +12,8 @@ namespace firesteel {
 
 /// An output that ends in a slash, `days.parquet/`, is a directory of parts: each rank that has rows writes a
 /// file of its own, `part-00000.parquet`, …, and `_manifest.json` names them in order. Who reads the
-/// directory reads these files in this order, and no others.
-inline constexpr const char* kManifestName = "_manifest.json";
-
+/// directory reads these files in this order, and no others. At a URL the names of parts are others in every
+/// output (parts_in_store.hpp).
 bool is_parts(const std::string& output);
 /// The output without slashes at its end: what its extension is looked for in.
 std::string without_slash(const std::string& output);
@@ -27,14 +26,10 @@ void check_can_output(const std::string& output);
 
 /// Writes the parts: write(context of this rank alone, path of its part) by the ranks that have rows (rank 0
 /// where none has). They appear together: the directory is made under another name, its manifest written
-/// last, and then takes the name, in one step where an older one is replaced. Rows are the same for any
-/// ranks, how they are dealt to parts is not. Collective; throws 73, 74.
+/// last, and then takes the name, in one step where an older one is replaced; in a store the manifest is what
+/// is replaced in one step. Rows are the same for any ranks, how they are dealt to parts is not. Collective;
+/// throws 73, 74.
 using WritePart = FunctionRef<void(const Context& own, const std::string& path)>;
 void write_parts(const Context& context, const std::string& output, Index own_rows, WritePart write);
-
-/// The files that the manifest of a directory names, in order, with their paths; empty where it has none.
-/// Throws 65 where the manifest is damaged, 66 where a file is not there, 74 where one is not as long as the
-/// manifest says. Local.
-std::vector<std::string> files_of_manifest(const std::string& directory);
 
 }  // namespace firesteel

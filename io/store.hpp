@@ -76,6 +76,10 @@ class Store {
   virtual void check_can_create(const std::string& path) = 0;
   /// Makes a file of the bytes of a local one, so that it appears whole or not at all. Throws 73, 74.
   virtual void put(const std::string& path, const std::string& local) = 0;
+  /// Removes a file; nothing happens where there is none. Throws 74.
+  virtual void remove(const std::string& path) = 0;
+  /// Removes a directory that is empty, where the store has such things. Throws 74 where it is not empty.
+  virtual void remove_directory(const std::string& /*path*/) {}
 };
 
 /// True for scheme://…

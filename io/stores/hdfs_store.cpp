@@ -170,6 +170,16 @@ class HdfsStore final : public Store {
                                           "; an older file stays as it was");
   }
 
+  void remove(const std::string& path) override {
+    const Url url = parse_url(path);
+    const HttpAnswer answer = call("DELETE", operation(url, url.path, "DELETE", "&recursive=false"));
+    if (answer.good() || answer.status == 404) return;
+    const std::string said = parse_hdfs_error(answer.body);
+    throw Error(ErrorCode::io_failed,
+                "removing " + path + " failed: " + answer.says() + (said.empty() ? "" : ", " + said));
+  }
+  void remove_directory(const std::string& path) override { remove(path); }
+
  private:
   static StoredFile described(const std::string& path, const HdfsStatus& status) {
     return {.path = path,

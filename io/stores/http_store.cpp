@@ -96,6 +96,7 @@ class HttpStore final : public Store {
 
   void check_can_create(const std::string& path) override { refuse(path); }
   void put(const std::string& path, const std::string&) override { refuse(path); }
+  void remove(const std::string& path) override { refuse(path); }
 
  private:
   [[noreturn]] static void refuse(const std::string& path) {

@@ -88,6 +88,14 @@ class LocalStore final : public Store {
     }
     file.commit();
   }
+  void remove(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+      throw Error(ErrorCode::io_failed, "removing " + path + " failed: " + reason(errno));
+  }
+  void remove_directory(const std::string& path) override {
+    if (::rmdir(path.c_str()) != 0 && errno != ENOENT)
+      throw Error(ErrorCode::io_failed, "removing " + path + " failed: " + reason(errno));
+  }
 
  private:
   static StoredFile described(const std::string& path, const struct stat& status) {

@@ -70,6 +70,13 @@ class S3Store final : public Store {
 
   void check_can_create(const std::string& path) override { s3_try_upload(path); }
   void put(const std::string& path, const std::string& local) override { s3_upload(path, local); }
+  void remove(const std::string& path) override {
+    const HttpAnswer answer = s3_client().call("DELETE", s3_place(path), {});
+    if (answer.good() || answer.status == 404) return;
+    const std::string said = parse_s3_error(answer.body);
+    throw Error(ErrorCode::io_failed,
+                "removing " + path + " failed: " + answer.says() + (said.empty() ? "" : ", " + said));
+  }
 
  private:
   /// The place whose key ends with a slash, or is empty.

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """moto's S3 server, which believes every request, behind botocore's own signature of the request: where the two differ
-the answer is 403. Run by the Python that has moto: checked_moto.py PORT"""
+the answer is 403. Run by the Python that has moto: checked_moto.py PORT. What the bucket holds and who has sent what it says at
+/-/state, as JSON."""
 
+import json
 import sys
 
 from botocore.auth import S3SigV4Auth
@@ -34,13 +36,27 @@ class Checked:
     def __init__(self, application):
         self.application = application
         self.seen = {}
+        self.sent = []  # [session token, path, bytes]
 
-    def fails(self, place):
-        """Writing to /bucket/busy/ fails twice, to /bucket/broken/ always."""
+    def fails(self, place, token):
+        """Writing to /bucket/busy/ fails twice, to /bucket/broken/ always; with the session token refuse-TEXT where the path has TEXT."""
         self.seen[place] = self.seen.get(place, 0) + 1
-        return "/broken/" in place or ("/busy/" in place and self.seen[place] <= 2)
+        refused = token.startswith("refuse-") and token.removeprefix("refuse-") in place
+        return "/broken/" in place or ("/busy/" in place and self.seen[place] <= 2) or refused
+
+    def state(self):
+        bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets["bucket"]
+        return {"keys": sorted(bucket.keys.keys()), "uploads": [upload.key_name for upload in bucket.multiparts.values()], "sent": self.sent}
 
     def __call__(self, environ, start_response):
+        if environ["RAW_URI"].startswith("/-/put/"):
+            data = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object("bucket", environ["RAW_URI"].removeprefix("/-/put/"), data)
+            start_response("200 OK", [("Content-Length", "0")])
+            return [b""]
+        if environ["RAW_URI"] == "/-/state":
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(self.state()).encode()]
         given = environ.get("HTTP_AUTHORIZATION", "")
         problem = "no signature"
         if given.startswith("AWS4-HMAC-SHA256 "):
@@ -57,9 +73,12 @@ class Checked:
             body = f"<Error><Code>SignatureDoesNotMatch</Code><Message>{problem}</Message></Error>".encode()
             start_response("403 Forbidden", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
             return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
-        if environ["REQUEST_METHOD"] == "PUT" and self.fails(environ["RAW_URI"]):
+        token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "")
+        if environ["REQUEST_METHOD"] == "PUT" and self.fails(environ["RAW_URI"], token):
             start_response("503 Service Unavailable", [("Content-Length", "0")])
             return [b""]
+        if environ["REQUEST_METHOD"] == "PUT":
+            self.sent.append([token, environ["RAW_URI"], int(environ.get("CONTENT_LENGTH") or 0)])
         return self.application(environ, start_response)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """S3 servers for tests: versitygw over a directory, or moto behind a check of every signature by botocore."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -41,6 +42,7 @@ class S3Server:
         else:
             program = os.environ.get("FIRESTEEL_MOTO") or SERVERS / "moto.venv" / "bin" / "python"
             words = [str(pathlib.Path(__file__).with_name("checked_moto.py")), str(self.port)]
+        self.words = words
         if not os.path.exists(program):
             raise Missing(f"{program} is not there: scripts/test makes it; FIRESTEEL_SKIP_SERVERS=1 leaves these tests out")
         self.directory = tempfile.mkdtemp(prefix="firesteel-s3-")
@@ -69,6 +71,28 @@ class S3Server:
         text = self.log.read()
         self.close()
         raise RuntimeError("the S3 server does not start: " + text)
+
+    def state(self):
+        """What moto says of itself."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return json.loads(opener.open(self.url + "/-/state", timeout=10).read())
+
+    def keys(self, prefix):
+        """The names of objects that begin with `prefix`, without it."""
+        files = pathlib.Path(self.directory, "files", "bucket")
+        names = ([str(path.relative_to(files)) for path in files.rglob("*") if path.is_file()] if "posix" in self.words else
+                 self.state()["keys"])
+        return sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+    def put(self, key, data):
+        """Makes an object by another way than a client's."""
+        if "posix" in self.words:
+            path = pathlib.Path(self.directory, "files", "bucket", key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            return
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(urllib.request.Request(f"{self.url}/-/put/{key}", data=data, method="PUT"), timeout=10).read()
 
     def close(self):
         self.process.kill()

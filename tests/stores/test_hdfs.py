@@ -80,6 +80,20 @@ class Files(HdfsTest):
         result = self.succeed("inspect", self.url("m.h5"), "--json", **self.environment)
         self.assertEqual(result.json["sha256"], expected)
 
+    def test_outputs_in_parts(self):
+        self.write("a.csv", classification_csv(300, 3))
+        self.succeed("convert", "a.csv", "e.csv")
+        for ranks in (3, None, 2):  # the second and third take the place of another
+            self.convert("a.csv", self.url("parts/p.csv/"), ranks=ranks, FIRESTEEL_BLOCK_ROWS="32")
+            names = self.names("parts/p.csv")
+            self.assertEqual([name[:10] for name in names], ["_manifest."] + [f"part-{rank:05}" for rank in range(ranks or 1)])
+            self.convert(self.url("parts/p.csv"), "b.csv", ranks=2)
+            self.assertEqual(self.read("b.csv"), self.read("e.csv"))
+        self.assertEqual(self.names("parts"), ["p.csv"])
+        self.server.put("/user/tester/theirs/p.csv/x.csv", b"x\n")
+        self.refuse(73, ["convert", "a.csv", self.url("theirs/p.csv/")], "not written by firesteel", ranks=2)
+        self.refuse(73, ["convert", "a.csv", self.url("parts/p.csv/")], "AccessControlException", HADOOP_USER_NAME="stranger")
+
     def test_what_is_refused(self):
         train = ["train", "kmeans", "--output", "m.h5", "--input"]
         self.refuse(66, [*train, self.url("absent.csv")], "absent.csv': it does not exist", ranks=2)

@@ -90,6 +90,86 @@ class Objects(S3Test):
         self.assertEqual(self.digest("s3://bucket/d", ranks=3), self.digest("d"))
 
 
+class Parts(S3Test):
+    """Outputs in parts: one object a rank, and a manifest that is put in place last."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("a.csv", classification_csv(300, 3))
+        self.environment = self.environment | {"FIRESTEEL_BLOCK_ROWS": "32"}
+
+    def parts(self, folder):
+        return [name for name in self.server.keys(folder) if name != "_manifest.json"]
+
+    def test_there_and_back(self):
+        self.succeed("convert", "a.csv", "e.csv")
+        expected = self.digest("a.csv")
+        before = []
+        for ranks in (3, None, 4, 2):
+            self.convert("a.csv", "s3://bucket/days.csv/", ranks=ranks)
+            parts = self.parts("days.csv/")
+            self.assertEqual(len(parts), ranks or 1, parts)
+            self.assertEqual(set(parts) & set(before), set())
+            self.assertEqual([name[:10] for name in parts], [f"part-{rank:05}" for rank in range(ranks or 1)])
+            self.assertEqual(self.server.keys("days.csv/")[0], "_manifest.json")
+            before = parts
+            self.convert("s3://bucket/days.csv", "b.csv", ranks=2)
+            self.assertEqual(self.read("b.csv"), self.read("e.csv"), ranks)
+            self.assertEqual(self.digest("s3://bucket/days.csv/", ranks=ranks), expected)
+        for output in ("p.h5/", "p.jsonl/", "p.parquet/"):
+            if self.run_here("convert", "--input", "a.csv", "--output", "x" + output[:-1]).code == 69:
+                continue
+            self.convert("a.csv", f"s3://bucket/{output}", ranks=3)
+            self.convert(f"s3://bucket/{output}", "b.csv", ranks=2)
+            self.assertEqual(self.read("b.csv"), self.read("e.csv"), output)
+
+    def test_the_other_verbs(self):
+        self.succeed("train", "logistic", "--input", "a.csv", "--output", "m.h5", "--quiet")
+        for words, output in ((["score", "m.h5", "--input", "a.csv"], "p.csv"), (["sort", "a.csv", "--by", "x1"], "s.csv")):
+            self.succeed(*words, "--output", "whole.csv", "--quiet")
+            self.succeed(*words, "--output", f"s3://bucket/verbs/{output}/", "--quiet", ranks=3, **self.environment)
+            self.succeed("sample", f"s3://bucket/verbs/{output}", "--rows", "999", "--output", "again.csv", "--quiet", ranks=2, **self.environment)
+            self.assertEqual(self.read("again.csv"), self.read("whole.csv"), words[0])
+
+    def test_what_is_in_the_way(self):
+        self.convert("a.csv", "s3://bucket/theirs.csv/mine.csv")
+        result = self.run_here("convert", "a.csv", "s3://bucket/theirs.csv/", ranks=2, **self.environment)
+        self.check_failure(result, 73, "cannot create s3://bucket/theirs.csv/", "not written by firesteel")
+        self.convert("a.csv", "s3://bucket/one.csv")
+        self.check_failure(self.run_here("convert", "a.csv", "s3://bucket/one.csv/", **self.environment), 73, "a file of this name is there")
+        self.check_failure(self.run_here("convert", "a.csv", "http://127.0.0.1:9/p.csv/"), 73, "web servers are only read")
+        # What an unfinished job has left is removed by the next one; until then there is nothing to be read.
+        token = "0123456789abcdef"
+        left = [f"_unfinished-{token}", f"part-00000-{token}.csv", f"part-00007-{token}.csv"]
+        for name in left:
+            self.server.put("left.csv/" + name, b"x,label\n1,0\n")
+        result = self.run_here("convert", "s3://bucket/left.csv/", "b.csv", ranks=2, **self.environment)
+        self.check_failure(result, 66, "its parts are not all there", f"_unfinished-{token}")
+        self.server.put("left.csv/part-of-another.csv", b"x\n")
+        self.check_failure(self.run_here("convert", "a.csv", "s3://bucket/left.csv/", **self.environment), 73, "not written by firesteel")
+        for name in left:
+            self.server.put("left2.csv/" + name, b"x,label\n1,0\n")
+        self.convert("a.csv", "s3://bucket/left2.csv/", ranks=2)
+        self.assertEqual(len(self.parts("left2.csv/")), 2)
+        self.assertEqual([name for name in self.server.keys("left2.csv/") if token in name], [])
+
+    @unittest.skipUnless(KIND == "moto", "a fault of our own making")
+    def test_whole_or_not_at_all(self):
+        for what in ("part-00001", "_manifest.json"):
+            target = f"{what[:4]}/p.csv/"
+            for _ in range(2):
+                before = self.server.keys(target)
+                result = self.run_here("convert", "a.csv", f"s3://bucket/{target}", ranks=3, AWS_SESSION_TOKEN=f"refuse-{target}{what}",
+                                       **self.environment)
+                self.check_failure(result, 74, f"writing s3://bucket/{target}{what}", "failed: the server says 503", "(after 3 attempts)")
+                self.assertNotIn(self.environment["AWS_SECRET_ACCESS_KEY"], result.err)
+                self.assertEqual(self.server.keys(target), before, what)
+                self.convert("a.csv", f"s3://bucket/{target}", ranks=2)
+            self.convert(f"s3://bucket/{target}", "b.csv", ranks=2)
+            self.convert("a.csv", "e.csv")
+            self.assertEqual(self.read("b.csv"), self.read("e.csv"))
+
+
 class Refusals(S3Test):
     def refuse(self, code, args, *fragments, ranks=None, **env):
         result = self.run_here(*args, ranks=ranks, **self.environment | env)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranks near their blocks, against a small server that answers as WebHDFS does and says which rank asked it for what: the user's
+"""Ranks near their blocks, and outputs, against small servers that answer as WebHDFS does and say which rank asked for what: the user's
 name is that of the rank. What a NameNode and DataNodes do stands in test_hdfs.py."""
 
 import http.server
@@ -13,6 +13,7 @@ import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
 from support import FIRESTEEL, MPIRUN, CliTest, classification_csv, run_line
+from webhdfs_server import WebHdfs
 
 START = """
 FIRESTEEL_HOST=node$((OMPI_COMM_WORLD_RANK % 2)) HADOOP_USER_NAME=rank$OMPI_COMM_WORLD_RANK exec "$@"
@@ -102,6 +103,84 @@ class NearBlocks(CliTest):
             self.assertRegex(said[0], "does not say where blocks are")
             asked = [operation for _, operation, *_ in self.server.log].count("GETFILEBLOCKLOCATIONS")
             self.assertEqual(asked, 4, (status, text))  # once by each rank, and not again
+
+
+class Outputs(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.server = WebHdfs()
+        self.addCleanup(self.server.close)
+
+    def run_ranks(self, ranks, *words, code=0, **env):
+        line = [MPIRUN, "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "sh", "-c", START, "sh", FIRESTEEL, *words]
+        result = run_line(line, cwd=self.directory, NO_PROXY="*", no_proxy="*", **{"FIRESTEEL_STORE_ATTEMPTS": "3"} | env)
+        self.assertEqual(result.code, code, result)
+        return result
+
+    def url(self, path):
+        return self.server.url + path
+
+
+class Parts(Outputs):
+    def setUp(self):
+        super().setUp()
+        self.write("a.csv", classification_csv(300, 3))
+        self.succeed("convert", "a.csv", "e.csv")
+
+    def convert(self, ranks, code=0, **env):
+        return self.run_ranks(ranks, "convert", "a.csv", self.url("/d/p.csv/"), "--quiet", code=code, **{"FIRESTEEL_BLOCK_ROWS": "32"} | env)
+
+    def same(self):
+        self.run_ranks(2, "convert", self.url("/d/p.csv"), "b.csv", "--quiet")
+        self.assertEqual(self.read("b.csv"), self.read("e.csv"))
+
+    def test_there_and_back(self):
+        for ranks in (3, 1, 4):
+            self.server.log.clear()
+            self.convert(ranks)
+            self.assertEqual(len(self.server.names("/d/p.csv")), ranks + 1)
+            self.assertEqual(self.server.names("/d"), [])
+            self.same()
+        sent = self.server.sent()
+        rows = sum(sent.values())
+        self.assertEqual(len(sent), 4)  # each rank its own
+        self.assertLess(max(sent.values()), rows * 0.4, sent)
+
+    def test_faults(self):
+        """What was there before stays, and nothing else."""
+        for there in (False, True):
+            before = dict(self.server.files)
+            for who, what in (("rank1", "CREATE"), ("rank0", "RENAME"))[there:]:
+                self.server.fault = lambda user, operation, path: 500 if (user, operation) == (who, what) and self.late(path) else None
+                self.marked = False
+                result = self.convert(3, code=74)
+                self.check_failure(result, 74, "failed: the server says 500")
+                self.assertEqual(self.server.files, before, (there, who, what))
+                self.assertEqual("/d/p.csv" in self.server.directories, there)
+            self.server.fault = lambda *_: None
+            self.convert(2)
+        self.same()
+
+    def late(self, path):
+        """After the job has marked the directory."""
+        self.marked = self.marked or any("_unfinished" in each for each in self.server.files)
+        return self.marked
+
+    def test_an_answer_that_is_lost(self):
+        """The manifest is there, though the server never said so."""
+        lost = []
+        self.server.fault = lambda user, operation, path: (
+            "lost" if operation == "RENAME" and len([each for each in self.server.files if "part-" in each]) == 2 and not lost.append(path) and
+            len(lost) == 1 else None)
+        self.convert(2)
+        self.assertEqual(len(lost), 2)  # it was asked again, and the file was not there any more
+        self.server.fault = lambda *_: None
+        self.same()
+
+    def test_a_store_that_dies(self):
+        self.server.fault = lambda user, operation, path: "kill" if operation == "CREATE" and user == "rank1" else None
+        message = self.check_failure(self.convert(3, code=74), 74, "/d/p.csv/part-00001")
+        self.assertIn("failed: ", message)
 
 
 if __name__ == "__main__":
