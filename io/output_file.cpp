@@ -2,18 +2,14 @@
 #include "firesteel/io/output_file.hpp"
 
 #include <algorithm>
-#include <exception>
 
-#include "firesteel/core/error.hpp"
 #include "firesteel/core/file_lock.hpp"
+#include "firesteel/io/shared_upload.hpp"
 #include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
 namespace {
-
-constexpr Index kPieceBytes = Index{4} << 20;
-constexpr int kRunTag = 0x2002;
 
 /// Where a file that goes to a store is made.
 std::string staging_path() {
@@ -75,58 +71,10 @@ std::vector<SharedOutputFile::Run> SharedOutputFile::runs() const {
   return joined;
 }
 
-/// The other ranks' bytes go into rank 0's file, in pieces. After a failure they still travel, so that nobody
-/// waits.
-void SharedOutputFile::gather() {
-  const auto own = comm_.collectively([&] {
-    std::vector<Index> numbers;
-    for (const auto& [begin, end] : runs()) {
-      numbers.push_back(begin);
-      numbers.push_back(end);
-    }
-    return numbers;
-  });
-  const auto counts = comm_.allgather(static_cast<Index>(own.size()));
-  const auto all = comm_.allgatherv(std::span<const Index>(own));
-  auto buffer = comm_.collectively([&] { return std::vector<char>(static_cast<std::size_t>(kPieceBytes)); });
-  const auto file = comm_.collectively([&] { return open_input(own_->temporary_path()); });
-  std::exception_ptr failure;
-  const auto guarded = [&](auto&& body) {
-    try {
-      if (!failure) body();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  };
-  std::size_t next = static_cast<std::size_t>(counts[0]);
-  for (int peer = 1; peer < comm_.size(); ++peer) {
-    const std::size_t last = next + static_cast<std::size_t>(counts[static_cast<std::size_t>(peer)]);
-    for (; next < last; next += 2) {
-      for (Index at = all[next]; at < all[next + 1]; at += kPieceBytes) {
-        const auto piece =
-            std::span(buffer).first(static_cast<std::size_t>(std::min(kPieceBytes, all[next + 1] - at)));
-        if (comm_.rank() == peer) {
-          guarded([&] {
-            if (file->read_at(at, piece) < piece.size())
-              throw Error(ErrorCode::io_failed, file->path() + ": what was written is not there");
-          });
-          comm_.send(std::as_bytes(piece), 0, kRunTag);
-        } else if (comm_.rank() == 0) {
-          comm_.receive(std::as_writable_bytes(piece), peer, kRunTag);
-          guarded([&] { own_->write_at(at, std::as_bytes(piece)); });
-        }
-      }
-    }
-  }
-  comm_.agree(failure);
-}
-
 void SharedOutputFile::commit() {
   if (shared_) return shared_->commit();
-  gather();
-  comm_.collectively([&] {
-    if (comm_.rank() == 0) own_->commit();
-  });
+  const auto own = comm_.collectively([&] { return runs(); });
+  SharedUpload(comm_, *own_, own).send();
 }
 
 }  // namespace firesteel

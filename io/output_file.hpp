@@ -22,6 +22,8 @@ class OutputFile {
   /// Throws 73.
   explicit OutputFile(const std::string& path);
 
+  /// As messages name it; empty where it is no URL.
+  const std::string& url() const { return url_; }
   const std::string& temporary_path() const { return file_.temporary_path(); }
   void write_at(Index offset, std::span<const std::byte> bytes) const { file_.write_at(offset, bytes); }
   void resize(Index bytes) const { file_.resize(bytes); }
@@ -35,7 +37,7 @@ class OutputFile {
 };
 
 /// A SharedAtomicFile at a path, or at a URL: then every rank keeps its bytes in its own scratch until
-/// commit(), which sends them to rank 0, which uploads the whole.
+/// commit(), which uploads them (SharedUpload).
 class SharedOutputFile {
  public:
   /// Collective; throws 73.
@@ -50,7 +52,6 @@ class SharedOutputFile {
  private:
   using Run = std::pair<Index, Index>;  // [first, second)
   std::vector<Run> runs() const;
-  void gather();
 
   Communicator& comm_;
   std::optional<SharedAtomicFile> shared_;

@@ -53,6 +53,13 @@ struct StoredBlock {
   std::vector<std::string> hosts;  ///< their names and addresses, without ports
 };
 
+/// A file that several processes bring to a store in pieces, numbered from 0, of which the last may be
+/// shorter.
+struct PiecesBegun {
+  std::string id;         ///< by which the store knows it
+  Index piece_bytes = 0;  ///< 0: it takes the file by put() alone
+};
+
 /// Where files lie: a file system, a web server, a bucket, HDFS. Local; every failure is an Error that names
 /// the path: 66 absent or refused, 69 no answer, 73, 74.
 class Store {
@@ -76,6 +83,20 @@ class Store {
   virtual void check_can_create(const std::string& path) = 0;
   /// Makes a file of the bytes of a local one, so that it appears whole or not at all. Throws 73, 74.
   virtual void put(const std::string& path, const std::string& local) = 0;
+  /// Begins a file of so many bytes, for so many processes. Throws 74.
+  virtual PiecesBegun begin_pieces(const std::string& /*path*/, Index /*bytes*/, int /*processes*/) {
+    return {};
+  }
+  /// Brings bytes [begin, end) of a local file as a piece; by any process, in any order. Returns what
+  /// join_pieces() must know of it. Throws 74.
+  virtual std::string put_piece(const std::string& path, const std::string& id, Index number,
+                                const std::string& local, Index begin, Index end);
+  /// Makes the file appear, whole or not at all, when all pieces are there: `told` is what put_piece() has
+  /// returned of each. False where this store does not put them together. Throws 74.
+  virtual bool join_pieces(const std::string& path, const std::string& id,
+                           const std::vector<std::string>& told);
+  /// Removes pieces that were not joined, as far as that is possible.
+  virtual void give_up_pieces(const std::string& path, const std::string& id, Index count) noexcept;
   /// Removes a file; nothing happens where there is none. Throws 74.
   virtual void remove(const std::string& path) = 0;
   /// Removes a directory that is empty, where the store has such things. Throws 74 where it is not empty.

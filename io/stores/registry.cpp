@@ -37,6 +37,15 @@ thread_local std::exception_ptr failed_read;
 
 void InputFile::expect(Index, Index) const {}
 
+std::string Store::put_piece(const std::string& path, const std::string&, Index, const std::string&, Index,
+                             Index) {
+  throw internal_error(path + ": its store takes no pieces");
+}
+bool Store::join_pieces(const std::string&, const std::string&, const std::vector<std::string>&) {
+  return false;
+}
+void Store::give_up_pieces(const std::string&, const std::string&, Index) noexcept {}
+
 std::string shown_name(const std::string& path) {
   if (!is_url(path)) return path;
   Registry& all = registry();

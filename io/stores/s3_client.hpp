@@ -4,7 +4,9 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
+#include "firesteel/io/store.hpp"
 #include "firesteel/io/stores/http.hpp"
 #include "firesteel/io/stores/s3_access.hpp"
 
@@ -48,6 +50,14 @@ Error s3_error(const std::string& path, const HttpAnswer& answer, bool midway);
 /// Makes an object of a local file's bytes: by one request, or in parts of 8 MiB or more, so that it appears
 /// whole or not at all. Throws 73, 74.
 void s3_upload(const std::string& path, const std::string& local);
+/// The steps of an upload in parts, numbered from 0, by one process or several. Throw 74; the first 73, 69.
+std::string s3_begin_upload(const std::string& path);
+std::string s3_upload_part(const std::string& path, const std::string& id, Index number,
+                           const InputFile& file, Index begin, Index end);
+void s3_complete(const std::string& path, const std::string& id, const std::vector<std::string>& tags);
+void s3_give_up(const std::string& path, const std::string& id) noexcept;
+/// As Store::begin_pieces(): parts of 8 MiB or more, where the object has more than 16 MiB.
+PiecesBegun s3_begin_pieces(const std::string& path, Index bytes, int processes);
 /// Begins an upload and gives it up, which shows whether there may be one. Throws 73, 69.
 void s3_try_upload(const std::string& path);
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "firesteel/io/stores/http_ranges.hpp"
+#include "firesteel/io/stores/local_store.hpp"
 #include "firesteel/io/stores/remote_stores.hpp"
 #include "firesteel/io/stores/s3_client.hpp"
 #include "firesteel/io/stores/store_answers.hpp"
@@ -70,6 +71,21 @@ class S3Store final : public Store {
 
   void check_can_create(const std::string& path) override { s3_try_upload(path); }
   void put(const std::string& path, const std::string& local) override { s3_upload(path, local); }
+  PiecesBegun begin_pieces(const std::string& path, Index bytes, int processes) override {
+    return s3_begin_pieces(path, bytes, processes);
+  }
+  std::string put_piece(const std::string& path, const std::string& id, Index number,
+                        const std::string& local, Index begin, Index end) override {
+    return s3_upload_part(path, id, number, *open_local(local), begin, end);
+  }
+  bool join_pieces(const std::string& path, const std::string& id,
+                   const std::vector<std::string>& told) override {
+    s3_complete(path, id, told);
+    return true;
+  }
+  void give_up_pieces(const std::string& path, const std::string& id, Index) noexcept override {
+    s3_give_up(path, id);
+  }
   void remove(const std::string& path) override {
     const HttpAnswer answer = s3_client().call("DELETE", s3_place(path), {});
     if (answer.good() || answer.status == 404) return;

@@ -35,58 +35,78 @@ std::string read_part(const InputFile& file, Index begin, Index end) {
   return part;
 }
 
-/// An upload in parts: begun, then completed or given up.
+/// Of parts, so that S3 takes them all; the same for any number of processes, and so the object's entity tag.
+Index part_bytes_of(Index bytes) { return std::max(kPartBytes, bytes / kMostParts + 1); }
+
+/// An upload that is given up unless it is completed.
 class Multipart {
  public:
-  explicit Multipart(const std::string& path) : path_(path), place_(s3_place(path)) {
-    const HttpAnswer answer = s3_client().call("POST", place_, {{"uploads", ""}});
-    if (answer.good()) id_ = xml_element(answer.body, "UploadId");
-    if (id_.empty()) throw not_created(path, answer);
-  }
+  explicit Multipart(const std::string& path) : path_(path), id_(s3_begin_upload(path)) {}
   Multipart(const Multipart&) = delete;
   Multipart& operator=(const Multipart&) = delete;
   ~Multipart() {
-    if (completed_) return;
-    try {
-      s3_client().call("DELETE", place_, {{"uploadId", id_}});
-    } catch (...) {  // a rule of the bucket has to clear it away
-    }
+    if (!completed_) s3_give_up(path_, id_);
   }
 
-  void part(int number, std::string bytes) {
-    const HttpAnswer answer = s3_client().call(
-        "PUT", place_, {{"partNumber", std::to_string(number)}, {"uploadId", id_}}, std::move(bytes));
-    if (!answer.good()) throw not_written(path_, why_of(answer));
-    list_ += "<Part><PartNumber>" + std::to_string(number) + "</PartNumber><ETag>" + answer.header("etag") +
-             "</ETag></Part>";
+  void part(Index number, const InputFile& file, Index begin, Index end) {
+    tags_.push_back(s3_upload_part(path_, id_, number, file, begin, end));
   }
-
   void complete() {
-    const HttpAnswer answer =
-        s3_client().call("POST", place_, {{"uploadId", id_}},
-                         "<CompleteMultipartUpload>" + list_ + "</CompleteMultipartUpload>");
-    // A failure may come behind a 200; a lost answer to an attempt that went through looks like no upload.
-    const std::string said = parse_s3_error(answer.body);
-    if (answer.good() && said.empty()) {
-      completed_ = true;
-      return;
-    }
-    if (said.starts_with("NoSuchUpload") && s3_client().call("HEAD", place_, {}).good()) {
-      completed_ = true;
-      return;
-    }
-    throw not_written(path_, why_of(answer));
+    s3_complete(path_, id_, tags_);
+    completed_ = true;
   }
 
  private:
   std::string path_;
-  S3Place place_;
   std::string id_;
-  std::string list_;
+  std::vector<std::string> tags_;
   bool completed_ = false;
 };
 
 }  // namespace
+
+std::string s3_begin_upload(const std::string& path) {
+  const HttpAnswer answer = s3_client().call("POST", s3_place(path), {{"uploads", ""}});
+  std::string id;
+  if (answer.good()) id = xml_element(answer.body, "UploadId");
+  if (id.empty()) throw not_created(path, answer);
+  return id;
+}
+
+std::string s3_upload_part(const std::string& path, const std::string& id, Index number,
+                           const InputFile& file, Index begin, Index end) {
+  const HttpAnswer answer =
+      s3_client().call("PUT", s3_place(path), {{"partNumber", std::to_string(number + 1)}, {"uploadId", id}},
+                       read_part(file, begin, end));
+  if (!answer.good()) throw not_written(path, why_of(answer));
+  return answer.header("etag");
+}
+
+void s3_complete(const std::string& path, const std::string& id, const std::vector<std::string>& tags) {
+  std::string list;
+  for (std::size_t i = 0; i < tags.size(); ++i)
+    list += "<Part><PartNumber>" + std::to_string(i + 1) + "</PartNumber><ETag>" + tags[i] + "</ETag></Part>";
+  const S3Place place = s3_place(path);
+  const HttpAnswer answer = s3_client().call(
+      "POST", place, {{"uploadId", id}}, "<CompleteMultipartUpload>" + list + "</CompleteMultipartUpload>");
+  // A failure may come behind a 200; a lost answer to an attempt that went through looks like no upload.
+  const std::string said = parse_s3_error(answer.body);
+  if (answer.good() && said.empty()) return;
+  if (said.starts_with("NoSuchUpload") && s3_client().call("HEAD", place, {}).good()) return;
+  throw not_written(path, why_of(answer));
+}
+
+void s3_give_up(const std::string& path, const std::string& id) noexcept {
+  try {
+    s3_client().call("DELETE", s3_place(path), {{"uploadId", id}});
+  } catch (...) {  // a rule of the bucket has to clear it away
+  }
+}
+
+PiecesBegun s3_begin_pieces(const std::string& path, Index bytes, int processes) {
+  if (processes == 1 || bytes <= 2 * kPartBytes) return {};
+  return {.id = s3_begin_upload(path), .piece_bytes = part_bytes_of(bytes)};
+}
 
 void s3_try_upload(const std::string& path) {
   const S3Place place = s3_place(path);
@@ -103,11 +123,10 @@ void s3_upload(const std::string& path, const std::string& local) {
     if (!answer.good()) throw not_written(path, why_of(answer));
     return;
   }
-  const Index part_bytes = std::max(kPartBytes, file->bytes() / kMostParts + 1);
+  const Index part_bytes = part_bytes_of(file->bytes());
   Multipart upload(path);
-  int number = 0;
   for (Index begin = 0; begin < file->bytes(); begin += part_bytes)
-    upload.part(++number, read_part(*file, begin, std::min(file->bytes(), begin + part_bytes)));
+    upload.part(begin / part_bytes, *file, begin, std::min(file->bytes(), begin + part_bytes));
   upload.complete();
 }
 

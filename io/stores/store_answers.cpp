@@ -69,6 +69,8 @@ HdfsStatus status_of(const Json& json) {
   status.directory = type.get<std::string>() == "DIRECTORY";
   status.bytes = whole(json, "length");
   status.modified_ms = whole(json, "modificationTime");
+  if (const auto id = json.find("fileId"); id != json.end() && id->is_number_integer())
+    status.id = whole(json, "fileId");
   return status;
 }
 
@@ -175,6 +177,16 @@ std::vector<StoredBlock> parse_hdfs_blocks(std::string_view text) {
   std::vector<StoredBlock> found;
   for (const auto& each : list) found.push_back(block_of(each));
   return found;
+}
+
+Index parse_hdfs_block_bytes(std::string_view text) {
+  try {
+    const Json json = parse_json(text);
+    const Json& defaults = member(json, "FsServerDefaults");
+    return defaults.is_object() ? whole(defaults, "blockSize") : 0;
+  } catch (const Error&) {
+    return 0;
+  }
 }
 
 bool parse_hdfs_boolean(std::string_view text) {

@@ -38,6 +38,7 @@ struct HdfsStatus {
   bool directory = false;
   Index bytes = 0;
   Index modified_ms = 0;
+  Index id = 0;  ///< by which HDFS knows a file also under another name; 0: the server does not say
 };
 
 /// The answers to GETFILESTATUS and LISTSTATUS. Throw io_failed (74) where the text is no such thing.
@@ -45,6 +46,8 @@ HdfsStatus parse_hdfs_status(std::string_view json);
 std::vector<HdfsStatus> parse_hdfs_list(std::string_view json);
 /// The answer to GETFILEBLOCKLOCATIONS, blocks that are corrupt left out. Throws io_failed (74).
 std::vector<StoredBlock> parse_hdfs_blocks(std::string_view json);
+/// Bytes of a block of new files, of the answer to GETSERVERDEFAULTS; 0 where the text does not say.
+Index parse_hdfs_block_bytes(std::string_view json);
 /// {"boolean": true}
 bool parse_hdfs_boolean(std::string_view json);
 

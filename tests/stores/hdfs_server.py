@@ -114,6 +114,9 @@ class HdfsServer:
         place = self.ask(path="/webhdfs/v1" + path, method="PUT", op="CREATE", noredirect="true", **{"user.name": "tester"})["Location"]
         self.open(urllib.request.Request(place, data=data, method="PUT", headers={"Content-Type": "application/octet-stream"}))
 
+    def get(self, path):
+        return self.open(f"http://{self.name_host}:{self.http}/webhdfs/v1{path}?op=OPEN&user.name=tester")
+
     def wait(self):
         def is_up():
             beans = self.ask("/jmx", qry="Hadoop:service=NameNode,name=FSNamesystemState")["beans"]

@@ -80,6 +80,24 @@ class Files(HdfsTest):
         result = self.succeed("inspect", self.url("m.h5"), "--json", **self.environment)
         self.assertEqual(result.json["sha256"], expected)
 
+    def test_files_in_pieces(self):
+        """Blocks of 1 MiB: each rank sends its bytes, and HDFS puts them together."""
+        self.write("a.csv", classification_csv(24000, 16))  # 7.7 MB
+        self.succeed("convert", "a.csv", "e.csv")
+        self.convert("a.csv", "e.h5")
+        self.server.put("/user/tester/pieces/e.csv", b"older")
+        for name, ranks in (("e.csv", 4), ("e.h5", 3), ("e.csv", 2)):
+            self.convert("a.csv", self.url("pieces/" + name), ranks=ranks)
+            self.assertEqual(self.server.get(f"/user/tester/pieces/{name}"), self.read(name))
+            # A block that is not full ends each piece; a file of one writer has none but the last.
+            self.assertEqual(sum(length < 1 << 20 for length in self.blocks("pieces/" + name)), ranks, name)
+        self.assertEqual(self.names("pieces"), ["e.csv", "e.h5"])
+        self.assertEqual(self.digest(self.url("pieces/e.csv"), ranks=3), self.digest("e.csv"))
+
+    def blocks(self, path):
+        answer = self.server.ask(f"/webhdfs/v1/user/tester/{path}", op="GETFILEBLOCKLOCATIONS", **{"user.name": "tester"})
+        return [block["length"] for block in answer["BlockLocations"]["BlockLocation"]]
+
     def test_outputs_in_parts(self):
         self.write("a.csv", classification_csv(300, 3))
         self.succeed("convert", "a.csv", "e.csv")

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
 from s3_server import S3Server
-from support import CliTest, classification_csv
+from support import FIRESTEEL, MPIRUN, CliTest, classification_csv, run_line
 
 KIND = sys.argv.pop(1) if len(sys.argv) > 1 else "moto"
 RANKS = (None, 2, 3, 4)
@@ -61,16 +61,27 @@ class Objects(S3Test):
         self.assertEqual(result.json["sha256"], self.succeed("inspect", "m.h5", "--json").json["sha256"])
 
     def test_an_upload_in_parts(self):
-        rows = 60000
-        self.write("a.csv", "".join(["x,y,label\n"] + [f"{row}.5,{row % 7},{row % 2}\n" for row in range(rows)]))
-        wide = "a.npz"
-        self.write("wide.csv", "".join([",".join(f"c{j}" for j in range(40)) + "\n"] +
-                                       [",".join(str((row * 31 + j) % 97) for j in range(40)) + "\n" for row in range(rows)]))
-        self.convert("wide.csv", wide)
-        self.assertGreater(os.path.getsize(self.path(wide)), 2 * (8 << 20))
-        self.convert("wide.csv", "s3://bucket/parts/a.npz", ranks=2)
-        self.convert("s3://bucket/parts/a.npz", "b.npz", ranks=3)
-        self.assertEqual(self.read("b.npz"), self.read(wide))
+        """More than 16 MiB: parts of 8 MiB, each by the rank that has most of it."""
+        rows, columns = 60000, 36
+        values = [repr(value / 64) for value in range(97)]
+        self.write("wide.csv", "".join([",".join(f"c{j}" for j in range(columns)) + "\n"] +
+                                       [",".join(values[(row * 31 + j) % 97] for j in range(columns)) + "\n" for row in range(rows)]))
+        for name in ("a.npz", "a.csv"):
+            self.convert("wide.csv", name)
+            expected = self.read(name)
+            self.assertGreater(len(expected), 2 * (8 << 20))
+            line = [MPIRUN, "-n", "2", "--oversubscribe", "--bind-to", "none", "sh", "-c",
+                    'AWS_SESSION_TOKEN=${TOKENS:+rank$OMPI_COMM_WORLD_RANK} exec "$@"', "sh", FIRESTEEL, "convert", "wide.csv", f"s3://bucket/parts/{name}"]
+            result = run_line(line, cwd=self.directory, TOKENS="yes" if KIND == "moto" else "", **self.environment)
+            self.assertEqual(result.code, 0, result)
+            self.convert(f"s3://bucket/parts/{name}", "b" + name, ranks=3)
+            self.assertEqual(self.read("b" + name), expected)
+            if KIND == "moto":
+                state = self.server.state()
+                self.assertEqual(state["uploads"], [])
+                sent = {rank: sum(count for token, path, count in state["sent"] if token == rank and name in path) for rank in ("rank0", "rank1")}
+                self.assertEqual(sum(sent.values()), len(expected))
+                self.assertGreaterEqual(min(sent.values()), len(expected) - (10 << 20), sent)  # a part is 8 MiB
 
     def test_folders_and_patterns(self):
         text = classification_csv(300, 3).splitlines(keepends=True)
@@ -209,6 +220,7 @@ class Refusals(S3Test):
         self.refuse(74, [*train, "s3://bucket/broken/m.h5"], "writing s3://bucket/broken/m.h5 failed: the server says 503",
                     "(after 3 attempts)", ranks=2)
         self.refuse(66, ["inspect", "s3://bucket/broken/m.h5"], "it does not exist")
+        self.assertEqual(self.server.state()["uploads"], [])
         self.refuse(73, [*train, "s3://bucket/m.h5", "--scratch", "nowhere"], "scratch directory nowhere", ranks=2)
 
     def test_outputs_that_cannot_be(self):

@@ -183,5 +183,52 @@ class Parts(Outputs):
         self.assertIn("failed: ", message)
 
 
+class Pieces(Outputs):
+    """One file that all ranks send, each its own bytes."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("a.csv", classification_csv(8000, 18))  # 2.8 MB, and 1.2 MB as HDF5
+        self.succeed("convert", "a.csv", "e.csv")
+        self.succeed("convert", "a.csv", "e.h5")
+
+    def convert(self, name, ranks=3, code=0):
+        self.server.log.clear()
+        return self.run_ranks(ranks, "convert", "a.csv", self.url("/d/" + name), "--quiet", code=code, FIRESTEEL_BLOCK_ROWS="32")
+
+    def check(self, name):
+        self.assertEqual(self.server.files, {"/d/" + name: self.read("e." + name.split(".")[-1])})
+
+    def test_bytes_by_rank(self):
+        for name, ranks in (("a.csv", 4), ("a.csv", 2), ("b.h5", 3)):
+            self.convert(name, ranks)
+            self.check(name)
+            sent = self.server.sent()
+            self.assertEqual(sorted(sent), [f"rank{rank}" for rank in range(ranks)])
+            self.assertLess(max(sent.values()), 1.1 * sum(sent.values()) / ranks, sent)
+            self.server.files.clear()
+
+    def test_servers_that_do_not_join(self):
+        self.server.fault = lambda user, operation, path: 403 if operation == "CONCAT" else None
+        self.convert("a.csv")
+        self.check("a.csv")
+        self.assertGreaterEqual(self.server.sent()["rank0"], len(self.read("e.csv")))
+
+    def test_an_answer_that_is_lost(self):
+        for lost in ("CONCAT", "RENAME"):
+            self.server.fault = lambda user, operation, path: "lost" if operation == lost and not any(
+                operation == each[1] for each in self.server.log) else None
+            self.convert("a.csv")
+            self.check("a.csv")
+
+    def test_a_piece_that_fails(self):
+        self.server.files["/d/a.csv"] = b"older"
+        for who, what in (("rank2", "CREATE"), ("rank0", "CONCAT")):
+            self.server.fault = lambda user, operation, path: 500 if (user, operation) == (who, what) else None
+            result = self.convert("a.csv", code=74)
+            self.check_failure(result, 74, "writing hdfs://", "/d/a.csv failed: the server says 500", "(after 3 attempts)")
+            self.assertEqual(self.server.files, {"/d/a.csv": b"older"})
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -101,8 +101,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def status_of(self, path, name=""):
         if path in self.hdfs.files:
             length = len(self.hdfs.files[path])
-            return {"pathSuffix": name, "type": "FILE", "length": length, "modificationTime": 7, "blockSize": self.hdfs.BLOCK}
-        return {"pathSuffix": name, "type": "DIRECTORY", "length": 0, "modificationTime": 7, "blockSize": 0}
+            return {"pathSuffix": name, "type": "FILE", "length": length, "modificationTime": 7, "fileId": id(self.hdfs.files[path])}
+        return {"pathSuffix": name, "type": "DIRECTORY", "length": 0, "modificationTime": 7, "fileId": 1}
 
     def there(self, path):
         return path in self.hdfs.files or path in self.hdfs.directories
@@ -127,6 +127,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.absent(path)
         offset = int(query.get("offset", 0))
         return 200, self.hdfs.files[path][offset:offset + int(query["length"])]
+
+    def op_getserverdefaults(self, *_):
+        return 200, {"FsServerDefaults": {"blockSize": self.hdfs.BLOCK, "replication": 1}}
 
     def op_create(self, path, _, data):
         self.hdfs.files[path] = data
