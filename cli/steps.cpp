@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/cli/steps.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -11,7 +8,6 @@
 #include <filesystem>
 
 #include "firesteel/cli/option_uses.hpp"
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/core/scratch_file.hpp"
 #include "firesteel/io/model_file.hpp"
@@ -24,15 +20,7 @@ void enter_phase(const Run& run, const char* name) { run.context.comm().activity
 void require_readable(const Context& context, const std::string& path) {
   context.comm().collectively([&] {
     if (context.rank() != 0) return;
-    if (is_url(path)) {
-      open_input(shown_name(path));
-      return;
-    }
-    const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file.open()) throw Error(ErrorCode::no_input, path + ": cannot open: " + std::strerror(errno));
-    struct stat status {};
-    if (fstat(file.get(), &status) == 0 && S_ISDIR(status.st_mode))
-      throw Error(ErrorCode::no_input, path + ": is a directory, expected a file");
+    open_input(shown_name(path));
   });
 }
 

@@ -160,7 +160,7 @@ std::optional<SavedCheckpoint> newest_checkpoint(const std::string& directory) {
   for (const auto& name : list_checkpoints(directory)) {
     SavedCheckpoint found{(std::filesystem::path(directory) / name).string(), 0, 0};
     struct stat status {};
-    if (stat(found.path.c_str(), &status) != 0) continue;
+    if (stat(found.path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     found.time_ns = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
     const auto digits =
         name.substr(kNamePrefix.size(), name.size() - kNamePrefix.size() - kNameSuffix.size());

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 
 #include "firesteel/core/checkpoint.hpp"
 #include "firesteel/core/checkpoint_format.hpp"
+#include "firesteel/core/regular_file.hpp"
 
 namespace firesteel {
 
@@ -30,28 +29,26 @@ bool read_exactly(int fd, Index offset, std::span<std::byte> bytes) {
 /// The header and all of the file's parts that are this rank's; nullopt where anything is torn.
 class CheckpointFile {
  public:
-  explicit CheckpointFile(const std::string& path) : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    struct stat status {};
-    if (file_.open() && fstat(file_.get(), &status) == 0) bytes_ = status.st_size;
-  }
+  explicit CheckpointFile(const std::string& path) : file_(open_regular_file(path)) {}
 
   std::optional<CheckpointHeader> header() const {
     std::vector<std::byte> head(kCheckpointPrefixBytes);
-    if (bytes_ < kCheckpointPrefixBytes || !read_exactly(file_.get(), 0, head)) return std::nullopt;
-    const Index total = header_bytes(head, bytes_);
+    if (file_.bytes < kCheckpointPrefixBytes || !read_exactly(descriptor(), 0, head)) return std::nullopt;
+    const Index total = header_bytes(head, file_.bytes);
     if (total < 0) return std::nullopt;
     head.resize(static_cast<std::size_t>(total));
-    if (!read_exactly(file_.get(), 0, head)) return std::nullopt;
-    return decode_header(head, bytes_);
+    if (!read_exactly(descriptor(), 0, head)) return std::nullopt;
+    return decode_header(head, file_.bytes);
   }
 
   bool read(Index offset, std::span<std::byte> bytes) const {
-    return read_exactly(file_.get(), offset, bytes);
+    return read_exactly(descriptor(), offset, bytes);
   }
 
  private:
-  FileDescriptor file_;
-  Index bytes_ = 0;
+  int descriptor() const { return file_.descriptor.get(); }
+
+  RegularFile file_;
 };
 
 /// ": k was 3, is now 4; seed was 0, is now 1". Empty where the texts do not tell: a file of an earlier

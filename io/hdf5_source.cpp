@@ -5,10 +5,8 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "firesteel/core/error.hpp"
@@ -93,10 +91,6 @@ struct TextMemory {
 }  // namespace
 
 Hdf5Source::Hdf5Source(const std::string& path, Index file_number) : ArraySource(path, file_number) {
-  std::error_code ignored;
-  if (!is_url(path) && std::filesystem::exists(path, ignored) &&
-      !std::filesystem::is_regular_file(path, ignored))
-    throw Error(ErrorCode::no_input, "cannot read '" + path + "': not a regular file", {file_number, 0});
   input_ = open_input(path, file_number);
   most_bytes_ = static_cast<hsize_t>(input_->bytes()) * kMostExpansion + kMostAnyway;
   link_access_ = link_access();

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which files inputs name: globs, directories, folders `key=value`.
-#include <fcntl.h>
 #include <fnmatch.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/regular_file.hpp"
 #include "firesteel/io/input_files.hpp"
 #include "firesteel/io/parts_manifest.hpp"
 #include "firesteel/io/stores/url.hpp"
@@ -154,13 +150,8 @@ void expand_glob(Store& store, const std::string& pattern, Index file, std::vect
 /// Throws 66 where a local file cannot be read in parts.
 void check_readable(const StoredFile& file, Index number) {
   if (is_url(file.path)) return;
-  const FileDescriptor opened(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!opened.open()) cannot_read(file.path, std::generic_category().message(errno), number);
-  std::error_code ignored;
-  if (!fs::is_regular_file(file.path, ignored))
-    cannot_read(file.path,
-                "not a regular file: its parts could not be read in parallel; copy it into a file first",
-                number);
+  const std::string problem = open_regular_file(file.path).problem;
+  if (!problem.empty()) cannot_read(file.path, problem, number);
 }
 
 void expand(const std::string& named, Index file, std::vector<FoundFile>& found) {

@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <cstring>
-#include <system_error>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
 #include "firesteel/io/model_file.hpp"
 #include "firesteel/io/model_format.hpp"
@@ -20,21 +13,8 @@ namespace {
 
 constexpr std::array<unsigned char, 8> kSignature{0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
-Error no_input(const std::string& path, const std::string& why) {
-  return {ErrorCode::no_input, "cannot read " + path + ": " + why};
-}
-
-void check_local(const std::string& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status {};
-  if (!file.open() || ::fstat(file.get(), &status) != 0)
-    throw no_input(path, std::generic_category().message(errno));
-  if (!S_ISREG(status.st_mode)) throw no_input(path, "it is not a regular file");
-}
-
 /// Looks at the file before HDF5 does; returns its size.
 hsize_t check_file(const std::string& path) {
-  if (!is_url(path)) check_local(path);
   const auto file = open_input(path);
   std::array<unsigned char, 9> head{};
   const std::size_t length = file->read_at(0, {reinterpret_cast<char*>(head.data()), head.size()});

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/regular_file.hpp"
 #include "firesteel/io/packed_file.hpp"
 
 namespace firesteel::detail {
@@ -22,9 +21,9 @@ inline std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 class PackedReader {
  public:
   PackedReader(const Context& context, const std::string& path, PackedHeader header)
-      : path_(path), header_(std::move(header)), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (!file_.open())
-      throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + std::strerror(errno));
+      : path_(path), header_(std::move(header)), file_(open_regular_file(path)) {
+    if (!file_.problem.empty())
+      throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + file_.problem);
     sums_.resize(at(header_.blocks()));
     read(header_.checksums, 0, sums_.data(), header_.checksums.bytes);
     partition = BlockPartition::even(
@@ -43,14 +42,14 @@ class PackedReader {
   Index end_sum_block() const {
     return rows() == 0 ? first_sum_block() : (end_row + header_.block_rows - 1) / header_.block_rows;
   }
-  int file() const { return file_.get(); }
+  int file() const { return file_.descriptor.get(); }
 
   void read(const PackedHeader::Place& place, Index begin, void* out, Index bytes) const {
     if (begin < 0 || bytes < 0 || begin + bytes > place.bytes)
       throw internal_error("bytes beyond an array of " + path_ + " were asked for");
     for (Index done = 0; done < bytes;) {
-      const ssize_t count =
-          ::pread(file_.get(), static_cast<char*>(out) + done, at(bytes - done), place.offset + begin + done);
+      const ssize_t count = ::pread(file_.descriptor.get(), static_cast<char*>(out) + done, at(bytes - done),
+                                    place.offset + begin + done);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) throw Error(ErrorCode::io_failed, path_ + ": reading failed: " + std::strerror(errno));
       if (count == 0) throw Error(ErrorCode::io_failed, path_ + " changed while it was read");
@@ -79,7 +78,7 @@ class PackedReader {
  private:
   const std::string& path_;
   PackedHeader header_;
-  FileDescriptor file_;
+  RegularFile file_;
   std::vector<std::uint64_t> sums_;
 };
 

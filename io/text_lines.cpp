@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/text_lines.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 
 #include "firesteel/io/store.hpp"
 
@@ -35,14 +31,7 @@ Index newlines_in(std::span<const char> text) {
 }  // namespace
 
 LineFile::LineFile(const std::string& path) : path_(path) {
-  if (is_url(path)) {
-    path_ = shown_name(path);
-  } else {
-    struct stat status {};
-    if (::stat(path.c_str(), &status) != 0)
-      throw Error(ErrorCode::no_input, path + ": " + std::strerror(errno));
-    if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::no_input, path + ": expected a regular file");
-  }
+  if (is_url(path)) path_ = shown_name(path);
   input_ = open_input(path_);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/stores/local_store.hpp"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/regular_file.hpp"
 
 namespace firesteel {
 
@@ -115,10 +115,9 @@ Store& local_store() {
 }
 
 std::shared_ptr<const InputFile> open_local(const std::string& path) {
-  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
-  if (!file.open() || ::fstat(file.get(), &status) != 0) cannot_read(path, reason(errno));
-  return std::make_shared<LocalFile>(path, std::move(file), status.st_size);
+  RegularFile file = open_regular_file(path);
+  if (!file.problem.empty()) cannot_read(path, file.problem);
+  return std::make_shared<LocalFile>(path, std::move(file.descriptor), file.bytes);
 }
 
 }  // namespace firesteel
