@@ -2,6 +2,7 @@
 """Whatever file a user names: what is no regular file is said at once. A pipe that nobody writes never ends an open()."""
 
 import os
+import resource
 import unittest
 
 import support
@@ -19,6 +20,15 @@ class RegularFiles(CliTest):
                       ["train", "kmeans", "--input", "a.csv", "--init-file", "p", "--output", "m.h5"]):
             self.fail_with(66, words, "cannot read 'p': not a regular file", ranks=[None, 3])
         self.assertEqual(sorted(os.listdir(self.directory)), ["a.csv", "p"])
+
+    def test_initial_centres_without_end(self):
+        train = ["train", "kmeans", "--input", "a.csv", "--output", "m.h5", "--init-file"]
+        self.fail_with(66, [*train, "/dev/zero"], "cannot read '/dev/zero': not a regular file", ranks=[None, 3])
+        self.write("hole.csv", "1,2\n")
+        os.truncate(self.path("hole.csv"), 1 << 40)  # takes no disk
+        self.fail_with(65, [*train, "hole.csv"], "hole.csv:2: a line from here on is longer than 256 MiB", ranks=[None, 3])
+        most_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        self.assertLess(most_kib, 600 << 10)
 
     def test_a_pipe_among_checkpoints_is_passed_over(self):
         train = ["train", "kmeans", "--input", "a.csv", "--tol", "0", "--checkpoint", "saved"]
