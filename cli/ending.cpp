@@ -53,6 +53,13 @@ void handle(int signal_number, void (*handler)(int)) {
   sigaction(signal_number, &action, nullptr);
 }
 
+sigset_t signals_meant_for_the_job() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&signals, number);
+  return signals;
+}
+
 [[noreturn]] void wait_for_the_end() {
   while (true) std::this_thread::sleep_for(std::chrono::seconds(1));
 }
@@ -97,6 +104,18 @@ void prepare_ending(bool under_launcher) {
   handle(SIGXFSZ, SIG_IGN);
   for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) handle(signal_number, on_interrupt);
   handle(SIGUSR1, on_stop);
+  let_signals_in();
+}
+
+void hold_signals() {
+  const sigset_t signals = signals_meant_for_the_job();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (stop_flag != 0) raise(SIGUSR1);  // waits, too: what is pending stays so
+}
+
+void let_signals_in() {
+  const sigset_t signals = signals_meant_for_the_job();
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
 void interrupts_ask_to_stop() {

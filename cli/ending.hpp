@@ -20,6 +20,12 @@ void prepare_ending(bool under_launcher);
 /// checkpoints. The next one ends the process as before.
 void interrupts_ask_to_stop();
 
+/// For a program that starts itself anew: no signal that is meant for it gets lost on the way, and none ends
+/// it before it listens. prepare_ending() of the new one lets them in; so does the second function, where
+/// there is none.
+void hold_signals();
+void let_signals_in();
+
 /// True once the fit was asked to stop.
 bool stop_requested();
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "firesteel/cli/ending.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/core/placement.hpp"
 
@@ -96,7 +97,9 @@ void restart_with_patient_threads(const std::vector<std::string>& words) {
   std::vector<char*> arguments;
   for (auto& word : line) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  hold_signals();
   execv(arguments.front(), arguments.data());  // returns only where it fails: then threads spin
+  let_signals_in();
 }
 
 std::string split_job_explanation(int world_size) {

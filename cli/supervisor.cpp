@@ -61,6 +61,29 @@ std::vector<std::string> without_option(std::vector<std::string> words, const st
   return words;
 }
 
+/// Says that the job was stopped before it could say so itself; the exit code for it.
+int stopped_early(const std::string& how, const std::optional<SavedCheckpoint>& last) {
+  print_error("stopped by request: " + how + "; " +
+              (last ? "--resume goes on from " + last->path : std::string("nothing was saved")));
+  return kStopped;
+}
+
+/// "a rank was killed by signal 9 (Killed)", "code 74: ...".
+std::string cause(const MpirunEnd& end) {
+  std::string text;
+  if (end.code > kSignalBase) {
+    const int number = end.code - kSignalBase;
+    const char* name = strsignal(number);
+    text = std::string(end.killed ? "mpirun" : "a rank") + " was killed by signal " + std::to_string(number) +
+           " (" + (name != nullptr ? name : "?") + ")";
+  } else {
+    text = "code " + std::to_string(end.code);
+  }
+  return end.message.empty() ? text : text + ": " + end.message;
+}
+
+std::string too_early(const MpirunEnd& end) { return "it ended before it could save (" + cause(end) + ")"; }
+
 /// One job with restarts: what happened so far.
 class Supervisor {
  public:
@@ -121,7 +144,7 @@ class Supervisor {
     if (end.code == 0) return finish();
     if (worth_restarting(end.code)) {
       if (!stop_request().save_and_stop) return std::nullopt;
-      return stopped("it ended before it could save (" + cause(end) + ")");
+      return stopped(too_early(end));
     }
     if (!end.message.empty()) print_error(end.message);
     return end.code;
@@ -135,22 +158,7 @@ class Supervisor {
 
   int stopped(const std::string& how) {
     last_ = newest_checkpoint(job_.checkpoint.directory);
-    print_error("stopped by request: " + how + "; " +
-                (last_ ? "--resume goes on from " + last_->path : std::string("nothing was saved")));
-    return kStopped;
-  }
-
-  static std::string cause(const MpirunEnd& end) {
-    std::string text;
-    if (end.code > kSignalBase) {
-      const int number = end.code - kSignalBase;
-      const char* name = strsignal(number);
-      text = std::string(end.killed ? "mpirun" : "a rank") + " was killed by signal " +
-             std::to_string(number) + " (" + (name != nullptr ? name : "?") + ")";
-    } else {
-      text = "code " + std::to_string(end.code);
-    }
-    return end.message.empty() ? text : text + ": " + end.message;
+    return stopped_early(how, last_);
   }
 
   void note_failure(const MpirunEnd& end) {
@@ -219,15 +227,20 @@ class Supervisor {
   std::vector<std::string> failures_;
 };
 
-int launch_once(int ranks, const std::vector<std::string>& words) {
+int launch_once(int ranks, const std::vector<std::string>& words, const Job& job) {
   const MpirunEnd end = run_mpirun(ranks, words, nullptr);
   if (!end.started) {
     print_error(end.message);
     return static_cast<int>(ErrorCode::unavailable);
   }
-  if (!stop_request().interrupted) return end.code;
-  print_error("interrupted");
-  return kInterrupted;
+  if (stop_request().interrupted) {
+    print_error("interrupted");
+    return kInterrupted;
+  }
+  // A rank that does not listen yet dies of the request to stop.
+  if (stop_request().save_and_stop && end.code == kSignalBase + SIGUSR1)
+    return stopped_early(too_early(end), newest_checkpoint(job.checkpoint.directory));
+  return end.code;
 }
 
 }  // namespace
@@ -252,7 +265,7 @@ int ranks_to_be_had(int ranks, int first_cpus, int cpus, int failures) {
 int launch(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job) {
   pass_signals_to_mpirun(!job.checkpoint.directory.empty());
   try {
-    if (!job.shrink && options.max_restarts.value_or(0) == 0) return launch_once(options.ranks, words);
+    if (!job.shrink && options.max_restarts.value_or(0) == 0) return launch_once(options.ranks, words, job);
     return Supervisor(options, words, job).run();
   } catch (...) {
     const Error error = to_error(std::current_exception());
