@@ -56,7 +56,7 @@ void handle(int signal_number, void (*handler)(int)) {
 sigset_t signals_meant_for_the_job() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&signals, number);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&signals, number);
   return signals;
 }
 
@@ -102,7 +102,7 @@ void prepare_ending(bool under_launcher) {
   std::set_terminate(on_terminate);
   handle(SIGPIPE, SIG_IGN);
   handle(SIGXFSZ, SIG_IGN);
-  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) handle(signal_number, on_interrupt);
+  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) handle(signal_number, on_interrupt);
   handle(SIGUSR1, on_stop);
   let_signals_in();
 }
@@ -121,6 +121,8 @@ void let_signals_in() {
 void interrupts_ask_to_stop() {
   for (const int signal_number : {SIGINT, SIGTERM}) handle(signal_number, on_gentle_interrupt);
 }
+
+void interrupts_come_too_late() { handle(SIGUSR2, SIG_IGN); }
 
 bool stop_requested() { return stop_flag != 0; }
 

@@ -10,10 +10,10 @@
 namespace firesteel::cli {
 
 /// Prepares how this process ends: a closed pipe or a file-size limit becomes an error of the write that met
-/// it; SIGINT, SIGTERM and SIGHUP remove temporary files and end with 130, one line said where no mpirun
-/// speaks for the job; SIGUSR1 asks the fit to stop after its iteration; an exception that nothing can catch
-/// is said and ends all ranks; a standard stream that is closed stays unusable, whatever is opened later.
-/// Call once, before anything else.
+/// it; SIGINT, SIGTERM, SIGHUP and SIGUSR2, which unlike them mpirun forwards at once, remove temporary files
+/// and end with 130, one line said where no mpirun speaks for the job; SIGUSR1 asks the fit to stop after its
+/// iteration; an exception that nothing can catch is said and ends all ranks; a standard stream that is
+/// closed stays unusable, whatever is opened later. Call once, before anything else.
 void prepare_ending(bool under_launcher);
 
 /// From now on the first SIGINT or SIGTERM, too, asks the fit to stop after its iteration: for jobs that save
@@ -25,6 +25,10 @@ void interrupts_ask_to_stop();
 /// there is none.
 void hold_signals();
 void let_signals_in();
+
+/// From now on SIGUSR2 comes too late: the job is done, and about to say so. Before a step that all ranks
+/// take together: then either a rank has died of it and none gets beyond that step, or none does.
+void interrupts_come_too_late();
 
 /// True once the fit was asked to stop.
 bool stop_requested();

@@ -35,6 +35,9 @@ using Clock = std::chrono::steady_clock;
 constexpr int kSignalBase = 128;
 constexpr int kPollMs = 50;
 constexpr auto kAskAgain = std::chrono::seconds(1);
+constexpr auto kAskRanksAgain = std::chrono::milliseconds(250);
+constexpr auto kRanksMustEnd = std::chrono::seconds(3);
+constexpr auto kMpirunMustEnd = std::chrono::seconds(6);
 constexpr auto kOrphansMayEnd = std::chrono::seconds(3);
 constexpr auto kOrphansMustEnd = std::chrono::seconds(10);
 constexpr std::string_view kMessagePrefix = "firesteel: ";
@@ -44,8 +47,9 @@ volatile std::sig_atomic_t save_and_stop = 0;
 volatile pid_t mpirun_process = 0;
 
 extern "C" void pass_interrupt(int) {
-  // mpirun takes a second interrupt for impatience and leaves ranks behind: pass on one.
-  if (interrupted == 0 && mpirun_process > 0) kill(mpirun_process, SIGTERM);
+  // mpirun tells its ranks of an interrupt a second late, in which they could still write a model; what it
+  // forwards reaches them at once.
+  if (interrupted == 0 && mpirun_process > 0) kill(mpirun_process, SIGUSR2);
   interrupted = 1;
 }
 
@@ -90,7 +94,7 @@ bool has_remote_shell() {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(kSignalBase + SIGTERM);  // killed before the line above
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
-  signal(SIGUSR1, SIG_IGN);  // until mpirun listens, and after
+  for (const int number : {SIGUSR1, SIGUSR2}) signal(number, SIG_IGN);  // until mpirun listens, and after
   for (const char* name :
        {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "PRTE_ALLOW_RUN_AS_ROOT",
         "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_orte_execute_quiet"})
@@ -150,17 +154,44 @@ bool drain(int descriptor, int timeout_ms, ErrorStream& errors) {
   return got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN));
 }
 
-/// Says a request to stop once more: it may have come before anybody listened.
-void ask_again(pid_t child, Clock::time_point& asked) {
-  if (save_and_stop == 0 || Clock::now() - asked < kAskAgain) return;
-  kill(child, SIGUSR1);
-  asked = Clock::now();
-}
+/// Says a request once more: it may have come before anybody listened.
+class Insistence {
+ public:
+  explicit Insistence(pid_t child) : child_(child) {}
+
+  void ask_again() {
+    const auto now = Clock::now();
+    if (interrupted != 0) return end(now);
+    if (save_and_stop == 0 || now - asked_ < kAskAgain) return;
+    kill(child_, SIGUSR1);
+    asked_ = now;
+  }
+
+ private:
+  /// mpirun takes a second interrupt for impatience and leaves ranks behind: it gets one. Seldom it waits for
+  /// itself when its ranks are gone (a lock in its PMIx), for ever.
+  void end(Clock::time_point now) {
+    if (since_ == Clock::time_point::max()) since_ = asked_ = now;
+    if (now - since_ > kMpirunMustEnd) kill(child_, SIGKILL);
+    if (now - asked_ > kAskRanksAgain) {
+      kill(child_, SIGUSR2);
+      asked_ = now;
+    }
+    if (terminated_ || now - since_ < kRanksMustEnd) return;
+    kill(child_, SIGTERM);
+    terminated_ = true;
+  }
+
+  pid_t child_;
+  Clock::time_point asked_ = Clock::now();
+  Clock::time_point since_ = Clock::time_point::max();  // of the interrupt
+  bool terminated_ = false;
+};
 
 /// Waits for mpirun; reads its stderr meanwhile.
 int wait_reading(pid_t child, int errors_end, ErrorStream& errors) {
   bool open = true;
-  auto asked = Clock::now();
+  Insistence insistence(child);
   int status = 0;
   while (true) {
     const pid_t ended = waitpid(child, &status, WNOHANG);
@@ -169,7 +200,7 @@ int wait_reading(pid_t child, int errors_end, ErrorStream& errors) {
       open = drain(errors_end, kPollMs, errors);
     else
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    ask_again(child, asked);
+    insistence.ask_again();
   }
   mpirun_process = 0;
   // What it wrote last. A process that it left behind may hold the pipe open: an empty pipe is the end, too.
@@ -180,14 +211,13 @@ int wait_reading(pid_t child, int errors_end, ErrorStream& errors) {
 
 /// Waits for mpirun, whose streams are ours.
 int wait_only(pid_t child) {
+  Insistence insistence(child);
   int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR && save_and_stop == 0) {
-  }
-  for (auto asked = Clock::now(); save_and_stop != 0;
-       std::this_thread::sleep_for(std::chrono::milliseconds(5))) {
+  while (true) {
     const pid_t ended = waitpid(child, &status, WNOHANG);
     if (ended == child || (ended < 0 && errno != EINTR)) break;
-    ask_again(child, asked);
+    insistence.ask_again();
+    poll(nullptr, 0, kPollMs);  // until a signal comes: also that of the child's end
   }
   mpirun_process = 0;
   return status;
@@ -232,6 +262,10 @@ void pass_signals_to_mpirun(bool has_checkpoints) {
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
   action.sa_handler = pass_stop;
   sigaction(SIGUSR1, &action, nullptr);
+  action.sa_handler = pass_interrupt;
+  sigaction(SIGUSR2, &action, nullptr);
+  action.sa_handler = [](int) {};  // so that the end of a child ends a wait
+  sigaction(SIGCHLD, &action, nullptr);
 }
 
 OutputSpool::OutputSpool() : file_(std::tmpfile()) {

@@ -28,7 +28,8 @@ struct StopRequest {
 };
 StopRequest stop_request();
 
-/// From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 are passed to the mpirun that runs. `has_checkpoints`: the
+/// From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 are passed to the job that mpirun runs: an interrupt to
+/// its ranks, which end at once, and seconds later to an mpirun that is still there. `has_checkpoints`: the
 /// first interrupt asks the job to save and stop, as SIGUSR1 does. Call once.
 void pass_signals_to_mpirun(bool has_checkpoints);
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "firesteel/cli/ending.hpp"
 #include "firesteel/cli/option_uses.hpp"
 #include "firesteel/core/rating_chunks.hpp"
 #include "firesteel/core/scratch_file.hpp"
@@ -147,6 +148,7 @@ Index rows_used(const LearnerData& data) {
 }
 
 void write_stdout(const Context& context, const std::string& text, bool* printed) {
+  interrupts_come_too_late();
   context.comm().barrier();  // a rank that failed to get here leaves nothing on stdout
   context.comm().collectively([&] {
     if (context.rank() != 0) return;

@@ -133,6 +133,7 @@ class Supervisor {
 
   /// The exit code, everything said, where this end is the end.
   std::optional<int> final_code(const MpirunEnd& end) {
+    if (end.code == 0) return finish();  // done, whatever was asked for meanwhile
     if (stop_request().interrupted) {
       print_error("interrupted");
       return kInterrupted;
@@ -141,7 +142,6 @@ class Supervisor {
       print_error(end.message);
       return static_cast<int>(ErrorCode::unavailable);
     }
-    if (end.code == 0) return finish();
     if (worth_restarting(end.code)) {
       if (!stop_request().save_and_stop) return std::nullopt;
       return stopped(too_early(end));
@@ -233,6 +233,7 @@ int launch_once(int ranks, const std::vector<std::string>& words, const Job& job
     print_error(end.message);
     return static_cast<int>(ErrorCode::unavailable);
   }
+  if (end.code == 0) return 0;  // done, whatever was asked for meanwhile
   if (stop_request().interrupted) {
     print_error("interrupted");
     return kInterrupted;

@@ -238,6 +238,24 @@ class Supervised(CliTest):
                 self.assertIn(result.code, (0, 75), result)
                 self.assertEqual(len(result.lines("firesteel: ")), 1 if result.code else 0, result)
 
+    def test_an_interrupted_job_leaves_the_old_model_and_prints_nothing(self):
+        """Or is done, and says so: never a new model with 130."""
+        self.train[self.train.index("400")] = "100"  # over in the second that mpirun lets its ranks live
+        for front in ((), ("--max-restarts", "3")):
+            for delay_s in (0, 0.1):
+                self.write("model.h5", "old")
+                process = self.start(*front, words=[*self.train, "--json"])
+                self.job(process, 2)
+                time.sleep(delay_s)
+                process.send_signal(signal.SIGTERM)
+                result = self.finish(process)
+                if result.code == 0:
+                    self.assertEqual(result.json["model"], "model.h5")
+                    self.assertEqual(result.lines("firesteel: "), [])
+                else:
+                    self.check_failure(result, 130, "interrupted")
+                    self.assertEqual(self.read("model.h5"), b"old")
+
     def test_stopped_while_waiting(self):
         for number, code in ((signal.SIGUSR1, 75), (signal.SIGINT, 130)):
             words = [*self.train, "--json"]  # no checkpoints: an interrupt is one
