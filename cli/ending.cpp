@@ -102,7 +102,8 @@ void prepare_ending(bool under_launcher) {
   std::set_terminate(on_terminate);
   handle(SIGPIPE, SIG_IGN);
   handle(SIGXFSZ, SIG_IGN);
-  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) handle(signal_number, on_interrupt);
+  for (const int signal_number : {SIGINT, SIGTERM, SIGUSR2}) handle(signal_number, on_interrupt);
+  if (hangups_matter()) handle(SIGHUP, on_interrupt);
   handle(SIGUSR1, on_stop);
   let_signals_in();
 }
@@ -120,6 +121,12 @@ void let_signals_in() {
 
 void interrupts_ask_to_stop() {
   for (const int signal_number : {SIGINT, SIGTERM}) handle(signal_number, on_gentle_interrupt);
+  if (hangups_matter()) handle(SIGHUP, on_stop);
+}
+
+bool hangups_matter() {
+  struct sigaction now {};
+  return sigaction(SIGHUP, nullptr, &now) != 0 || now.sa_handler != SIG_IGN;
 }
 
 void interrupts_come_too_late() { handle(SIGUSR2, SIG_IGN); }

@@ -10,15 +10,19 @@
 namespace firesteel::cli {
 
 /// Prepares how this process ends: a closed pipe or a file-size limit becomes an error of the write that met
-/// it; SIGINT, SIGTERM, SIGHUP and SIGUSR2, which unlike them mpirun forwards at once, remove temporary files
-/// and end with 130, one line said where no mpirun speaks for the job; SIGUSR1 asks the fit to stop after its
-/// iteration; an exception that nothing can catch is said and ends all ranks; a standard stream that is
-/// closed stays unusable, whatever is opened later. Call once, before anything else.
+/// it; SIGINT, SIGTERM, SIGHUP (unless it is ignored) and SIGUSR2, which unlike them mpirun forwards at once,
+/// remove temporary files and end with 130, one line said where no mpirun speaks for the job; SIGUSR1 asks
+/// the fit to stop after its iteration; an exception that nothing can catch is said and ends all ranks; a
+/// standard stream that is closed stays unusable, whatever is opened later. Call once, before anything else.
 void prepare_ending(bool under_launcher);
 
-/// From now on the first SIGINT or SIGTERM, too, asks the fit to stop after its iteration: for jobs that save
-/// checkpoints. The next one ends the process as before.
+/// From now on the first SIGINT, SIGTERM or SIGHUP, too, asks the fit to stop after its iteration: for jobs
+/// that save checkpoints. The next one ends the process as before; but for SIGHUP, of which a terminal that
+/// is lost sends several.
 void interrupts_ask_to_stop();
+
+/// False where SIGHUP is ignored, as nohup has it: then it stays so.
+bool hangups_matter();
 
 /// For a program that starts itself anew: no signal that is meant for it gets lost on the way, and none ends
 /// it before it listens. prepare_ending() of the new one lets them in; so does the second function, where

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <thread>
 
+#include "firesteel/cli/ending.hpp"
 #include "firesteel/cli/launch.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/error.hpp"
@@ -93,7 +94,8 @@ bool has_remote_shell() {
   setpgid(0, 0);  // ctrl-C reaches mpirun once, from us
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(kSignalBase + SIGTERM);  // killed before the line above
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
+  for (const int number : {SIGINT, SIGTERM, SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
+  if (hangups_matter()) signal(SIGHUP, SIG_DFL);
   for (const int number : {SIGUSR1, SIGUSR2}) signal(number, SIG_IGN);  // until mpirun listens, and after
   for (const char* name :
        {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "PRTE_ALLOW_RUN_AS_ROOT",
@@ -259,7 +261,10 @@ void pass_signals_to_mpirun(bool has_checkpoints) {
   struct sigaction action {};
   sigemptyset(&action.sa_mask);
   action.sa_handler = has_checkpoints ? pass_gently : pass_interrupt;
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+  for (const int number : {SIGINT, SIGTERM}) sigaction(number, &action, nullptr);
+  // A terminal that is lost sends several: no sign of impatience.
+  if (has_checkpoints) action.sa_handler = pass_stop;
+  if (hangups_matter()) sigaction(SIGHUP, &action, nullptr);
   action.sa_handler = pass_stop;
   sigaction(SIGUSR1, &action, nullptr);
   action.sa_handler = pass_interrupt;

@@ -69,10 +69,12 @@ class Checkpoints(CliTest):
             self.forget()
 
     def test_a_stop_signal_saves_and_ends_with_75(self):
-        for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = self.start(None)
             self.wait_for_checkpoint(process)
             process.send_signal(number)
+            if number == signal.SIGHUP:  # a lost terminal sends more than one
+                process.send_signal(number)
             _, err = process.communicate(timeout=ENDING_LIMIT_S)
             self.assertEqual(process.returncode, 75, err)
             self.assertEqual(sum(line.startswith("firesteel: ") for line in err.splitlines()), 1, err)
@@ -83,13 +85,27 @@ class Checkpoints(CliTest):
 
     def test_under_ranks_an_interrupt_saves_and_ends_with_75(self):
         line = [command([])[0], "--ranks", "2", *self.train, "--output", "model.h5", "--checkpoint", "saved"]
-        process = subprocess.Popen(line, cwd=self.directory, env=environment(), stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, text=True)
-        self.wait_for_checkpoint(process)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=ENDING_LIMIT_S)
-        self.assertEqual(process.returncode, 75, err)
-        self.resume(None, 1)
+        for numbers in ([signal.SIGINT], [signal.SIGHUP, signal.SIGHUP]):
+            process = subprocess.Popen(line, cwd=self.directory, env=environment(), stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True)
+            self.wait_for_checkpoint(process)
+            for number in numbers:
+                process.send_signal(number)
+            _, err = process.communicate(timeout=ENDING_LIMIT_S)
+            self.assertEqual(process.returncode, 75, err)
+            self.resume(None, 1)
+            self.forget()
+
+    def test_a_hangup_is_ignored_where_it_was(self):
+        for front in ([], ["--ranks", "2"]):
+            line = ["nohup", *command([])[:1], *front, *self.train, "--output", "model.h5", "--checkpoint", "saved"]
+            process = subprocess.Popen(line, cwd=self.directory, env=environment(), stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self.wait_for_checkpoint(process)
+            process.send_signal(signal.SIGHUP)
+            _, err = process.communicate(timeout=ENDING_LIMIT_S)
+            self.assertEqual(process.returncode, 0, err)
+            self.forget()
 
     def test_resume_starts_afresh_where_there_is_none_and_says_so(self):
         result = self.resume(2, 1)
