@@ -2,11 +2,13 @@
 #include "firesteel/cli/supervisor.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -227,6 +229,15 @@ class Supervisor {
   std::vector<std::string> failures_;
 };
 
+void refuse_too_many_ranks(int ranks) {
+  const int cpus = available_cpus();
+  if (ranks <= most_ranks_here(cpus) || hosts_are_given()) return;
+  throw bad_parameter("--ranks " + std::to_string(ranks) + ": expected at most " +
+                      std::to_string(most_ranks_here(cpus)) + " ranks on this machine of " +
+                      count_text(cpus, "CPU") +
+                      "; give fewer, or name other hosts, as by OMPI_MCA_orte_default_hostfile=FILE");
+}
+
 int launch_once(int ranks, const std::vector<std::string>& words, const Job& job) {
   const MpirunEnd end = run_mpirun(ranks, words, nullptr);
   if (!end.started) {
@@ -245,6 +256,25 @@ int launch_once(int ranks, const std::vector<std::string>& words, const Job& job
 }
 
 }  // namespace
+
+int most_ranks_here(int cpus) {
+  constexpr int kRanksOfACpu = 64;
+  constexpr int kAlwaysAllowed = 256;
+  return std::max(kAlwaysAllowed, kRanksOfACpu * cpus);
+}
+
+bool hosts_are_given() {
+  constexpr std::array kNames{"SLURM_JOB_ID",
+                              "PBS_NODEFILE",
+                              "LSB_HOSTS",
+                              "LSB_DJOB_HOSTFILE",
+                              "PE_HOSTFILE",
+                              "OMPI_MCA_orte_default_hostfile",
+                              "PRTE_MCA_prte_default_hostfile",
+                              "PRTE_MCA_default_hostfile"};
+  return std::any_of(kNames.begin(), kNames.end(),
+                     [](const char* name) { return std::getenv(name) != nullptr; });
+}
 
 bool worth_restarting(int code) {
   constexpr int kMpirunGaveUp = 1;
@@ -266,6 +296,7 @@ int ranks_to_be_had(int ranks, int first_cpus, int cpus, int failures) {
 int launch(const LaunchOptions& options, const std::vector<std::string>& words, const Job& job) {
   pass_signals_to_mpirun(!job.checkpoint.directory.empty());
   try {
+    refuse_too_many_ranks(options.ranks);
     if (!job.shrink && options.max_restarts.value_or(0) == 0) return launch_once(options.ranks, words, job);
     return Supervisor(options, words, job).run();
   } catch (...) {

@@ -16,9 +16,17 @@ struct LaunchOptions {
   double restart_delay = 1;  ///< seconds before the first restart; doubled at each failure without progress
 };
 
+/// The most ranks that --ranks starts on this machine alone: 64 for each of its `cpus`, and 256 at least.
+/// More are a slip, which would keep it busy for minutes before any of them fails.
+int most_ranks_here(int cpus);
+
+/// Whether the environment names the hosts of the job, by a host file of Open MPI or as the allocation of a
+/// scheduler (Slurm, PBS, LSF, Grid Engine): then they are not bounded by this machine.
+bool hosts_are_given();
+
 /// `--ranks N COMMAND …`: runs this program under mpirun and returns the exit code for it. Interrupts are
 /// passed on and end with 130; where the job has checkpoints the first one asks it to save and stop (75), as
-/// SIGUSR1 always does.
+/// SIGUSR1 always does. More than most_ranks_here() are refused (64) unless hosts_are_given().
 ///
 /// With restarts the job is looked after: when a rank or mpirun dies it is started anew, with --resume where
 /// the job has saved a checkpoint since, on the ranks that are still to be had, after a pause. The job's

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 namespace firesteel::cli {
 namespace {
 
@@ -20,6 +22,21 @@ TEST(Supervisor, pauses_double_up_to_a_minute) {
   EXPECT_EQ(pause_before_restart(1, 1000000), 60);
   EXPECT_EQ(pause_before_restart(0, 5), 0);
   EXPECT_EQ(pause_before_restart(90, 3), 90);  // what was asked for is never shortened
+}
+
+TEST(Supervisor, ranks_of_one_machine_are_bounded_generously) {
+  EXPECT_EQ(most_ranks_here(1), 256);
+  EXPECT_EQ(most_ranks_here(4), 256);
+  EXPECT_EQ(most_ranks_here(96), 6144);
+  unsetenv("SLURM_JOB_ID");
+  unsetenv("OMPI_MCA_orte_default_hostfile");
+  EXPECT_FALSE(hosts_are_given());
+  setenv("OMPI_MCA_orte_default_hostfile", "hosts", 1);
+  EXPECT_TRUE(hosts_are_given());
+  unsetenv("OMPI_MCA_orte_default_hostfile");
+  setenv("SLURM_JOB_ID", "7", 1);
+  EXPECT_TRUE(hosts_are_given());
+  unsetenv("SLURM_JOB_ID");
 }
 
 TEST(Supervisor, ranks_follow_the_cpus_and_halve_when_nothing_moves) {

@@ -44,6 +44,9 @@ class Launch(CliTest):
 
     def test_ranks_is_checked(self):
         self.fail_with(64, ["--ranks", "0", *self.train], "--ranks", ranks=[None])
+        for front in ((), ("--max-restarts", "1")):  # nothing is started: it would take this machine minutes
+            self.fail_with(64, ["--ranks", "100000", *front, *self.train], "--ranks 100000: expected at most", "OMPI_MCA_orte_default_hostfile",
+                           ranks=[None])
         self.fail_with(64, ["--ranks", "two", *self.train], "--ranks", "'two'", ranks=[None])
         self.fail_with(64, [*self.train, "--ranks", "2"], "--ranks", ranks=[None])
         self.fail_with(64, ["--ranks", "2", *self.train], "--ranks", "mpirun", ranks=[2])
