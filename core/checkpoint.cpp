@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
@@ -48,6 +49,11 @@ std::vector<std::pair<std::string, std::string>> parameter_texts(
   for (const auto& parameter : parameters) {
     if (parameter.name == "max_iter") continue;
     std::string value = parameter.value;
+    if (parameter.type == ParameterInfo::Type::matrix && !value.empty()) {
+      char content[24];
+      std::snprintf(content, sizeof content, "%016llx", static_cast<unsigned long long>(parameter.content));
+      value += std::string(" of content ") + content + " (" + option_name(parameter.name) + "-file)";
+    }
     if (value.size() > kLongestText) value = value.substr(0, kLongestText) + "...";
     texts.emplace_back(parameter.name, std::move(value));
   }

@@ -52,6 +52,8 @@ std::uint64_t hash_features(std::uint64_t hash, const SparseRows<Scalar>& rows, 
   return hash;
 }
 
+std::string precision_text(bool single) { return single ? " in single precision" : ""; }
+
 std::string fingerprint_text(Index rows, const std::string& shape, std::uint64_t hash) {
   char text[24];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
@@ -79,7 +81,9 @@ std::string data_fingerprint(const RowBlocks& data) {
     });
   });
   const auto total = static_cast<std::uint64_t>(comm.sum(static_cast<std::int64_t>(sum.load())));
-  return fingerprint_text(data.rows_used, " x " + std::to_string(data.columns()), total);
+  return fingerprint_text(data.rows_used,
+                          " x " + std::to_string(data.columns()) + precision_text(data.single_precision()),
+                          total);
 }
 
 std::string data_fingerprint(const Ratings& data) {
@@ -98,7 +102,7 @@ std::string data_fingerprint(const Ratings& data) {
     return local;
   });
   const auto total = static_cast<std::uint64_t>(comm.sum(static_cast<std::int64_t>(sum)));
-  return fingerprint_text(data.rows, data.single_precision ? " in single precision" : "", total);
+  return fingerprint_text(data.rows, precision_text(data.single_precision), total);
 }
 
 }  // namespace firesteel

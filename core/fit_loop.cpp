@@ -176,7 +176,10 @@ class FitLoop {
     const auto present = context_.comm().collectively([&] { return copy_all(); });
     const auto checkpoint = read_checkpoint(context_, directory, identity_, present);
     if (!checkpoint) {
-      context_.monitor().message("no checkpoint in " + directory + ": starting afresh");
+      const bool some = context_.comm().collectively(
+          [&] { return context_.rank() == 0 && newest_checkpoint(directory).has_value(); });
+      context_.monitor().message((some ? "no whole checkpoint in " : "no checkpoint in ") + directory +
+                                 ": starting afresh");
       return;
     }
     if (checkpoint->iteration > max_iterations_)
@@ -184,7 +187,7 @@ class FitLoop {
                   "the checkpoint in " + directory + " is of iteration " +
                       std::to_string(checkpoint->iteration) +
                       ", beyond max_iter = " + std::to_string(max_iterations_) +
-                      ": raise max_iter, or give another checkpoint directory",
+                      ": raise max_iter (--max-iter), or give another checkpoint directory",
                   {}, true);
     go_on_from(*checkpoint);
     context_.monitor().message("going on after iteration " + std::to_string(iteration_) + " from " +

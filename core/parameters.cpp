@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/fit_loop.hpp"
 
 namespace firesteel {
 
@@ -172,7 +173,8 @@ void ParameterLister::matrix(std::string_view name, Matrix& value, std::string_v
                   "a CSV file without header",
                   std::string(text),
                   {},
-                  {}});
+                  {},
+                  hash_bytes(0, value.values.data(), value.values.size() * sizeof(double))});
 }
 
 void ParameterValidator::integer(std::string_view name, Index& value, Range range, std::string_view) {

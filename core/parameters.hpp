@@ -77,6 +77,7 @@ struct ParameterInfo {
   std::string text;
   Range range;  ///< of number types
   std::vector<std::string> options;
+  std::uint64_t content = 0;  ///< of a matrix: a hash of its numbers, which `value` leaves out
 };
 
 /// What a describe() declares. `describe` is any callable on a ParameterVisitor&.

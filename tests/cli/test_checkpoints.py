@@ -144,6 +144,23 @@ class Checkpoints(CliTest):
             self.assertIn("other parameters: k was 200, is now 201; seed was 0, is now 7", result.err)
             self.assertNotIn("max_iter", result.err)
 
+    def test_other_initial_centres_and_another_precision_are_named(self):
+        self.write("small.csv", "a,b\n" + "".join(f"{i % 7},{i % 11}\n" for i in range(60)))
+        train = ["train", "kmeans", "--input", "small.csv", "--tol", "0", "--output", "m.h5", "--checkpoint", "small", "--init-file"]
+        self.write("one.csv", "0,0\n6,10\n")
+        self.write("two.csv", "0,1\n6,9\n")
+        self.succeed(*train, "one.csv")
+        self.fail_with(65, [*train, "two.csv", "--resume"], "other parameters: init was 2 x 2 of content ", "(--init-file), is now 2 x 2")
+        self.fail_with(65, [*train, "one.csv", "--resume", "--precision", "single"], "is of other data", "x 2 in single precision")
+
+    def test_only_torn_checkpoints_are_told_from_none(self):
+        self.write("small.csv", "a,b\n" + "".join(f"{i % 7},{i % 11}\n" for i in range(60)))
+        os.mkdir(self.path("small"))
+        with open(self.path("small/iteration-0000003.fsc"), "w") as file:
+            file.write("torn")
+        result = self.succeed("train", "kmeans", "--input", "small.csv", "--output", "m.h5", "--checkpoint", "small", "--resume", ranks=2)
+        self.assertIn("no whole checkpoint in small: starting afresh", result.err)
+
     def test_a_checkpoint_beyond_max_iter_is_refused(self):
         """Its model would have made more iterations than it says it may."""
         process = self.start(None)
@@ -158,7 +175,7 @@ class Checkpoints(CliTest):
             result = run(*words, "--tol", "0", "--max-iter", iteration - 1, "--output", "model.h5", "--checkpoint", "saved", "--resume",
                          ranks=ranks, cwd=self.directory)
             self.assertEqual(result.code, 65, result)
-            self.assertIn(f"is of iteration {iteration}, beyond max_iter = {iteration - 1}: raise max_iter", result.err)
+            self.assertIn(f"is of iteration {iteration}, beyond max_iter = {iteration - 1}: raise max_iter (--max-iter)", result.err)
             self.assertFalse(os.path.exists(self.path("model.h5")))
         words += ["--tol", "0", "--max-iter", iteration]
         result = run(*words, "--output", "model.h5", "--checkpoint", "saved", "--resume", ranks=3,
