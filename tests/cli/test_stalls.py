@@ -129,13 +129,6 @@ class Stalls(support.CliTest):
                 self.assertTrue(self.lines(f"rank {rank} on host {HOST} goes on after "), self.lines())
         self.assertEqual(self.read("k.h5"), model)
 
-    def test_a_pipe_that_nobody_writes_to(self):
-        os.mkfifo(self.path("centres.csv"))
-        process = self.start("train", "kmeans", "--input", "points.csv", "--init-file", "centres.csv", "--output", "k.h5", "--threads", "1",
-                             "--stall-seconds", "1")
-        line = self.wait_for("the warning", lambda: self.lines(STALLED), process)[0]
-        self.assertIn(f": 2 ranks wait for rank 0 on host {HOST} (starting; at work by itself", line)
-
     def test_a_healthy_job_says_nothing(self):
         """Many short iterations, for several times as long as would be a stall."""
         process = self.start(*self.endless, "--stall-seconds", "2", "--heartbeat", "beat.json")
