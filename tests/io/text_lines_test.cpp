@@ -86,7 +86,7 @@ TEST(TextLines, a_file_that_is_absent_or_changes_is_told) {
     read_lines(context, "/no/such/file");
     ADD_FAILURE() << "did not throw";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "/no/such/file: No such file or directory");
+    EXPECT_STREQ(error.what(), "cannot read '/no/such/file': No such file or directory");
     EXPECT_EQ(error.code(), ErrorCode::no_input);
     EXPECT_TRUE(error.agreed());
   }
