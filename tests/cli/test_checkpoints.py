@@ -12,7 +12,7 @@ from support import ENDING_LIMIT_S, CliTest, command, environment, run
 
 
 class Checkpoints(CliTest):
-    ROWS = 20000
+    ROWS = 60000  # a fit of half a second: time to see a checkpoint and to stop it on a busy machine
 
     def setUp(self):
         super().setUp()
