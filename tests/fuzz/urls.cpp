@@ -24,8 +24,8 @@ std::string take_url(const std::string& text) {
   if (url.host.empty() || url.path.empty() || url.path.front() != '/')
     fuzz::broken("a URL without host or path");
   fuzz::require_equal("shown twice", without_secrets(text), without_secrets(without_secrets(text)));
-  if (url.query.empty()) {
-    const std::string secret = "fuzzedsecret";
+  const std::string secret = "fuzzedsecret";
+  if (url.query.empty() && text.find(secret) == std::string::npos) {  // libFuzzer learns what it is compared with
     const std::string with = again + (url.scheme.starts_with("http") ? "?token=" + secret : "");
     if (without_secrets(with).find(secret) != std::string::npos) fuzz::broken("a secret is shown: " + with);
   }
