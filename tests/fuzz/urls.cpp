@@ -25,7 +25,8 @@ std::string take_url(const std::string& text) {
     fuzz::broken("a URL without host or path");
   fuzz::require_equal("shown twice", without_secrets(text), without_secrets(without_secrets(text)));
   const std::string secret = "fuzzedsecret";
-  if (url.query.empty() && text.find(secret) == std::string::npos) {  // libFuzzer learns what it is compared with
+  if (url.query.empty() &&
+      text.find(secret) == std::string::npos) {  // libFuzzer learns what it is compared with
     const std::string with = again + (url.scheme.starts_with("http") ? "?token=" + secret : "");
     if (without_secrets(with).find(secret) != std::string::npos) fuzz::broken("a secret is shown: " + with);
   }
