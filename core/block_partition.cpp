@@ -14,6 +14,9 @@ namespace {
 
 constexpr Index kMaxBlockRows = 8192;
 constexpr Index kTargetBlockBytes = 256 * 1024;
+/// Wide rows: a block has more of them, lest sums of a value a column be added up for every few.
+constexpr Index kWideBlockBytes = 1024 * 1024;
+constexpr Index kWideBlockRows = 4 * kTileRows;
 constexpr Index kSparseNonZerosPerRow = 64;
 constexpr double kMaxImbalance = 1.05;
 
@@ -83,8 +86,10 @@ Index choose_block_rows(Index columns, Index value_bytes, bool sparse) {
   }
   const Index row_bytes = std::max<Index>(
       1, sparse ? std::min(columns, kSparseNonZerosPerRow) * (value_bytes + 4) : columns * value_bytes);
-  const auto fitting = static_cast<std::uint64_t>(std::max<Index>(1, kTargetBlockBytes / row_bytes));
-  return std::clamp<Index>(static_cast<Index>(std::bit_floor(fitting)), kTileRows, kMaxBlockRows);
+  const Index fitting = std::max(
+      {Index{1}, kTargetBlockBytes / row_bytes, std::min(kWideBlockRows, kWideBlockBytes / row_bytes)});
+  return std::clamp<Index>(static_cast<Index>(std::bit_floor(static_cast<std::uint64_t>(fitting))), kTileRows,
+                           kMaxBlockRows);
 }
 
 }  // namespace firesteel

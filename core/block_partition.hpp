@@ -45,9 +45,9 @@ class BlockPartition {
 };
 
 /// Rows a block: the power of two in 32 … 8192 that puts about 256 KB into a block of `columns` values of
-/// `value_bytes`. Sparse rows count as at most 64 non-zeros of value_bytes + 4. A function of columns, format
-/// and precision only: part of every algorithm's version, stored in the model. FIRESTEEL_BLOCK_ROWS overrides
-/// it in tests.
+/// `value_bytes`; of wide rows 128, or as many as 1 MB holds. Sparse rows count as at most 64 non-zeros of
+/// value_bytes + 4. A function of columns, format and precision only: part of every algorithm's version,
+/// stored in the model. FIRESTEEL_BLOCK_ROWS overrides it in tests.
 Index choose_block_rows(Index columns, Index value_bytes, bool sparse);
 
 }  // namespace firesteel

@@ -2,8 +2,8 @@
 // Margins and gradients of several classes in double, blocked so that a value of a tile that is in a register
 // serves several classes and a sum stays in one over the rows of a block. Each sum is the chain that the
 // plain loops of logistic_dense.cpp make: margins from the offset on, column after column; gradient entries
-// eight lanes, eight rows after eight rows. Include after <hwy/highway.h> inside a translation unit driven by
-// foreach_target; guarded per target.
+// eight lanes, eight rows after eight rows of a group of tiles, groups one after the other. Include after
+// <hwy/highway.h> inside a translation unit driven by foreach_target; guarded per target.
 #if defined(FIRESTEEL_LINALG_LOGISTIC_CLASSES_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef FIRESTEEL_LINALG_LOGISTIC_CLASSES_INL
 #undef FIRESTEEL_LINALG_LOGISTIC_CLASSES_INL
@@ -14,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "firesteel/linalg/logistic_loss-inl.hpp"
 
@@ -28,6 +29,8 @@ HWY_INLINE Vector load(Tag d, const float* p) {
 
 /// Columns of a tile that stay in the first-level cache while all classes use them.
 constexpr std::size_t kNearColumns = 64;
+/// Of those, columns of the tile one group on that margins ask for; gradients ask for the others.
+constexpr std::size_t kSoon = 8;
 
 /// z_k += Σ_j w_kj x_j for kOutputs classes and `columns` columns of a tile; `stride` from class to class of
 /// w.
@@ -38,7 +41,7 @@ HWY_INLINE void add_margins(const Scalar* x, std::size_t columns, const double* 
   const Tag d;
   for (std::size_t row = 0; row < kTile; row += kParts * kWidth) {
     Vector sum[kOutputs][kParts];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (std::size_t k = 0; k < kOutputs; ++k)
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < kParts; ++v) sum[k][v] = hn::Load(d, z + k * kTile + row + v * kWidth);
@@ -46,33 +49,58 @@ HWY_INLINE void add_margins(const Scalar* x, std::size_t columns, const double* 
       Vector value[kParts];
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < kParts; ++v) value[v] = load(d, x + j * kTile + row + v * kWidth);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (std::size_t k = 0; k < kOutputs; ++k) {
         const auto factor = hn::Set(d, w[k * stride + j]);
 #pragma GCC unroll 4
         for (std::size_t v = 0; v < kParts; ++v) sum[k][v] = hn::MulAdd(factor, value[v], sum[k][v]);
       }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (std::size_t k = 0; k < kOutputs; ++k)
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < kParts; ++v) hn::Store(sum[k][v], d, z + k * kTile + row + v * kWidth);
   }
 }
 
-/// z_k ← b_k + Σ_j w_kj x_j for the 32 rows of a tile and all classes.
+template <std::size_t kOutputs>
+using Count = std::integral_constant<std::size_t, kOutputs>;
+
+template <std::size_t kMost, class Take>
+HWY_INLINE void take_share(std::size_t share, std::size_t k, const Take& take) {
+  if (share == kMost)
+    take(k, Count<kMost>());
+  else if constexpr (kMost > 1)
+    take_share<kMost - 1>(share, k, take);
+}
+
+/// Calls take(k, outputs) for consecutive shares of the classes, as equal as they can be: the number of a
+/// share, at most kMost, as a constant.
+template <std::size_t kMost, class Take>
+HWY_INLINE void share_classes(std::size_t outputs, const Take& take) {
+  std::size_t shares = (outputs + kMost - 1) / kMost;
+  for (std::size_t k = 0; k < outputs; --shares) {
+    const std::size_t share = (outputs - k + shares - 1) / shares;
+    take_share<kMost>(share, k, take);
+    k += share;
+  }
+}
+
+/// z_k ← b_k + Σ_j w_kj x_j for the 32 rows of a tile and all classes. Asks for some columns of the tile
+/// `ahead` tiles on.
 template <class Scalar>
 HWY_INLINE void class_margins(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
-                              const double* b, double* z) {
+                              const double* b, double* z, std::size_t ahead) {
+  constexpr std::size_t kMost = kWidth == 8 ? 6 : 4;
   for (std::size_t k = 0; k < outputs; ++k) std::fill_n(z + k * kTile, kTile, b[k]);
   for (std::size_t j = 0; j < columns; j += kNearColumns) {
     const std::size_t near = std::min(kNearColumns, columns - j);
-    std::size_t k = 0;
-    for (; k + 4 <= outputs; k += 4)
-      add_margins<4>(x + j * kTile, near, w + k * columns + j, columns, z + k * kTile);
-    for (; k + 2 <= outputs; k += 2)
-      add_margins<2>(x + j * kTile, near, w + k * columns + j, columns, z + k * kTile);
-    if (k < outputs) add_margins<1>(x + j * kTile, near, w + k * columns + j, columns, z + k * kTile);
+    const std::size_t soon = std::min(near, kSoon);
+    share_classes<kMost>(outputs, [&]<std::size_t kOutputs>(std::size_t k, Count<kOutputs>) HWY_ATTR {
+      for (std::size_t c = soon * k / outputs; c < soon * (k + kOutputs) / outputs; ++c)
+        ask_for(x + (ahead * columns + j + c) * kTile, kTile);
+      add_margins<kOutputs>(x + j * kTile, near, w + k * columns + j, columns, z + k * kTile);
+    });
   }
 }
 
@@ -101,7 +129,39 @@ HWY_INLINE void fold_lanes_of(const double* lanes, double* sums) {
   for (std::size_t i = 0; i < kCount; ++i) sums[i] = fold(lanes + 8 * i);
 }
 
-/// Where gradients of the tiles of a block, or of some of them, come from and go to.
+/// sums[i] += fold(lanes + 8·i) for kCount sums; the first group of tiles begins them.
+template <std::size_t kCount>
+HWY_INLINE void add_folded(const double* lanes, bool first, double* sums) {
+  if (first) return fold_lanes_of<kCount>(lanes, sums);
+  double folded[kCount];
+  fold_lanes_of<kCount>(lanes, folded);
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < kCount; ++i) sums[i] += folded[i];
+}
+
+/// As add_folded, of eight registers of eight lanes.
+HWY_INLINE void add_folded_registers([[maybe_unused]] const Vector* lanes, [[maybe_unused]] bool first,
+                                     [[maybe_unused]] double* sums) {
+#if HWY_TARGET != HWY_SCALAR  // never chosen
+  const Tag d;
+  // (l0 + l4, l1 + l5 | l2 + l6, l3 + l7) of a, then of b.
+  const auto halves = [&](Vector a, Vector b) {
+    return hn::Add(hn::ConcatLowerLower(d, b, a), hn::ConcatUpperUpper(d, b, a));
+  };
+  // (even lanes, odd lanes) of the sums a, c, b, d.
+  const auto quarters = [&](Vector ab, Vector cd) {
+    return hn::Add(hn::OddEvenBlocks(hn::SwapAdjacentBlocks(cd), ab),
+                   hn::OddEvenBlocks(cd, hn::SwapAdjacentBlocks(ab)));
+  };
+  const auto even = quarters(halves(lanes[0], lanes[4]), halves(lanes[2], lanes[6]));
+  const auto odd = quarters(halves(lanes[1], lanes[5]), halves(lanes[3], lanes[7]));
+  auto folded = hn::Add(hn::InterleaveLower(d, even, odd), hn::InterleaveUpper(d, even, odd));
+  if (!first) folded = hn::Add(hn::LoadU(d, sums), folded);
+  hn::StoreU(folded, d, sums);
+#endif
+}
+
+/// Where gradients of a group of tiles of a block come from and go to.
 template <class Scalar>
 struct ClassGradient {
   const Scalar* x;  ///< the first of the tiles
@@ -109,25 +169,21 @@ struct ClassGradient {
   std::size_t outputs;
   const double* residuals;  ///< tiles x outputs x 32
   std::size_t tiles;
-  double* lanes;  ///< eight a sum, from earlier tiles and for later ones; null: these are all tiles
-  bool first;     ///< no earlier tiles
-  double* sums;   ///< outputs x columns; null: later tiles follow
+  bool first;    ///< of the block's groups
+  double* sums;  ///< outputs x columns
 };
 
 /// kColumns columns from j on and kOutputs classes from k on.
 template <std::size_t kColumns, std::size_t kOutputs, class Scalar>
 HWY_INLINE void gradient_corner(const ClassGradient<Scalar>& g, std::size_t j, std::size_t k) {
   const Tag d;
-  HWY_ALIGN double own[kOutputs * kColumns * 8];
-  double* lanes = g.lanes != nullptr ? g.lanes + 8 * (k * g.columns + j) : own;
-  const std::size_t stride = g.lanes != nullptr ? 8 * g.columns : 8 * kColumns;
+  HWY_ALIGN double lanes[kOutputs * kColumns * 8];
   for (std::size_t part = 0; part < 8; part += kWidth) {
     Vector sum[kOutputs][kColumns];
 #pragma GCC unroll 4
     for (std::size_t a = 0; a < kOutputs; ++a)
 #pragma GCC unroll 8
-      for (std::size_t c = 0; c < kColumns; ++c)
-        sum[a][c] = g.first ? hn::Zero(d) : hn::Load(d, lanes + a * stride + 8 * c + part);
+      for (std::size_t c = 0; c < kColumns; ++c) sum[a][c] = hn::Zero(d);
     for (std::size_t t = 0; t < g.tiles; ++t) {
       const Scalar* x = g.x + (t * g.columns + j) * kTile + part;
       const double* r = g.residuals + (t * g.outputs + k) * kTile + part;
@@ -143,14 +199,20 @@ HWY_INLINE void gradient_corner(const ClassGradient<Scalar>& g, std::size_t j, s
         }
       }
     }
+    if constexpr (kWidth == 8 && kColumns == 8) {
+#pragma GCC unroll 4
+      for (std::size_t a = 0; a < kOutputs; ++a)
+        add_folded_registers(sum[a], g.first, g.sums + (k + a) * g.columns + j);
+      return;
+    }
 #pragma GCC unroll 4
     for (std::size_t a = 0; a < kOutputs; ++a)
 #pragma GCC unroll 8
-      for (std::size_t c = 0; c < kColumns; ++c) hn::Store(sum[a][c], d, lanes + a * stride + 8 * c + part);
+      for (std::size_t c = 0; c < kColumns; ++c)
+        hn::Store(sum[a][c], d, lanes + (a * kColumns + c) * 8 + part);
   }
-  if (g.sums == nullptr) return;
   for (std::size_t a = 0; a < kOutputs; ++a)
-    fold_lanes_of<kColumns>(lanes + a * stride, g.sums + (k + a) * g.columns + j);
+    add_folded<kColumns>(lanes + a * kColumns * 8, g.first, g.sums + (k + a) * g.columns + j);
 }
 
 /// Asks for columns of the tiles that follow these, the part that the classes [k, end) are of all: not all at
@@ -168,15 +230,10 @@ HWY_INLINE void ask_for_share(const Gradient& g, std::size_t j, std::size_t coun
 template <std::size_t kColumns, class Scalar>
 HWY_INLINE void gradient_columns(const ClassGradient<Scalar>& g, std::size_t j) {
   constexpr std::size_t kMost = kWidth == 8 ? 3 : 2;
-  std::size_t k = 0;
-  for (; k + kMost <= g.outputs; k += kMost) {
-    ask_for_share(g, j, kColumns, k, k + kMost);
-    gradient_corner<kColumns, kMost>(g, j, k);
-  }
-  for (; k < g.outputs; ++k) {
-    ask_for_share(g, j, kColumns, k, k + 1);
-    gradient_corner<kColumns, 1>(g, j, k);
-  }
+  share_classes<kMost>(g.outputs, [&]<std::size_t kOutputs>(std::size_t k, Count<kOutputs>) HWY_ATTR {
+    if (j % kNearColumns >= kSoon) ask_for_share(g, j, kColumns, k, k + kOutputs);
+    gradient_corner<kColumns, kOutputs>(g, j, k);
+  });
 }
 
 /// Σ residual·x over the rows of the tiles, for all columns and classes.

@@ -59,7 +59,7 @@ void margins_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, c
     if (outputs == 1)
       tile_margins(tile, columns, w, b[0], z + t * kTile);
     else
-      class_margins(tile, columns, outputs, w, b, z + t * outputs * kTile);
+      class_margins(tile, columns, outputs, w, b, z + t * outputs * kTile, 1);
   }
 }
 
@@ -84,8 +84,8 @@ void binary_gradient(const Scalar* x, std::size_t columns, const double* w, doub
   for (std::size_t i = 0; i < sums; ++i) statistic[i] = fold(scratch + 8 * i);
 }
 
-/// scratch: 8 lanes of loss and of each residual; one tile of losses and of margins; the residuals of as many
-/// tiles as are taken at once; where those are not all, 8 lanes of each gradient entry.
+/// scratch: 8 lanes of loss and of each residual; one tile of losses and of margins; the residuals of a group
+/// of tiles.
 template <class Scalar>
 void classes_gradient(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
                       const double* b, Rows rows, std::size_t at_once, double* z, double* scratch,
@@ -94,25 +94,24 @@ void classes_gradient(const Scalar* x, std::size_t columns, std::size_t outputs,
   double* loss = scratch + 8 * (1 + outputs);
   double* unkept = loss + kTile;
   double* residuals = unkept + outputs * kTile;
-  double* lanes = rows.end - rows.first > at_once ? residuals + at_once * outputs * kTile : nullptr;
   for (std::size_t begin = rows.first; begin < rows.end; begin += at_once) {
     const std::size_t end = std::min(rows.end, begin + at_once);
     for (std::size_t t = begin; t < end; ++t) {
       double* margins = z != nullptr ? z + t * outputs * kTile : unkept;
       double* residual = residuals + (t - begin) * outputs * kTile;
-      class_margins(x + (t - rows.first) * kTile * columns, columns, outputs, w, b, margins);
+      class_margins(x + (t - rows.first) * kTile * columns, columns, outputs, w, b, margins, at_once);
       softmax_tile(rows.target + t * kTile, rows.weight.of_tile(t), outputs, margins, residual, loss);
       add_tile(loss, scratch);
       for (std::size_t k = 0; k < outputs; ++k) add_tile(residual + k * kTile, scratch + 8 * (1 + k));
     }
     class_gradient(ClassGradient<Scalar>{x + (begin - rows.first) * kTile * columns, columns, outputs,
-                                         residuals, end - begin, lanes, begin == rows.first,
-                                         end == rows.end ? statistic + 1 + outputs : nullptr});
+                                         residuals, end - begin, begin == rows.first,
+                                         statistic + 1 + outputs});
   }
   for (std::size_t i = 0; i < 1 + outputs; ++i) statistic[i] = fold(scratch + 8 * i);
 }
 
-/// at_once: tiles whose residuals of several classes are kept together.
+/// at_once: tiles of a group.
 template <class Scalar>
 void gradient_kernel(const Scalar* x, std::size_t columns, std::size_t outputs, const double* w,
                      const double* b, Rows rows, std::size_t at_once, double* z, double* scratch,
@@ -152,9 +151,6 @@ namespace {
 
 std::size_t count(Index i) { return static_cast<std::size_t>(i); }
 
-/// Residuals of several classes that are kept until the gradient takes them: 64 KB. No sum depends on it.
-constexpr std::size_t kResidualValues = 8192;
-
 HWY_EXPORT(gradient_float);
 HWY_EXPORT(gradient_double);
 HWY_EXPORT(margins_float);
@@ -182,14 +178,11 @@ void block_loss_and_gradient(const DenseTiles<Scalar>& features, const LogisticT
                              std::span<double> statistic, AlignedVector<double>& scratch) {
   select_simd();
   const std::size_t outputs = count(model.outputs);
-  const std::size_t tiles = count(range.end - range.first);
-  const std::size_t at_once = std::clamp(kResidualValues / (outputs * count(kTileRows)), std::size_t{1},
-                                         std::max(tiles, std::size_t{1}));
+  const std::size_t at_once = tiles_of_group(range, features.columns(), model.outputs, sizeof(Scalar));
   if (outputs == 1)
     scratch.resize(8 * statistic.size() + 2 * count(kTileRows));
   else
-    scratch.resize(8 * (1 + outputs) + (1 + (1 + at_once) * outputs) * count(kTileRows) +
-                   (at_once < tiles ? 8 * (statistic.size() - 1 - outputs) : 0));
+    scratch.resize(8 * (1 + outputs) + (1 + (1 + at_once) * outputs) * count(kTileRows));
   const Scalar* x = features.tile(range.first);
   gradient_of(x)(x, count(features.columns()), outputs, model.coefficients.data(), model.offsets.data(),
                  targets.target.data(), targets.weights(), count(range.first), count(range.end), at_once, z,

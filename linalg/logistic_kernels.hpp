@@ -51,6 +51,12 @@ struct TileWeights {
   }
 };
 
+/// Dense rows of several classes are taken in groups of tiles: margins and residuals of a group, then what it
+/// adds to the gradient, for which its features are read again. How many tiles are a group is a part of what
+/// the sums are, so it depends on shapes alone: as many as a core's own cache keeps beside those that come
+/// next (448 KB), or where not one fits, or there are many classes, as have 64 KB of residuals.
+std::size_t tiles_of_group(TileRange range, Index columns, Index outputs, std::size_t value_bytes);
+
 /// What is known of the rows, one value a row, padded with zeros to whole tiles.
 struct LogisticTargets {
   AlignedVector<double> target;

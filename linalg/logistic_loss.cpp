@@ -81,6 +81,15 @@ HWY_EXPORT(line_kernel);
 
 }  // namespace
 
+std::size_t tiles_of_group(TileRange range, Index columns, Index outputs, std::size_t value_bytes) {
+  constexpr std::size_t kFeatureBytes = std::size_t{448} << 10;
+  constexpr std::size_t kResidualBytes = std::size_t{64} << 10;
+  const std::size_t column_bytes = count(kTileRows) * value_bytes;
+  const std::size_t near = kFeatureBytes / (column_bytes * count(columns));
+  const std::size_t kept = std::max(kResidualBytes / (column_bytes * count(outputs)), std::size_t{1});
+  return std::clamp(count(range.end - range.first), std::size_t{1}, near == 0 ? kept : std::min(near, kept));
+}
+
 void block_residuals(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,
                      double* residuals, std::span<double> statistic) {
   select_simd();

@@ -27,7 +27,7 @@ struct SingleMap {
   const double* offsets;
   const float* centre;
   double residual_scale;
-  std::size_t at_once;  ///< tiles whose residuals of several classes are kept together
+  std::size_t at_once;  ///< tiles of a group
 };
 constexpr std::size_t kSingleColumnsMost = 8;  ///< that are centred together, on any instruction set
 }  // namespace
@@ -229,8 +229,7 @@ void single_binary_gradient(const float* x, const SingleMap& map, Rows rows, dou
 }
 
 /// scratch: 8 lanes of loss and of each residual; one tile of losses, of margins and of margins as floats; of
-/// as many tiles as are taken at once residuals and centred columns; where those are not all, 8 lanes of each
-/// gradient entry.
+/// a group of tiles residuals and centred columns.
 void single_classes_gradient(const float* x, const SingleMap& map, Rows rows, double* z, double* scratch,
                              double* statistic) {
   const std::size_t outputs = map.outputs;
@@ -240,9 +239,6 @@ void single_classes_gradient(const float* x, const SingleMap& map, Rows rows, do
   auto* sums = reinterpret_cast<float*>(unkept + outputs * kTile);
   float* residuals = sums + outputs * kTile;
   float* centred = residuals + map.at_once * outputs * kTile;
-  double* lanes = nullptr;
-  if (rows.end - rows.first > map.at_once)
-    lanes = reinterpret_cast<double*>(centred + map.at_once * kSingleColumnsMost * kTile);
   for (std::size_t begin = rows.first; begin < rows.end; begin += map.at_once) {
     const std::size_t end = std::min(rows.end, begin + map.at_once);
     for (std::size_t t = begin; t < end; ++t) {
@@ -255,8 +251,7 @@ void single_classes_gradient(const float* x, const SingleMap& map, Rows rows, do
       for (std::size_t k = 0; k < outputs; ++k) add_residuals(residual + k * kTile, scratch + 8 * (1 + k));
     }
     single_class_gradient({x + (begin - rows.first) * kTile * map.columns, map.columns, outputs, map.centre,
-                           residuals, end - begin, centred, lanes, begin == rows.first,
-                           end == rows.end ? statistic + 1 + outputs : nullptr});
+                           residuals, end - begin, centred, begin == rows.first, statistic + 1 + outputs});
   }
   for (std::size_t i = 0; i < 1 + outputs; ++i) statistic[i] = fold(scratch + 8 * i);
 }
@@ -284,9 +279,6 @@ namespace {
 
 std::size_t count(Index i) { return static_cast<std::size_t>(i); }
 
-/// Residuals of several classes that are kept until the gradient takes them: 64 KB. No sum depends on it.
-constexpr std::size_t kResidualValues = 16384;
-
 HWY_EXPORT(single_gradient_kernel);
 
 }  // namespace
@@ -297,15 +289,12 @@ void block_loss_and_gradient(const DenseTiles<float>& features, const LogisticTa
   select_simd();
   const std::size_t outputs = count(model.outputs);
   const std::size_t columns = count(features.columns());
-  const std::size_t tiles = count(range.end - range.first);
-  const std::size_t at_once = std::clamp(kResidualValues / (outputs * count(kTileRows)), std::size_t{1},
-                                         std::max(tiles, std::size_t{1}));
+  const std::size_t at_once = tiles_of_group(range, features.columns(), model.outputs, sizeof(float));
   const std::size_t floats = (outputs + at_once * (outputs + kSingleColumnsMost)) * count(kTileRows);
   if (outputs == 1)
     scratch.resize(8 * statistic.size() + 3 * count(kTileRows));
   else
-    scratch.resize(8 * (1 + outputs) + (1 + outputs) * count(kTileRows) + floats / 2 +
-                   (at_once < tiles ? 8 * outputs * columns : 0));
+    scratch.resize(8 * (1 + outputs) + (1 + outputs) * count(kTileRows) + floats / 2);
   const SingleMap map{columns,
                       outputs,
                       model.coefficients.data(),

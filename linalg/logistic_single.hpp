@@ -8,15 +8,13 @@
 
 /// Kernels of logistic loss in single precision over one block of rows: local, one thread, fixed order, the
 /// same bits on AVX2 and AVX-512. What happens within a row or a tile is float, what crosses tiles is double:
-///   margins    z_k = offset_k + Σ_j w_kj (x_j − c_j), the sum a chain of float multiply-adds, the offset
-///   added
-///              in double
+///   margins           z_k = offset_k + Σ_j w_kj (x_j − c_j), the sum a chain of float multiply-adds, the
+///                     offset added in double
 ///   loss, residuals   double, from z; dense rows of several classes: exponentials and residuals in float,
-///   the
-///              logarithm in double
-///   gradient   Σ residual and Σ residual·(x_j − c_j): dense rows in float over the 32 rows of a tile, in
-///   double
-///              across tiles; sparse rows with the product in float, each product added in double
+///                     the logarithm in double
+///   gradient          Σ residual and Σ residual·(x_j − c_j): dense rows in float over the 32 rows of a tile,
+///                     in double across tiles; sparse rows with the product in float, each product added in
+///                     double
 /// Errors, with u = 2⁻²⁴: a margin's is at most (d + 2)·u·Σ_j |w_kj (x_j − c_j)|, a tile's sum at most 8·u
 /// times the sum of the magnitudes of its 32 terms. Notation as in logistic_kernels.hpp.
 namespace firesteel {

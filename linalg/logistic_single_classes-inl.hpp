@@ -71,14 +71,10 @@ HWY_INLINE void single_class_margins(const float* x, std::size_t columns, std::s
   std::fill_n(sums, outputs * kTile, 0.0F);
   for (std::size_t j = 0; j < columns; j += kNear) {
     const std::size_t near = std::min(kNear, columns - j);
-    const float* from = x + j * kTile;
-    std::size_t k = 0;
-    for (; k + kMost <= outputs; k += kMost)
-      add_single_margins<kMost>(from, near, centre + j, w + k * columns + j, columns, sums + k * kTile);
-    for (; k + 2 <= outputs; k += 2)
-      add_single_margins<2>(from, near, centre + j, w + k * columns + j, columns, sums + k * kTile);
-    if (k < outputs)
-      add_single_margins<1>(from, near, centre + j, w + k * columns + j, columns, sums + k * kTile);
+    share_classes<kMost>(outputs, [&]<std::size_t kOutputs>(std::size_t k, Count<kOutputs>) HWY_ATTR {
+      add_single_margins<kOutputs>(x + j * kTile, near, centre + j, w + k * columns + j, columns,
+                                   sums + k * kTile);
+    });
   }
   for (std::size_t row = 0; row < kTile; row += kWidth) {
     // A row of weight 0 may overflow in float: it must not make numbers that are none.
@@ -106,7 +102,7 @@ HWY_INLINE void add_to_lanes(const SingleVector* products, Vector* lanes) {
   }
 }
 
-/// Where gradients of the tiles of a block, or of some of them, come from and go to.
+/// Where gradients of a group of tiles of a block come from and go to.
 struct SingleClassGradient {
   const float* x;  ///< the first of the tiles
   std::size_t columns;
@@ -115,9 +111,8 @@ struct SingleClassGradient {
   const float* residuals;  ///< tiles x outputs x 32
   std::size_t tiles;
   float* centred;  ///< room for tiles x kSingleColumns x 32
-  double* lanes;   ///< eight a sum, from earlier tiles and for later ones; null: these are all tiles
-  bool first;      ///< no earlier tiles
-  double* sums;    ///< outputs x columns; null: later tiles follow
+  bool first;      ///< of the block's groups
+  double* sums;    ///< outputs x columns
 };
 
 constexpr std::size_t kSingleColumns = kSingleWidth == 16 ? 8 : 4;
@@ -127,17 +122,13 @@ template <std::size_t kColumns, std::size_t kOutputs>
 HWY_INLINE void single_corner(const SingleClassGradient& g, std::size_t j, std::size_t k) {
   const Tag d;
   const SingleTag f;
-  HWY_ALIGN double own[kOutputs * kColumns * 8];
-  double* lanes = g.lanes != nullptr ? g.lanes + 8 * (k * g.columns + j) : own;
-  const std::size_t stride = g.lanes != nullptr ? 8 * g.columns : 8 * kColumns;
   Vector sum[kOutputs][kColumns][kDoubles];
 #pragma GCC unroll 2
   for (std::size_t a = 0; a < kOutputs; ++a)
 #pragma GCC unroll 8
     for (std::size_t c = 0; c < kColumns; ++c)
 #pragma GCC unroll 4
-      for (std::size_t p = 0; p < kDoubles; ++p)
-        sum[a][c][p] = g.first ? hn::Zero(d) : hn::Load(d, lanes + a * stride + 8 * c + p * kWidth);
+      for (std::size_t p = 0; p < kDoubles; ++p) sum[a][c][p] = hn::Zero(d);
   for (std::size_t t = 0; t < g.tiles; ++t) {
     const float* x = g.centred + t * kColumns * kTile;
     const float* r = g.residuals + (t * g.outputs + k) * kTile;
@@ -165,15 +156,17 @@ HWY_INLINE void single_corner(const SingleClassGradient& g, std::size_t j, std::
     }
   }
 #pragma GCC unroll 2
-  for (std::size_t a = 0; a < kOutputs; ++a)
-#pragma GCC unroll 8
-    for (std::size_t c = 0; c < kColumns; ++c)
-#pragma GCC unroll 4
-      for (std::size_t p = 0; p < kDoubles; ++p)
-        hn::Store(sum[a][c][p], d, lanes + a * stride + 8 * c + p * kWidth);
-  if (g.sums == nullptr) return;
-  for (std::size_t a = 0; a < kOutputs; ++a)
-    fold_lanes_of<kColumns>(lanes + a * stride, g.sums + (k + a) * g.columns + j);
+  for (std::size_t a = 0; a < kOutputs; ++a) {
+    double* sums = g.sums + (k + a) * g.columns + j;
+    if constexpr (kWidth == 8 && kColumns == 8) {
+      add_folded_registers(&sum[a][0][0], g.first, sums);
+    } else {
+      HWY_ALIGN double lanes[kColumns * 8];
+      for (std::size_t c = 0; c < kColumns; ++c)
+        for (std::size_t p = 0; p < kDoubles; ++p) hn::Store(sum[a][c][p], d, lanes + c * 8 + p * kWidth);
+      add_folded<kColumns>(lanes, g.first, sums);
+    }
+  }
 }
 
 template <std::size_t kColumns>
@@ -187,16 +180,11 @@ HWY_INLINE void single_columns(const SingleClassGradient& g, std::size_t j) {
       for (std::size_t row = 0; row < kTile; row += kSingleWidth)
         hn::Store(hn::Sub(hn::Load(f, x + row), centre), f, centred + row);
     }
-  std::size_t k = 0;
-  if constexpr (kSingleWidth == 16)
-    for (; k + 2 <= g.outputs; k += 2) {
-      ask_for_share(g, j, kColumns, k, k + 2);
-      single_corner<kColumns, 2>(g, j, k);
-    }
-  for (; k < g.outputs; ++k) {
-    ask_for_share(g, j, kColumns, k, k + 1);
-    single_corner<kColumns, 1>(g, j, k);
-  }
+  share_classes<kSingleWidth == 16 ? 2 : 1>(
+      g.outputs, [&]<std::size_t kOutputs>(std::size_t k, Count<kOutputs>) HWY_ATTR {
+        ask_for_share(g, j, kColumns, k, k + kOutputs);
+        single_corner<kColumns, kOutputs>(g, j, k);
+      });
 }
 
 /// Σ residual·(x − c) over the rows of the tiles, for all columns and classes.

@@ -70,6 +70,9 @@ TEST(BlockRows, put_a_quarter_megabyte_into_a_block) {
   EXPECT_EQ(choose_block_rows(32, 8, false), 1024);
   EXPECT_EQ(choose_block_rows(100, 8, false), 256);
   EXPECT_EQ(choose_block_rows(100, 4, false), 512);
+  EXPECT_EQ(choose_block_rows(784, 8, false), 128);
+  EXPECT_EQ(choose_block_rows(784, 4, false), 128);
+  EXPECT_EQ(choose_block_rows(2000, 8, false), 64);
   EXPECT_EQ(choose_block_rows(20000, 8, false), 32);
   EXPECT_EQ(choose_block_rows(1000000, 8, true), choose_block_rows(64, 8, true));
   EXPECT_EQ(choose_block_rows(0, 8, false), 8192);

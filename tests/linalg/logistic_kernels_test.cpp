@@ -89,7 +89,7 @@ SparseRows<double> sparse_of(const DenseTiles<double>& dense) {
 }
 
 TEST(LogisticKernels, loss_and_gradient_agree_with_their_definition) {
-  // With 130 outputs the residuals of one tile only are kept, and lanes wait for the next.
+  // With 130 outputs groups are of one tile.
   for (const Index outputs : {1, 2, 3, 7, 130}) {
     for (const Index columns : {1, 5, 33}) {
       const Example example(columns, outputs);
