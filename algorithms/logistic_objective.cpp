@@ -13,6 +13,12 @@ namespace {
 
 std::size_t size_of(Index i) { return static_cast<std::size_t>(i); }
 
+std::optional<LogisticClassMetric> make_metric(const LogisticObjective::Options& options, Index columns,
+                                               double weight_sum) {
+  if (!options.class_metric || !LogisticClassMetric::suits(options.outputs, columns)) return std::nullopt;
+  return LogisticClassMetric(options.outputs, options.l2, weight_sum);
+}
+
 }  // namespace
 
 LogisticObjective::LogisticObjective(const RowBlocks& data, const ColumnMoments& moments,
@@ -21,8 +27,8 @@ LogisticObjective::LogisticObjective(const RowBlocks& data, const ColumnMoments&
       moments_(moments),
       options_(std::move(options)),
       space_(coefficients() + (options_.fit_intercept ? options_.outputs : 0)),
-      sum_(data.context.comm(), data.partition, 1 + options_.outputs + coefficients(),
-           data.context.threads()) {
+      metric_(make_metric(options_, data.columns(), moments.weight_sum)),
+      sum_(data.context.comm(), data.partition, all_sums(), data.context.threads()) {
   data_.context.comm().collectively([&] {
     const auto d = size_of(data_.columns());
     inverse_deviation_.resize(d);
@@ -31,7 +37,7 @@ LogisticObjective::LogisticObjective(const RowBlocks& data, const ColumnMoments&
       inverse_deviation_[j] = moments_.deviation[j] > 0 ? 1 / moments_.deviation[j] : 0.0;
       if (options_.fit_intercept) centre_[j] = moments_.mean[j];
     }
-    statistic_.resize(size_of(1 + options_.outputs + coefficients()));
+    statistic_.resize(size_of(all_sums()));
   });
   single_ = LogisticSingleForm::make(data_, moments_, centre_, targets_.weight);
 }
@@ -64,7 +70,7 @@ double LogisticObjective::evaluate(std::span<const double> x, std::span<double> 
 /// Where margins cost little beside the features of a row, they are kept for lines that come unexpected.
 bool LogisticObjective::keeps_margins() const {
   constexpr Index kColumnsOfMargin = 64;
-  return data_.sparse() || data_.columns() >= kColumnsOfMargin * options_.outputs;
+  return metric_ || data_.sparse() || data_.columns() >= kColumnsOfMargin * options_.outputs;
 }
 
 /// Of the current point: by the pass that left them out.
@@ -105,14 +111,18 @@ void LogisticObjective::sum_by_tree(const Model& model, double* margins) {
       [&](Index block, std::span<double> out) {
         static thread_local AlignedVector<double> scratch;
         const TileRange range = tiles_of_block(data_.partition, data_.context.rank(), block);
+        const auto gradient = out.first(size_of(gradient_sums()));
         std::visit(
             [&](const auto& features) {
               constexpr bool kFloats =
                   std::is_same_v<typename std::decay_t<decltype(features)>::value_type, float>;
               if constexpr (kFloats || !std::is_same_v<Model, SingleOutputs>)
-                block_loss_and_gradient(features, targets_, model, range, margins, out, scratch);
+                block_loss_and_gradient(features, targets_, model, range, margins, gradient, scratch);
             },
             data_.features);
+        if (metric_)
+          block_class_moments(targets_, options_.outputs, range, margins, out.subspan(gradient.size()),
+                              scratch);
       },
       data_.store());
   std::copy(total.begin(), total.end(), statistic_.begin());
@@ -136,6 +146,7 @@ void LogisticObjective::scale_gradient(std::span<const double> x, std::span<doub
 }
 
 void LogisticObjective::accept() {
+  if (metric_) metric_->set(std::span(statistic_).subspan(size_of(gradient_sums())));
   point_ = trial_;
   std::swap(margins_, trial_margins_);
   std::swap(margins_known_, trial_margins_known_);

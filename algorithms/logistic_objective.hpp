@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "firesteel/algorithms/logistic_class_metric.hpp"
 #include "firesteel/algorithms/logistic_loss.hpp"
 #include "firesteel/algorithms/logistic_single_form.hpp"
 #include "firesteel/linalg/column_moments.hpp"
@@ -24,14 +25,16 @@ namespace firesteel {
 /// Margins of dense rows are kept where a line or a Hessian is expected, and where rows have many columns;
 /// where one comes unexpected another pass makes them.
 ///
-/// One evaluation reads the features once and costs one CanonicalSum of 1 + K + K·d doubles. Vectors are
-/// replicated; WideLogisticObjective slices them. Features in single precision: see LogisticSingleForm.
+/// One evaluation reads the features once and costs one CanonicalSum of 1 + K + K·d doubles, with the metric
+/// of classes K(K + 1)/2 + K more. Vectors are replicated; WideLogisticObjective slices them. Features in
+/// single precision: see LogisticSingleForm.
 class LogisticObjective final : public LogisticLoss {
  public:
   struct Options {
     Index outputs = 1;
     bool fit_intercept = true;
-    std::vector<double> l2;  ///< K x d
+    std::vector<double> l2;     ///< K x d
+    bool class_metric = false;  ///< has_metric(), where LogisticClassMetric suits
   };
   /// `targets` one a local row (binary ±1, else the class). Collective.
   LogisticObjective(const RowBlocks& data, const ColumnMoments& moments, LogisticTargets targets,
@@ -53,6 +56,8 @@ class LogisticObjective final : public LogisticLoss {
   double smallest_margin() override;
   void accept() override;
   void hessian(std::span<double> matrix) override;
+  bool has_metric() const override { return metric_.has_value(); }
+  void solve_metric(std::span<double> v) override { metric_->solve(v, data_.columns()); }
   double value_noise() const override { return single_ ? single_->noise() : kDoubleNoise; }
 
   LinearOutputs on_original_scale(std::span<const double> x, std::vector<double>& coefficients,
@@ -62,6 +67,8 @@ class LogisticObjective final : public LogisticLoss {
   LinePoint penalty_along(double t) override;
 
  private:
+  Index gradient_sums() const { return 1 + options_.outputs + coefficients(); }
+  Index all_sums() const { return gradient_sums() + (metric_ ? metric_->sums() : 0); }
   Index coefficients() const { return options_.outputs * data_.columns(); }
   void sum_rows(std::span<const double> x, double* margins);
   template <class Model>
@@ -80,10 +87,12 @@ class LogisticObjective final : public LogisticLoss {
   VectorSpace space_;
   std::vector<double> inverse_deviation_;  ///< 0 for a constant column
   std::vector<double> centre_;             ///< μ, or 0 without an intercept
+  std::optional<LogisticClassMetric> metric_;
   CanonicalSum sum_;
   std::unique_ptr<CanonicalSum> hessian_sum_;
   std::optional<ModelSums> known_;
-  std::vector<double> statistic_;  ///< of the last evaluation: Σ loss, Σ residual, Σ residual·x
+  /// Of the last evaluation: Σ loss, Σ residual, Σ residual·x, moments of the classes.
+  std::vector<double> statistic_;
   std::optional<LogisticSingleForm> single_;
   AlignedVector<double> residuals_;  ///< Hessian only
   std::vector<double> roots_;        ///< Hessian only

@@ -94,7 +94,10 @@ std::unique_ptr<LogisticLoss> make_objective(const LogisticRegression& learner, 
   auto objective = std::make_unique<LogisticObjective>(
       data, problem.units, std::move(problem.targets),
       LogisticObjective::Options{
-          .outputs = problem.outputs, .fit_intercept = learner.fit_intercept, .l2 = std::move(l2)});
+          .outputs = problem.outputs,
+          .fit_intercept = learner.fit_intercept,
+          .l2 = std::move(l2),
+          .class_metric = problem.solver != "newton" && !detail::has_l1(learner) && !look});
   if (look && !look->sums.empty())
     objective->know({look->start.coefficients, look->start.offsets, look->sums});
   return objective;

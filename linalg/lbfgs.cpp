@@ -13,8 +13,8 @@ namespace firesteel {
 namespace {
 
 constexpr std::size_t kMemory = 10;
-/// The first direction knows no curvature: its length is settled by a nearly exact search, whose trials cost
-/// no pass.
+/// The first direction knows no curvature, or classes' alone: its length is settled by a nearly exact search,
+/// whose trials cost no pass.
 constexpr double kFirstSlopeRatio = 0.1;
 constexpr int kMaxOrthantTrials = 30;
 
@@ -51,6 +51,18 @@ void LbfgsOptimizer::check_restored(const OptimizerState& state) const {
   if (!whole) throw bad_input("the checkpoint's pairs of steps and gradient changes do not fit together");
 }
 
+/// The initial scale of the recursion where the objective has a metric: as initial_scale, in that metric.
+double LbfgsOptimizer::scale_in_metric(const OptimizerState& state) const {
+  const std::size_t newest = place(state, stored(state) - 1);
+  const auto& change = state.gradient_changes[newest];
+  std::vector<double> solved = take_vector(change.size());
+  std::copy(change.begin(), change.end(), solved.begin());
+  objective_.solve_metric(solved);
+  const double scale = state.curvatures[newest] / objective_.space().dot(change, solved);
+  give_back(std::move(solved));
+  return scale;
+}
+
 /// The two-loop recursion: −H·gradient, from M⁻¹ or the scaled identity on.
 std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
                                               std::span<const double> gradient) const {
@@ -58,11 +70,11 @@ std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
   std::vector<double> result = take_vector(gradient.size());
   for (std::size_t j = 0; j < result.size(); ++j) result[j] = -gradient[j];
   const std::size_t pairs = stored(state);
-  const auto solve_metric = [&] {
-    cholesky_solve(metric_factor_, static_cast<Index>(result.size()), result);
-  };
   if (pairs == 0) {
-    if (!metric_factor_.empty()) solve_metric();
+    if (!metric_factor_.empty())
+      cholesky_solve(metric_factor_, static_cast<Index>(result.size()), result);
+    else if (uses_metric())
+      objective_.solve_metric(result);
     return result;
   }
   const auto at = [&](std::size_t i) { return place(state, i); };
@@ -76,10 +88,13 @@ std::vector<double> LbfgsOptimizer::direction(const OptimizerState& state,
     else
       space.add_scaled(-alpha[i], state.gradient_changes[at(i)], result);
   }
-  if (metric_factor_.empty())
-    for (double& value : result) value *= state.initial_scale;
-  else
-    solve_metric();
+  if (!metric_factor_.empty()) {
+    cholesky_solve(metric_factor_, static_cast<Index>(result.size()), result);
+  } else {
+    const double scale = uses_metric() ? scale_in_metric(state) : state.initial_scale;
+    if (uses_metric()) objective_.solve_metric(result);
+    for (double& value : result) value *= scale;
+  }
   double along_change = space.dot(state.gradient_changes[at(0)], result);
   for (std::size_t i = 0; i < pairs; ++i) {
     const double factor = alpha[i] - along_change / state.curvatures[at(i)];
@@ -98,7 +113,8 @@ Optimizer::Trial LbfgsOptimizer::advance(const OptimizerState& state) {
   if (absolute_) pseudo = pseudo_gradient(state);
   const std::span<const double> gradient = absolute_ ? pseudo : state.gradient;
   std::vector<double> step = direction(state, gradient);
-  const double first_step = first ? std::min(1.0, 1.0 / objective_.space().norm(gradient)) : 1.0;
+  const double first_step =
+      first && !uses_metric() ? std::min(1.0, 1.0 / objective_.space().norm(gradient)) : 1.0;
   Trial trial;
   if (absolute_) {
     trial = search_orthant(state, gradient, step, first_step);

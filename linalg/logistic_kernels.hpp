@@ -105,6 +105,11 @@ void block_loss_and_gradient(const SparseRows<Scalar>& features, const LogisticT
 void block_residuals(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,
                      double* residuals, std::span<double> statistic);
 
+/// Moments of the probabilities p of softmax: Σ w·p_a·p_b (b ≤ a, row by row of the triangle), then Σ w·p_a
+/// (K). O(n·K²).
+void block_class_moments(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,
+                         std::span<double> statistic, AlignedVector<double>& scratch);
+
 /// Loss and slope at z + t·(z_trial − z): statistic: Σ loss, Σ_ik residual_ik·(z_trial − z)_ik. O(n·K).
 void block_loss_on_line(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,
                         const double* z_trial, double t, std::span<double> statistic,

@@ -66,6 +66,41 @@ void line_kernel(const double* target, TileWeights weight, std::size_t first, st
   statistic[1] = fold(slope_lanes);
 }
 
+/// scratch: 8 lanes of each moment; a tile of K probabilities, and of K times their weights.
+void class_moments_kernel(const double* target, TileWeights weight, std::size_t first, std::size_t end,
+                          std::size_t outputs, const double* z, double* scratch, double* statistic) {
+  const Tag d;
+  const std::size_t moments = outputs * (outputs + 1) / 2 + outputs;
+  double* p = scratch + 8 * moments;
+  double* weighted = p + outputs * kTile;
+  HWY_ALIGN double loss[kTile];
+  std::fill_n(scratch, 8 * moments, 0.0);
+  for (std::size_t t = first; t < end; ++t) {
+    const double* w = weight.of_tile(t);
+    const double* y = target + t * kTile;
+    softmax_tile(y, kUnitWeights.of[kTile], outputs, z + t * outputs * kTile, p, loss);
+    double* lanes = scratch;
+    for (std::size_t a = 0; a < outputs; ++a) {
+      double* own = p + a * kTile;
+      for (std::size_t i = 0; i < kTile; i += kWidth) {
+        const auto hit = hn::Eq(hn::Load(d, y + i), hn::Set(d, static_cast<double>(a)));
+        const auto probability = hn::Add(hn::Load(d, own + i), hn::IfThenElseZero(hit, hn::Set(d, 1.0)));
+        hn::Store(probability, d, own + i);
+        hn::Store(hn::Mul(hn::Load(d, w + i), probability), d, weighted + a * kTile + i);
+      }
+      for (std::size_t b = 0; b <= a; ++b, lanes += 8)
+        for (std::size_t part = 0; part < 8; part += kWidth) {
+          auto sum = hn::Load(d, lanes + part);
+          for (std::size_t i = part; i < kTile; i += 8)
+            sum = hn::MulAdd(hn::Load(d, weighted + a * kTile + i), hn::Load(d, p + b * kTile + i), sum);
+          hn::Store(sum, d, lanes + part);
+        }
+    }
+    for (std::size_t a = 0; a < outputs; ++a, lanes += 8) add_tile(weighted + a * kTile, lanes);
+  }
+  for (std::size_t i = 0; i < moments; ++i) statistic[i] = fold(scratch + 8 * i);
+}
+
 }  // namespace firesteel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -78,6 +113,7 @@ std::size_t count(Index i) { return static_cast<std::size_t>(i); }
 
 HWY_EXPORT(residuals_kernel);
 HWY_EXPORT(line_kernel);
+HWY_EXPORT(class_moments_kernel);
 
 }  // namespace
 
@@ -96,6 +132,15 @@ void block_residuals(const LogisticTargets& targets, Index outputs, TileRange ra
   HWY_DYNAMIC_DISPATCH(residuals_kernel)
   (targets.target.data(), targets.weights(), count(range.first), count(range.end), count(outputs), z,
    residuals, statistic.data());
+}
+
+void block_class_moments(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,
+                         std::span<double> statistic, AlignedVector<double>& scratch) {
+  select_simd();
+  scratch.resize(8 * statistic.size() + 2 * count(outputs * kTileRows));
+  HWY_DYNAMIC_DISPATCH(class_moments_kernel)
+  (targets.target.data(), targets.weights(), count(range.first), count(range.end), count(outputs), z,
+   scratch.data(), statistic.data());
 }
 
 void block_loss_on_line(const LogisticTargets& targets, Index outputs, TileRange range, const double* z,

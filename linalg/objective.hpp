@@ -41,6 +41,11 @@ class Objective {
   /// Hessian of the smooth part at the current point, size x size, row-major, symmetric. Replicated vectors
   /// only.
   virtual void hessian(std::span<double> matrix) = 0;
+  /// Whether there is a metric M, a positive definite matrix near the Hessian at the current point that costs
+  /// little: the same answer throughout a fit.
+  virtual bool has_metric() const { return false; }
+  /// v ← M⁻¹·v. Local.
+  virtual void solve_metric(std::span<double>) {}
   /// Relative noise of the values: what evaluate() and along() may be off, by rounding, of the function that
   /// the gradient belongs to. The same on all ranks, and throughout a fit.
   virtual double value_noise() const { return kDoubleNoise; }

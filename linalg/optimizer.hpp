@@ -113,7 +113,8 @@ class Optimizer {
 /// Limited-memory BFGS with ten pairs; with absolute values its orthant-wise form. Keeps about 28 vectors; an
 /// iteration reads and writes about 80 and needs 23 sums.
 /// With a metric M, a positive definite matrix near the Hessian (its Cholesky factor, replicated vectors
-/// only), M⁻¹ takes the place of the scaled identity that the pairs correct. Sources: Liu & Nocedal 1989,
+/// only), M⁻¹ takes the place of the scaled identity that the pairs correct; so does the objective's own
+/// metric, scaled, where it has one and there are no absolute values. Sources: Liu & Nocedal 1989,
 /// doi:10.1007/BF01589116; Andrew & Gao 2007, doi:10.1145/1273496.1273501.
 class LbfgsOptimizer final : public Optimizer {
  public:
@@ -133,6 +134,8 @@ class LbfgsOptimizer final : public Optimizer {
  private:
   friend class LbfgsNewtonOptimizer;
   std::vector<double> direction(const OptimizerState& state, std::span<const double> gradient) const;
+  double scale_in_metric(const OptimizerState& state) const;
+  bool uses_metric() const { return metric_factor_.empty() && !absolute_ && objective_.has_metric(); }
   Trial search_orthant(const OptimizerState& state, std::span<const double> pseudo, std::span<double> step,
                        double first_step);
 

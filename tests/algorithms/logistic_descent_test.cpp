@@ -169,6 +169,110 @@ TEST(LogisticDescent, names_the_row_that_is_not_finite_in_the_sample_or_out_of_i
     }
 }
 
+/// Six classes, each a third as frequent as the one before, of independent columns.
+RowBlocks rare_classes(const Context& context, bool single_precision) {
+  constexpr Index kColumns = 30;
+  constexpr int kClasses = 6;
+  std::vector<double> values;
+  std::vector<double> labels;
+  for (Index row = 0; row < 4000; ++row) {
+    const auto draw = [&](Index purpose) {
+      return philox_uniform(12, static_cast<std::uint64_t>(purpose), static_cast<std::uint64_t>(row));
+    };
+    for (Index j = 0; j < kColumns; ++j) values.push_back(draw(j) - 0.5);
+    double best = -1e9;
+    labels.push_back(0);
+    for (int k = 0; k < kClasses; ++k) {
+      const double z = 4 * values[values.size() - 1 - static_cast<std::size_t>(k)] - 1.2 * k -
+                       std::log(-std::log(std::max(1e-9, draw(kColumns + k))));
+      if (z > best) labels.back() = k;
+      best = std::max(best, z);
+    }
+  }
+  return pack_slice(context, values, kColumns, labels, {}, single_precision);
+}
+
+TEST(LogisticDescent, rare_classes_take_little_longer_than_frequent_ones) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context context;
+  for (const bool single : {false, true}) {
+    const RowBlocks data = rare_classes(context, single);
+    const auto fit = [&](const std::string& solver) {
+      return LogisticRegression{.reg_param = 1e-4, .max_iter = 200, .tol = 1e-6, .solver = solver}.fit(data);
+    };
+    const auto lbfgs = fit("lbfgs");
+    const auto newton = fit("newton");
+    EXPECT_TRUE(lbfgs.summary.converged);
+    // 26; from the scaled identity on 61.
+    EXPECT_LT(lbfgs.summary.iterations, 40) << (single ? "single" : "double");
+    EXPECT_NEAR(lbfgs.summary.objective / newton.summary.objective, 1.0, 1e-6);
+  }
+}
+
+TEST(LogisticDescent, goes_on_in_the_metric_of_the_classes_to_the_same_bytes) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context world;
+  const std::string directory = world.comm().broadcast_text(
+      (std::filesystem::temp_directory_path() / ("firesteel-classes-" + std::to_string(getpid()))).string(),
+      0);
+  const auto fit = [&](const Context& context) {
+    return LogisticRegression{.reg_param = 1e-4, .max_iter = 9, .tol = 0, .solver = "lbfgs"}.fit(
+        rare_classes(context, false));
+  };
+  const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
+  for (const Index iteration : {1, 4}) {
+    EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(iteration),
+                                              .checkpoint = {.directory = directory, .every = 100}})),
+                 Error);
+    const auto resumed =
+        fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
+    EXPECT_EQ(digest(resumed), digest(whole)) << "from iteration " << iteration;
+    world.comm().barrier();
+    if (world.rank() == 0) std::filesystem::remove_all(directory);
+    world.comm().barrier();
+  }
+}
+
+TEST(LogisticObjective, solves_the_metric_that_the_hessian_is_at_equal_margins) {
+  // Uncorrelated columns and probabilities that do not depend on them: two columns over the four corners of a
+  // square, each with every class twice; a third is constant.
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+  const Context context(MPI_COMM_SELF, {.threads = 1});
+  std::vector<double> values;
+  LogisticTargets targets;
+  targets.rows = 32;
+  for (int i = 0; i < 32; ++i) {
+    const int corner = i / 3 % 4;
+    values.insert(values.end(), {corner % 2 == 0 ? 3.0 : 5.0, corner < 2 ? -1.0 : 1.0, 0.0});
+    targets.target.push_back(i % 3);
+    targets.weight.push_back(i < 24 ? 1 : 0);
+  }
+  const RowBlocks data = pack_rows(context, {.values = values, .columns = 3, .weights = targets.weight});
+  ColumnMoments moments = column_moments(data, targets.weight);
+  moments.deviation = {1, 1, 0};  // with 24 in the denominator, not 23
+  LogisticObjective objective(data, moments, targets,
+                              {.outputs = 3, .l2 = std::vector<double>(9, 0.25), .class_metric = true});
+  ASSERT_TRUE(objective.has_metric());
+  std::vector<double> point(12, 0.0);
+  std::vector<double> gradient(12);
+  point[9] = 0.5;  // the first class's intercept
+  objective.evaluate(point, gradient);
+  objective.accept();
+  std::vector<double> hessian(144);
+  objective.hessian(hessian);
+  for (std::size_t j = 0; j < 2; ++j) {
+    std::vector<double> v(12, 0.0);  // a difference of classes
+    v[j] = 1;
+    v[3 + j] = -0.25;
+    v[6 + j] = -0.75;
+    std::vector<double> product(12, 0.0);
+    for (std::size_t a = 0; a < 12; ++a)
+      for (std::size_t b = 0; b < 12; ++b) product[a] += hessian[a * 12 + b] * v[b];
+    objective.solve_metric(product);
+    for (std::size_t i = 0; i < 12; ++i) EXPECT_NEAR(product[i], v[i], 1e-9) << i;
+  }
+}
+
 TEST(LogisticObjective, takes_sums_that_are_known_instead_of_a_pass) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
   const Context context;

@@ -4,7 +4,9 @@
 // exactly one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <new>
@@ -69,7 +71,7 @@ class Guards : public testing::Test {
   void TearDown() override { unsetenv("FIRESTEEL_BLOCK_ROWS"); }
 };
 
-RowBlocks make_rows(const Context& context, Index rows) {
+RowBlocks make_rows(const Context& context, Index rows, Index classes = 2) {
   const Index first = rows * context.rank() / context.size();
   const Index end = rows * (context.rank() + 1) / context.size();
   std::vector<double> values;
@@ -81,7 +83,9 @@ RowBlocks make_rows(const Context& context, Index rows) {
                        0.5);
       margin += values.back() * static_cast<double>(j % 3);
     }
-    labels.push_back(margin + philox_uniform(2, 0, static_cast<std::uint64_t>(row)) > 0.5 ? 1 : 0);
+    const double place = margin + philox_uniform(2, 0, static_cast<std::uint64_t>(row));
+    labels.push_back(classes == 2 ? (place > 0.5 ? 1 : 0)
+                                  : std::floor(std::clamp(place, 0.0, 0.99) * static_cast<double>(classes)));
   }
   return pack_rows(context, {.values = values, .columns = kColumns, .labels = labels});
 }
@@ -189,6 +193,20 @@ TEST_F(Guards, a_logistic_iteration_sends_one_gradient) {
   expect_state_agreement(cost, context);
   EXPECT_EQ(cost.allocations, 0);
   EXPECT_EQ(cost_of_iteration(learner, make_rows(context, 2 * kRows), 4).allocations, 0);
+}
+
+TEST_F(Guards, a_logistic_iteration_of_classes_sends_their_moments_too) {
+  const Context context({.threads = 1});
+  constexpr Index kClasses = 5;
+  const LogisticRegression learner{.reg_param = 1e-3, .tol = 0, .solver = "lbfgs"};
+  const auto rows = make_rows(context, kRows, kClasses);
+  const auto cost = cost_of_iteration(learner, rows, 4);
+  expect_canonical_sums(
+      cost, context,
+      {{&rows.partition, 1 + kClasses * (1 + kColumns) + kClasses * (kClasses + 1) / 2 + kClasses}});
+  expect_traffic(cost, "agree", 0, 0);
+  EXPECT_EQ(cost.allocations, 0);
+  EXPECT_EQ(cost_of_iteration(learner, make_rows(context, 2 * kRows, kClasses), 4).allocations, 0);
 }
 
 /// Counts passes over the data: each evaluation of the objective is one.

@@ -113,6 +113,34 @@ TEST(LogisticKernels, loss_and_gradient_agree_with_their_definition) {
   }
 }
 
+TEST(LogisticKernels, moments_of_classes_agree_with_their_definition) {
+  for (const Index outputs : {2, 3, 10}) {
+    const Example example(4, outputs);
+    AlignedVector<double> z(static_cast<std::size_t>(kTiles * kTileRows * outputs));
+    AlignedVector<double> scratch;
+    block_margins(example.features, example.model(), {0, kTiles}, z.data());
+    const auto count = static_cast<std::size_t>(outputs);
+    std::vector<long double> expected(count * (count + 1) / 2 + count, 0.0L);
+    for (std::size_t row = 0; row < kRows; ++row) {
+      std::vector<long double> p;
+      long double total = 0;
+      for (std::size_t k = 0; k < count; ++k) {
+        p.push_back(expl(z[(row / 32 * count + k) * 32 + row % 32]));
+        total += p.back();
+      }
+      for (std::size_t a = 0; a < count; ++a) {
+        const long double weighted = example.targets.weight[row] * p[a] / total;
+        for (std::size_t b = 0; b <= a; ++b) expected[a * (a + 1) / 2 + b] += weighted * p[b] / total;
+        expected[count * (count + 1) / 2 + a] += weighted;
+      }
+    }
+    std::vector<double> moments(expected.size());
+    block_class_moments(example.targets, outputs, {0, kTiles}, z.data(), moments, scratch);
+    for (std::size_t i = 0; i < moments.size(); ++i)
+      EXPECT_NEAR(moments[i], static_cast<double>(expected[i]), 1e-12) << outputs << " " << i;
+  }
+}
+
 /// Losses of rows of weight 1 come from a product: they must keep their digits where each is tiny, and be
 /// large where margins are.
 TEST(LogisticKernels, rows_without_weights_have_weight_one_and_margins_may_be_left_out) {
