@@ -13,6 +13,12 @@ namespace {
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
+/// Where a full search is quicker, measured (docs/decisions/0050).
+constexpr Index kFewColumns = 16;
+constexpr Index kFewProducts = 320;
+/// One row of so many changes its label: bounds are tried.
+constexpr Index kFewChanges = 32;
+
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 float rounded_up(double x) {
@@ -96,6 +102,11 @@ bool CentreBounds::find_stale(Index first, Index count, const std::int32_t* labe
   return any != 0;
 }
 
+void CentreBounds::forget() {
+  std::fill(slack_.begin(), slack_.end(), kNone);
+  std::fill(tile_slack_.begin(), tile_slack_.end(), kNone);
+}
+
 void CentreBounds::renew(Index first, Index count, const std::int32_t* labels, const float* gaps,
                          const Rows& rows) {
   for (Index t = 0; t < count; ++t) {
@@ -104,6 +115,21 @@ void CentreBounds::renew(Index first, Index count, const std::int32_t* labels, c
         renew_slack(gaps + t * kTileRows, labels + t * kTileRows, spent_down_.data() + 1, clusters(),
                     rows.stale[at(t)], rows.least[at(t)], slack_.data() + (first + t) * kTileRows);
     set_tile_slack(first + t, least);
+  }
+}
+
+BoundsUse::BoundsUse(Index clusters, Index columns)
+    : small_(columns <= kFewColumns && clusters * columns <= kFewProducts), bounded_(!small_) {}
+
+void BoundsUse::note_pass(Index rows, Index searched, Index changed) {
+  if (!small_) return;
+  if (bounded_) {
+    if (2 * searched <= rows) return;
+    bounded_ = false;
+    passes_ = next_wait_;
+    next_wait_ *= 2;
+  } else if (--passes_ <= 0) {
+    bounded_ = kFewChanges * changed <= rows;
   }
 }
 

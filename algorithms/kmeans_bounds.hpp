@@ -31,6 +31,8 @@ class CentreBounds {
   void move(std::span<const double> centres, double scale);
   /// Finds rows of tiles [first, first + count) that have to be searched; false if there are none.
   bool find_stale(Index first, Index count, const std::int32_t* labels, Rows& rows);
+  /// No row's label is known to stand: they were found otherwise.
+  void forget();
   /// Takes over what CentreSearch::nearest() found for the rows in rows.stale.
   void renew(Index first, Index count, const std::int32_t* labels, const float* gaps, const Rows& rows);
 
@@ -48,6 +50,26 @@ class CentreBounds {
   float most_down_ = 0;
   AlignedVector<float> slack_;       ///< padded to whole tiles; negative: none
   AlignedVector<float> tile_slack_;  ///< smallest of the tile's gaps, plus most_ at the time
+};
+
+/// Whether the next pass goes by bounds. A row of few columns is compared with few centres in less time than
+/// is spent on what spares it, unless most are spared: such passes search all rows until few labels change,
+/// and again, twice as long each time, where bounds turn out to spare less than half. Labels do not depend on
+/// it. Local.
+class BoundsUse {
+ public:
+  BoundsUse() = default;
+  BoundsUse(Index clusters, Index columns);
+
+  bool bounded() const { return bounded_; }
+  /// What a pass was: `rows` there are, those searched, and those whose label changed.
+  void note_pass(Index rows, Index searched, Index changed);
+
+ private:
+  bool small_ = false;
+  bool bounded_ = true;
+  Index passes_ = 0;     ///< without bounds, to come at least
+  Index next_wait_ = 1;  ///< passes without bounds after the next with
 };
 
 }  // namespace firesteel::detail

@@ -31,6 +31,7 @@ class DenseSearch final : public CentreSearch {
   void search_packed(Index first, Index count, const std::uint32_t* wanted, std::int32_t* labels, float* gaps,
                      const Next& next) const;
   SearchBounds<Scalar> bounds_of(Index first, Index count, const std::uint32_t* wanted) const;
+  bool may_ask_for_tiles() const;
   std::int32_t nearest_directly(Index row) const;
 
   const DensePoints<Scalar>& points_;

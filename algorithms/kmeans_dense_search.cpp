@@ -67,16 +67,29 @@ void DenseSearch<Scalar>::nearest(Index first, Index count, std::uint32_t* wante
   }
 }
 
+/// Of tiles so long that processors see them coming nothing is asked for, lest it push out what is near.
+template <class Scalar>
+bool DenseSearch<Scalar>::may_ask_for_tiles() const {
+  constexpr std::size_t kNear = std::size_t{1} << 18;
+  return at(kTileRows * points_.columns() * kTilesAtOnce) * sizeof(Scalar) <= kNear;
+}
+
 template <class Scalar>
 void DenseSearch<Scalar>::search_tiles(Index first, Index count, std::int32_t* labels, float* gaps) const {
-  std::array<SearchBounds<Scalar>, kTilesAtOnce> bounds;
+  const Scalar* values = points_.values(first);
+  const Index tile_values = kTileRows * points_.columns();
+  // Whole tiles follow one another: as many are asked for as are searched.
+  std::array<const Scalar*, kTilesAtOnce> coming;
+  const Index coming_count = may_ask_for_tiles() ? count : 0;
+  for (Index t = 0; t < coming_count; ++t) coming[at(t)] = values + (count + t) * tile_values;
+  std::array<SearchBounds<Scalar>, kTilesAtOnce> bounds{};
   std::array<std::uint32_t, kTilesAtOnce> unsure;
   for (Index t = 0; t < count; ++t) {
     const auto [row_norm, centred_norm] = points_.norms(first + t);
     bounds[at(t)] = packed_.bounds(row_norm, centred_norm);
   }
-  find_nearest<Scalar>({points_.values(first), kTileRows * points_.columns(), kTileRows, count, {}}, packed_,
-                       bounds.data(), labels, unsure.data(), packed_.gaps_known() ? gaps : nullptr);
+  find_nearest<Scalar>({values, tile_values, kTileRows, count, {coming.data(), coming_count, tile_values}},
+                       packed_, bounds.data(), labels, unsure.data(), packed_.gaps_known() ? gaps : nullptr);
   if (gaps != nullptr && !packed_.gaps_known()) std::fill(gaps, gaps + count * kTileRows, -1.0F);
   for (Index t = 0; t < count; ++t)
     for (std::uint32_t bits = unsure[at(t)]; bits != 0; bits &= bits - 1) {
@@ -121,12 +134,10 @@ void DenseSearch<Scalar>::search_packed(Index first, Index count, const std::uin
   std::array<SearchBounds<Scalar>, kTilesAtOnce> bounds;
   std::array<std::uint32_t, kTilesAtOnce> unsure;
   bounds.fill(bounds_of(first, count, wanted));
-  // Of tiles so long that processors see them coming nothing is asked for, lest it push out what is near.
-  constexpr std::size_t kNear = std::size_t{1} << 18;
   std::array<const Scalar*, kTilesAtOnce> coming;
   Index coming_count = 0;
   const Index tile_values = kTileRows * points_.columns();
-  if (at(tile_values * kTilesAtOnce) * sizeof(Scalar) <= kNear)
+  if (may_ask_for_tiles())
     for (Index t = 0; t < next.count; ++t)
       if (next.wanted[t] != 0) coming[at(coming_count++)] = points_.values(next.first + t);
   const Coming<Scalar> ahead{coming.data(), coming_count, tile_values};

@@ -22,7 +22,8 @@ ClusterSums::ClusterSums(const KMeansPoints& points, Index clusters)
     labels_.assign(at(points_.tiles() * kTileRows), -1);
     bounds_ = CentreBounds(points_.tiles(), clusters_, points_.columns());
     totals_.assign(at(clusters_ * length_), 0);
-    moved_.resize(at(points_.context().threads()));
+    use_ = BoundsUse(clusters_, points_.columns());
+    found_.resize(at(points_.context().threads()));
     wide_place_.assign(at(points_.columns()) + 1, -1);
     Index place = 0;
     for (const Index j : points_.terms().wide()) wide_place_[at(j)] = place++;
@@ -30,10 +31,22 @@ ClusterSums::ClusterSums(const KMeansPoints& points, Index clusters)
   });
 }
 
-void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int64_t* moved) {
+/// Every row.
+void ClusterSums::search_block(const CentreSearch& search, Index block, Found& found) {
   constexpr Index kAtOnce = CentreSearch::kTilesAtOnce;
-  std::array<std::int32_t, kAtOnce * kTileRows> found{};
-  std::array<std::uint32_t, kAtOnce> changed{};
+  std::array<std::int32_t, kAtOnce * kTileRows> labels{};
+  const Index end = points_.end_tile(block);
+  for (Index first = points_.first_tile(block); first < end; first += kAtOnce) {
+    const Index count = std::min(kAtOnce, end - first);
+    search.nearest(first, count, labels.data());
+    take_labels(first, count, labels.data(), found);
+  }
+}
+
+/// Rows whose label bounds do not show to stand.
+void ClusterSums::assign_block(const CentreSearch& search, Index block, Found& found) {
+  constexpr Index kAtOnce = CentreSearch::kTilesAtOnce;
+  std::array<std::int32_t, kAtOnce * kTileRows> labels{};
   alignas(64) std::array<float, kAtOnce * kTileRows> gaps{};
   // Rows of these tiles and of the next, which memory brings nearer meanwhile.
   std::array<CentreBounds::Rows, 2> rows;
@@ -50,14 +63,22 @@ void ClusterSums::assign_block(const CentreSearch& search, Index block, std::int
     CentreBounds::Rows& next_rows = rows[1 - own];
     const bool next_stale = find_stale(next, next_rows);
     if (!std::exchange(stale, next_stale)) continue;
-    const std::int32_t* labels = labels_.data() + first * kTileRows;
-    std::copy_n(labels, count * kTileRows, found.data());
-    search.nearest(first, count, rows[own].stale.data(), found.data(), gaps.data(),
+    std::copy_n(labels_.data() + first * kTileRows, count * kTileRows, labels.data());
+    search.nearest(first, count, rows[own].stale.data(), labels.data(), gaps.data(),
                    {next, next_stale ? std::min(kAtOnce, end - next) : 0, next_rows.stale.data()});
-    bounds_.renew(first, count, found.data(), gaps.data(), rows[own]);
-    compare_labels(found.data(), labels, count, changed.data());
-    for (Index t = 0; t < count; ++t)
-      if (changed[at(t)] != 0) move_rows(first + t, changed[at(t)], found.data() + t * kTileRows, moved);
+    for (Index t = 0; t < count; ++t) found.searched += std::popcount(rows[own].stale[at(t)]);
+    bounds_.renew(first, count, labels.data(), gaps.data(), rows[own]);
+    take_labels(first, count, labels.data(), found);
+  }
+}
+
+void ClusterSums::take_labels(Index first, Index count, const std::int32_t* labels, Found& found) {
+  std::array<std::uint32_t, CentreSearch::kTilesAtOnce> changed{};
+  compare_labels(labels, labels_.data() + first * kTileRows, count, changed.data());
+  for (Index t = 0; t < count; ++t) {
+    if (changed[at(t)] == 0) continue;
+    found.changed += std::popcount(changed[at(t)]);
+    move_rows(first + t, changed[at(t)], labels + t * kTileRows, found.moved.data());
   }
 }
 
@@ -89,18 +110,35 @@ void ClusterSums::assign(std::span<const double> centres) {
     else
       search_->take(centres);
     bounds_.move(centres, 1 / points_.unit());
-    for (auto& moved : moved_) moved.clear();
+    for (auto& found : found_) found.moved.clear();
+    const bool bounded = use_.bounded();
     points_.for_each_block([&](Index block, int thread) {
-      auto& moved = moved_[at(thread)];
-      if (moved.empty()) moved.resize(totals_.size(), 0);
-      assign_block(*search_, block, moved.data());
+      Found& found = found_[at(thread)];
+      if (found.moved.empty()) found.moved.resize(totals_.size(), 0);
+      if (bounded)
+        assign_block(*search_, block, found);
+      else
+        search_block(*search_, block, found);
     });
-    for (const auto& moved : moved_)
-      for (std::size_t i = 0; i < moved.size(); ++i) change_[i] += moved[i];
+    finish_pass();
   });
   context.comm().allreduce_sum(change_);
   for (std::size_t i = 0; i < change_.size(); ++i) totals_[i] += change_[i];
   if (!points_.terms().wide().empty()) sum_wide_columns();
+}
+
+/// Adds up what threads found.
+void ClusterSums::finish_pass() {
+  Index searched = 0;
+  Index changed = 0;
+  for (Found& found : found_) {
+    for (std::size_t i = 0; i < found.moved.size(); ++i) change_[i] += found.moved[i];
+    searched += std::exchange(found.searched, 0);
+    changed += std::exchange(found.changed, 0);
+  }
+  const bool bounded = use_.bounded();
+  use_.note_pass(points_.local_rows(), searched, changed);
+  if (bounded && !use_.bounded()) bounds_.forget();
 }
 
 void ClusterSums::sum_wide_columns() {

@@ -36,9 +36,19 @@ class ClusterSums {
   double cost(std::span<const double> centres) const;
 
  private:
-  void assign_block(const CentreSearch& search, Index block, std::int64_t* moved);
+  /// What threads find, each by itself.
+  struct Found {
+    std::vector<std::int64_t> moved;  ///< of the sums
+    Index searched = 0;               ///< rows
+    Index changed = 0;                ///< labels
+  };
+  void assign_block(const CentreSearch& search, Index block, Found& found);
+  void search_block(const CentreSearch& search, Index block, Found& found);
+  /// Compares labels of tiles with those found, and moves rows.
+  void take_labels(Index first, Index count, const std::int32_t* labels, Found& found);
   /// Gives the rows of `changed` (bit r: row r of the tile) the labels found and moves their terms.
   void move_rows(Index tile, std::uint32_t changed, const std::int32_t* found, std::int64_t* moved);
+  void finish_pass();
   void sum_wide_columns();
   WideSum sum(Index cluster, Index j) const;
   WideSum weight(Index cluster) const { return sum(cluster, points_.columns()); }
@@ -48,12 +58,13 @@ class ClusterSums {
   Index length_;                        ///< whole numbers a cluster
   AlignedVector<std::int32_t> labels_;  ///< padded to whole tiles
   CentreBounds bounds_;
+  BoundsUse use_;
   std::vector<std::int64_t> totals_;
-  std::vector<std::int64_t> change_;              ///< of the totals in one pass
-  std::vector<std::vector<std::int64_t>> moved_;  ///< one a thread
-  std::unique_ptr<CentreSearch> search_;          ///< made in the first pass
-  std::vector<Index> wide_place_;                 ///< of a column among the wide ones, or −1
-  std::vector<double> wide_totals_;               ///< clusters x wide columns
+  std::vector<std::int64_t> change_;      ///< of the totals in one pass
+  std::vector<Found> found_;              ///< one a thread
+  std::unique_ptr<CentreSearch> search_;  ///< made in the first pass
+  std::vector<Index> wide_place_;         ///< of a column among the wide ones, or −1
+  std::vector<double> wide_totals_;       ///< clusters x wide columns
 };
 
 }  // namespace firesteel::detail

@@ -75,10 +75,36 @@ TEST(KMeansBounds, carry_the_labels_of_a_full_search) {
   setenv("FIRESTEEL_BLOCK_ROWS", "1024", 1);  // several tiles a search, so that stale rows are packed
   const Shape shapes[] = {
       {"double", 3000, 10, 10, 1, 0, false},           {"single", 3000, 10, 10, 1, 0, true},
-      {"many centres", 2000, 5, 40, 1, 0, true},       {"one centre", 500, 3, 1, 1, 0, false},
+      {"many centres", 2000, 5, 80, 1, 0, true},       {"one centre", 500, 3, 1, 1, 0, false},
+      {"more columns", 2000, 17, 10, 1, 0, false},     {"more columns, single", 2000, 17, 10, 1, 0, true},
       {"far from zero", 2000, 7, 6, 1e-3, 1e5, false}, {"far from zero, single", 2000, 7, 6, 1, 1e4, true},
       {"huge", 1000, 4, 5, 1e150, 0, false},           {"tiny", 1000, 4, 5, 1e-150, 0, false}};
   for (const Shape& shape : shapes) expect_labels_of_a_full_search(shape);
+}
+
+TEST(KMeansBounds, of_few_columns_and_centres_are_used_while_they_spare_most_rows) {
+  EXPECT_TRUE(detail::BoundsUse(100, 32).bounded());
+  EXPECT_TRUE(detail::BoundsUse(2, 17).bounded());
+  detail::BoundsUse large(33, 10);
+  large.note_pass(1000, 1000, 1000);
+  EXPECT_TRUE(large.bounded());
+
+  detail::BoundsUse use(32, 10);
+  EXPECT_FALSE(use.bounded());
+  use.note_pass(1000, 0, 1000);
+  EXPECT_FALSE(use.bounded());
+  for (const int wait : {1, 2, 4}) {
+    use.note_pass(1000, 0, 30);
+    ASSERT_TRUE(use.bounded());
+    use.note_pass(1000, 500, 10);
+    EXPECT_TRUE(use.bounded()) << "half is spared";
+    use.note_pass(1000, 501, 10);
+    for (int pass = 0; pass < wait - 1; ++pass) {
+      EXPECT_FALSE(use.bounded()) << wait;
+      use.note_pass(1000, 0, 0);
+    }
+    EXPECT_FALSE(use.bounded()) << wait;
+  }
 }
 
 TEST(KMeansBounds, spare_rows_until_centres_have_moved_as_far_as_the_gap) {
