@@ -2,6 +2,8 @@
 // Features of a packed file: mapped where they lie, or copied.
 #include <sys/mman.h>
 
+#include <cerrno>
+#include <cstring>
 #include <memory>
 
 #include "firesteel/core/parallel.hpp"
@@ -70,13 +72,17 @@ DenseTiles<Scalar> map_tiles(const Context& context, const std::string& path, co
   return DenseTiles<Scalar>(mapping, reinterpret_cast<Scalar*>(own), reader.rows(), header.columns);
 }
 
-/// Copies columns of the file's tiles into tiles of their own, which may lie in scratch.
+/// Copies columns of the file's tiles into tiles of their own, which may lie in scratch; also where the file
+/// lies in a store, which forgets each block then.
 template <class Scalar>
 DenseTiles<Scalar> copy_tiles(const Context& context, const PackedReader& reader, const PackedHeader& header,
                               const std::vector<Index>& columns, PackedSides& sides) {
   const Index tile_values = kTileRows * header.columns;
   const auto width = static_cast<Index>(columns.size());
   DenseTiles<Scalar> tiles(context, reader.rows(), width, reader.partition.block_rows());
+  const Index block_bytes = header.block_rows * header.columns * header.value_bytes();
+  reader.expect(header.features, reader.first_sum_block() * block_bytes,
+                reader.end_sum_block() * block_bytes);
   parallel_for(context.threads(), reader.end_sum_block() - reader.first_sum_block(), [&](Index i, int) {
     const Index block = reader.first_sum_block() + i;
     const SideValues values(reader, header, block);
@@ -84,6 +90,7 @@ DenseTiles<Scalar> copy_tiles(const Context& context, const PackedReader& reader
     const Index count = (values.end + kTileRows - 1) / kTileRows - first_tile;
     const auto image =
         reader.template read_rows<Scalar>(header.features, first_tile * tile_values, count * tile_values);
+    reader.let_go(header.features, block * block_bytes, (block + 1) * block_bytes);
     PackedBlock parts;
     parts.features = std::as_bytes(std::span(image));
     values.add_to(parts);
@@ -113,6 +120,7 @@ SparseRows<Scalar> read_sparse(const Context& context, const PackedReader& reade
   if (reader.rows() == 0) return rows;
   const Index first = reader.first_sum_block() * header.block_rows;
   const Index end = std::min(header.rows, reader.end_sum_block() * header.block_rows);
+  reader.expect(header.pointers, first * 8, (end + 1) * 8);
   const auto pointers = reader.read_rows<std::int64_t>(header.pointers, first, end - first + 1);
   if (pointers.front() < 0 || pointers.back() > header.values || (first == 0 && pointers.front() != 0) ||
       (end == header.rows && pointers.back() != header.values))
@@ -121,6 +129,9 @@ SparseRows<Scalar> read_sparse(const Context& context, const PackedReader& reade
     if (pointers[i] > pointers[i + 1])
       reader.damaged(first + static_cast<Index>(i), "has less than no values");
   const Index base = pointers.front();
+  constexpr auto kValueBytes = static_cast<Index>(sizeof(Scalar));
+  reader.expect(header.indices, base * 4, pointers.back() * 4);
+  reader.expect(header.features, base * kValueBytes, pointers.back() * kValueBytes);
   std::vector<std::int32_t> indices(size(pointers.back() - base));
   AlignedVector<Scalar> values(indices.size());
   parallel_for(context.threads(), reader.end_sum_block() - reader.first_sum_block(), [&](Index i, int) {
@@ -131,9 +142,10 @@ SparseRows<Scalar> read_sparse(const Context& context, const PackedReader& reade
     const Index count = pointer(side.end) - begin;
     Scalar* const own_values = values.data() + (begin - base);
     std::int32_t* const own = indices.data() + (begin - base);
-    constexpr auto kBytes = static_cast<Index>(sizeof(Scalar));
-    reader.read(header.features, begin * kBytes, own_values, count * kBytes);
+    reader.read(header.features, begin * kValueBytes, own_values, count * kValueBytes);
+    reader.let_go(header.features, begin * kValueBytes, (begin + count) * kValueBytes);
     reader.read(header.indices, begin * 4, own, count * 4);
+    reader.let_go(header.indices, begin * 4, (begin + count) * 4);
     PackedBlock parts;
     parts.features = std::as_bytes(std::span(own_values, size(count)));
     parts.indices = std::as_bytes(std::span(own, size(count)));
@@ -225,7 +237,8 @@ void read_features(const Context& context, const ReadOptions& options, const std
       feature_of[size(columns[i])] = static_cast<std::int32_t>(i);
     const Index width = std::max(static_cast<Index>(columns.size()), options.expected_features);
     rows.features = read_sparse<Scalar>(context, reader, header, feature_of, width, sides);
-  } else if (all && !context.memory()->strict() && header.features.offset % kAlignment == 0) {
+  } else if (all && !context.memory()->strict() && reader.file() >= 0 &&
+             header.features.offset % kAlignment == 0) {
     rows.features = map_tiles<Scalar>(context, path, reader, header, sides);
   } else {
     rows.features = copy_tiles<Scalar>(context, reader, header, columns, sides);

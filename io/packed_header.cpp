@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a packed file says of itself. Nothing is believed before it is checked.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <limits>
 
 #include "firesteel/core/error.hpp"
@@ -18,6 +12,7 @@
 #include "firesteel/io/hdf5_handle.hpp"
 #include "firesteel/io/hdf5_source.hpp"
 #include "firesteel/io/packed_file.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -29,18 +24,13 @@ constexpr Index kMostRows = Index{1} << 48;
 constexpr Index kMostColumns = std::numeric_limits<std::int32_t>::max();
 constexpr Index kMostBlockRows = Index{1} << 20;
 
-Index file_bytes(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0)
-    throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + std::strerror(errno));
-  return static_cast<Index>(status.st_size);
-}
-
 /// The arrays of one file, of which only places and sizes are asked.
 class Arrays {
  public:
   Arrays(const std::string& path, Index bytes) : path_(path), bytes_(bytes) {
-    file_ = File(H5Fopen(path.c_str(), H5F_ACC_RDONLY, file_access()));
+    const PropertyList access = file_access();
+    if (is_url(path)) use_store(access);
+    file_ = File(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access));
     if (!file_.valid()) fail("is no HDF5 file, or a damaged one (" + last_error() + ")");
   }
 
@@ -83,6 +73,7 @@ class Arrays {
   }
 
   [[noreturn]] void fail(const std::string& what) const {
+    rethrow_failed_read();
     throw bad_input(path_ + " " + what + ": pack the data anew by firesteel convert");
   }
 
@@ -122,7 +113,7 @@ std::uint64_t PackedBlock::checksum() const {
 
 PackedHeader read_packed_header(const std::string& path) {
   const Quiet quiet;
-  const Index bytes = file_bytes(path);
+  const Index bytes = open_input(path)->bytes();
   const Arrays arrays(path, bytes);
   const Hdf5Source source(path, 0);
   const auto numbers = source.integers_attribute("/", "packed");

@@ -8,7 +8,6 @@
 #include "firesteel/io/class_labels_check.hpp"
 #include "firesteel/io/column_selection.hpp"
 #include "firesteel/io/packed_reader.hpp"
-#include "firesteel/io/store.hpp"
 
 namespace firesteel {
 
@@ -28,6 +27,12 @@ PackedSides::PackedSides(const PackedReader& reader, const PackedHeader& header,
   if (header.label_kind == 2) rows.labels = std::vector<std::string>(count);
   if (header.has_weights) rows.weights.assign((count + kTileRows - 1) / kTileRows * kTileRows, 0.0);
   if (header.has_dropped) rows.dropped.assign(count, 0);
+  const Index first = reader.first_sum_block() * header.block_rows;
+  const Index end = reader.end_sum_block() * header.block_rows;
+  for (const auto& [place, bytes] : {std::pair(&header.labels, header.label_bytes),
+                                     {&header.weights, Index{8}},
+                                     {&header.dropped, Index{4}}})
+    reader.expect(*place, first * bytes, end * bytes);
 }
 
 void PackedSides::take(const SideValues& values) {
@@ -112,9 +117,6 @@ void use_labels(const std::string& path, const ReadOptions& options, RowBlocks& 
 }
 
 const std::string& only_one(const std::vector<std::string>& paths) {
-  if (is_url(paths.front()))
-    throw bad_input(paths.front() +
-                    " is a packed file in a store: those are mapped, copy it to a file system first");
   if (paths.size() != 1)
     throw bad_input("packed files are read one at a time, got " + std::to_string(paths.size()) +
                     ": convert the original data to one packed file");

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "firesteel/core/error.hpp"
-#include "firesteel/core/regular_file.hpp"
 #include "firesteel/io/packed_file.hpp"
+#include "firesteel/io/store.hpp"
 
 namespace firesteel::detail {
 
@@ -21,9 +18,7 @@ inline std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 class PackedReader {
  public:
   PackedReader(const Context& context, const std::string& path, PackedHeader header)
-      : path_(path), header_(std::move(header)), file_(open_regular_file(path)) {
-    if (!file_.problem.empty())
-      throw Error(ErrorCode::no_input, "cannot read '" + path + "': " + file_.problem);
+      : path_(path), header_(std::move(header)), file_(open_input(path)) {
     sums_.resize(at(header_.blocks()));
     read(header_.checksums, 0, sums_.data(), header_.checksums.bytes);
     partition = BlockPartition::even(
@@ -42,19 +37,21 @@ class PackedReader {
   Index end_sum_block() const {
     return rows() == 0 ? first_sum_block() : (end_row + header_.block_rows - 1) / header_.block_rows;
   }
-  int file() const { return file_.descriptor.get(); }
+  /// −1: the file cannot be mapped.
+  int file() const { return file_->descriptor(); }
 
   void read(const PackedHeader::Place& place, Index begin, void* out, Index bytes) const {
     if (begin < 0 || bytes < 0 || begin + bytes > place.bytes)
       throw internal_error("bytes beyond an array of " + path_ + " were asked for");
-    for (Index done = 0; done < bytes;) {
-      const ssize_t count = ::pread(file_.descriptor.get(), static_cast<char*>(out) + done, at(bytes - done),
-                                    place.offset + begin + done);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) throw Error(ErrorCode::io_failed, path_ + ": reading failed: " + std::strerror(errno));
-      if (count == 0) throw Error(ErrorCode::io_failed, path_ + " changed while it was read");
-      done += static_cast<Index>(count);
-    }
+    if (file_->read_at(place.offset + begin, {static_cast<char*>(out), at(bytes)}) < at(bytes))
+      throw Error(ErrorCode::io_failed, path_ + " changed while it was read");
+  }
+  /// A store starts to fetch these bytes of an array, and forgets them again.
+  void expect(const PackedHeader::Place& place, Index begin, Index end) const {
+    file_->expect(place.offset + begin, place.offset + std::min(end, place.bytes));
+  }
+  void let_go(const PackedHeader::Place& place, Index begin, Index end) const {
+    file_->let_go(place.offset + begin, place.offset + std::min(end, place.bytes));
   }
   template <class T>
   std::vector<T> read_rows(const PackedHeader::Place& place, Index first, Index count) const {
@@ -78,7 +75,7 @@ class PackedReader {
  private:
   const std::string& path_;
   PackedHeader header_;
-  RegularFile file_;
+  std::shared_ptr<const InputFile> file_;
   std::vector<std::uint64_t> sums_;
 };
 
@@ -110,6 +107,7 @@ struct SideValues {
 /// Fills this rank's labels, weights and flags, block of checksums by block; by any thread.
 class PackedSides {
  public:
+  /// A store starts to fetch them.
   PackedSides(const PackedReader& reader, const PackedHeader& header, RowBlocks& rows);
   void take(const SideValues& values);
 

@@ -32,6 +32,11 @@ class InputFile {
 
   /// Says that this process will read the bytes [begin, end): a store starts to fetch them.
   virtual void expect(Index begin, Index end) const;
+  /// Says that this process has read the bytes [begin, end) for the last time: what a store keeps of them may
+  /// go. Read again they are fetched again.
+  virtual void let_go(Index begin, Index end) const;
+  /// Of a file of this machine, to be mapped; −1 where it is none.
+  virtual int descriptor() const { return -1; }
 
  private:
   std::string path_;

@@ -42,6 +42,7 @@ class LocalFile final : public InputFile {
     }
     return done;
   }
+  int descriptor() const override { return file_.get(); }
 
  private:
   FileDescriptor file_;

@@ -36,6 +36,7 @@ thread_local std::exception_ptr failed_read;
 }  // namespace
 
 void InputFile::expect(Index, Index) const {}
+void InputFile::let_go(Index, Index) const {}
 
 std::string Store::put_piece(const std::string& path, const std::string&, Index, const std::string&, Index,
                              Index) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/io/stores/remote_file.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,6 +68,10 @@ class RemoteFile::Spool {
       place += done;
     }
   }
+  /// Gives the room back to the disk, where its file system can do that.
+  void discard(Index place, Index bytes) const {
+    ::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, place, bytes);
+  }
 
  private:
   std::mutex mutex_;
@@ -98,7 +103,12 @@ std::pair<Index, Index> RemoteFile::claim(Index begin, Index end) const {
   if (begin >= end) return {begin, begin};
   const auto next = pieces_.upper_bound(begin);
   if (next != pieces_.end()) end = std::min(end, next->first);
-  pieces_[begin] = {.end = end, .place = spool_->reserve(end - begin), .filled = 0, .in_flight = true};
+  pieces_[begin] = {.end = end,
+                    .place = spool_->reserve(end - begin),
+                    .filled = 0,
+                    .in_flight = true,
+                    .readers = 0,
+                    .let_go = 0};
   return {begin, end};
 }
 
@@ -133,6 +143,7 @@ void RemoteFile::fetch(Index begin) const {
   Piece& piece = pieces_.at(begin);
   piece.in_flight = false;
   piece.end = begin + piece.filled;
+  discard_if_gone(piece);
   if (piece.filled == 0) pieces_.erase(begin);
   if (thrown && !failure_) failure_ = thrown;
   more_.notify_all();
@@ -146,14 +157,26 @@ std::size_t RemoteFile::read_at(Index offset, std::span<char> out, Index file) c
   while (done < out.size()) {
     const Index at = offset + static_cast<Index>(done);
     const auto held = holder(at);
-    if (held != pieces_.end() && at < held->first + held->second.filled) {
+    if (held != pieces_.end() && held->second.gone()) {
+      pieces_.erase(held);
+    } else if (held != pieces_.end() && at < held->first + held->second.filled) {
       const Index there = held->first + held->second.filled - at;
       const auto some = out.subspan(done, std::min(out.size() - done, static_cast<std::size_t>(there)));
       const Index place = held->second.place + (at - held->first);
+      Piece& piece = held->second;
+      ++piece.readers;
       lock.unlock();
-      spool_->read(place, some);
+      try {
+        spool_->read(place, some);
+      } catch (...) {
+        lock.lock();
+        --piece.readers;
+        throw;
+      }
       done += some.size();
       lock.lock();
+      --piece.readers;
+      discard_if_gone(piece);
     } else if (failure_) {
       try {
         std::rethrow_exception(failure_);
@@ -175,6 +198,10 @@ std::size_t RemoteFile::read_at(Index offset, std::span<char> out, Index file) c
   return done;
 }
 
+void RemoteFile::discard_if_gone(const Piece& piece) const {
+  if (piece.gone()) spool_->discard(piece.place, piece.filled);
+}
+
 void RemoteFile::fetch_ahead(Index begin, Index end) const {
   for (;;) {
     Index claimed = 0;
@@ -192,6 +219,19 @@ void RemoteFile::fetch_ahead(Index begin, Index end) const {
       }
     }
     fetch(claimed);
+  }
+}
+
+/// What was let go of stays among the pieces, so that nobody fetches it ahead once more.
+void RemoteFile::let_go(Index begin, Index end) const {
+  const std::lock_guard lock(mutex_);
+  auto piece = pieces_.upper_bound(begin);
+  if (piece != pieces_.begin()) --piece;
+  for (; piece != pieces_.end() && piece->first < end; ++piece) {
+    const Index overlap = std::min(end, piece->second.end) - std::max(begin, piece->first);
+    if (overlap <= 0 || piece->second.gone()) continue;
+    piece->second.let_go += overlap;
+    discard_if_gone(piece->second);
   }
 }
 

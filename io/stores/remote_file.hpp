@@ -26,8 +26,8 @@ class RangeReader {
 };
 
 /// A file of a store, of which every byte is fetched at most once by a process: what came is kept in scratch,
-/// in a file without a name that all of them share. What expect() announces is fetched ahead by four threads;
-/// else what is asked for, and up to 1 MiB more where reading goes on from where it was.
+/// in a file without a name that all of them share, until let_go(). What expect() announces is fetched ahead
+/// by four threads; else what is asked for, and up to 1 MiB more where reading goes on from where it was.
 class RemoteFile final : public InputFile, public std::enable_shared_from_this<RemoteFile> {
  public:
   RemoteFile(const StoredFile& file, std::unique_ptr<RangeReader> reader);
@@ -36,6 +36,7 @@ class RemoteFile final : public InputFile, public std::enable_shared_from_this<R
   const std::string& version() const { return version_; }
   std::size_t read_at(Index offset, std::span<char> out, Index file = 0) const override;
   void expect(Index begin, Index end) const override;
+  void let_go(Index begin, Index end) const override;
   /// Ends transfers that go on, within a second, unless others than `known` holders still use the file.
   void cancel(long known) const;
 
@@ -47,6 +48,9 @@ class RemoteFile final : public InputFile, public std::enable_shared_from_this<R
     Index place = 0;   ///< in the spool
     Index filled = 0;  ///< bytes that are there
     bool in_flight = false;
+    int readers = 0;   ///< threads that copy from it
+    Index let_go = 0;  ///< bytes that are not read any more: where that is all, nothing is kept
+    bool gone() const { return !in_flight && readers == 0 && filled > 0 && let_go >= filled; }
   };
   using Pieces = std::map<Index, Piece>;  // by first byte; they do not overlap
 
@@ -55,6 +59,7 @@ class RemoteFile final : public InputFile, public std::enable_shared_from_this<R
   /// Claims what is missing of [begin, end) from its first missing byte on; an empty range where nothing is.
   std::pair<Index, Index> claim(Index begin, Index end) const;
   void fetch(Index begin) const;
+  void discard_if_gone(const Piece& piece) const;
   void fetch_ahead(Index begin, Index end) const;
 
   std::unique_ptr<RangeReader> reader_;

@@ -3,7 +3,9 @@
 #include "firesteel/io/stores/remote_file.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <random>
 #include <thread>
 #include <vector>
@@ -122,6 +124,52 @@ TEST_F(RemoteFiles, a_failure_is_told_to_all_who_wait_and_what_came_stays) {
   EXPECT_EQ(told, 4);
   forget_tasks();
   EXPECT_TRUE(right(*file, 100, 1000));
+}
+
+/// Bytes on the disk of files without a name that this process has open.
+Index spooled() {
+  Index bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    struct stat status {};
+    if (::stat(entry.path().c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 0)
+      bytes += static_cast<Index>(status.st_blocks) * 512;
+  }
+  return bytes;
+}
+
+TEST_F(RemoteFiles, what_is_let_go_of_takes_no_room) {
+  for (const bool whole : {false, true}) {
+    for (auto& count : counts) count = 0;
+    const auto file = make(kBytes, whole);
+    const Index before = spooled();
+    file->expect(0, kBytes);
+    EXPECT_TRUE(right(*file, 0, kBytes));
+    EXPECT_GE(spooled(), before + kBytes);
+    for (Index at = 0; at < kBytes; at += 70000) file->let_go(at, at + 70000);
+    forget_tasks();
+    EXPECT_LE(spooled(), before + 100000);
+    EXPECT_EQ(fetched(), kBytes);
+    EXPECT_TRUE(right(*file, 1000000, 1000));  // fetched anew
+  }
+}
+
+TEST_F(RemoteFiles, threads_let_go_while_others_fetch_and_read) {
+  const auto file = make();
+  file->expect(0, kBytes);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  std::atomic<Index> next{0};
+  for (int thread = 0; thread < 4; ++thread)
+    threads.emplace_back([&] {
+      for (Index at = next.fetch_add(9001); at < kBytes; at = next.fetch_add(9001)) {
+        if (!right(*file, at, 9001)) ++wrong;
+        file->let_go(at, at + 9001);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  forget_tasks();
+  EXPECT_EQ(fetched(), kBytes);
 }
 
 TEST_F(RemoteFiles, transfers_end_when_nobody_reads_any_more) {

@@ -51,7 +51,7 @@ class Files(HdfsTest):
         self.assertEqual(self.names("there"), ["a b+é&x.csv"])
         for ranks in RANKS:
             self.assertEqual(self.digest(self.url("there/a b+é&x.csv"), ranks=ranks), expected, ranks)
-        for name, ranks in (("a.h5", 3), ("a.npz", 2), ("a.parquet", 2)):
+        for name, ranks in (("a.h5", 3), ("a.npz", 2), ("a.fsp", 3), ("a.parquet", 2)):
             if self.run_here("convert", "--input", "a.csv", "--output", name).code == 69:
                 continue
             self.convert("a.csv", self.url(f"there/{name}"), ranks=ranks)
@@ -85,14 +85,19 @@ class Files(HdfsTest):
         self.write("a.csv", classification_csv(24000, 16))  # 7.7 MB
         self.succeed("convert", "a.csv", "e.csv")
         self.convert("a.csv", "e.h5")
+        self.convert("a.csv", "e.fsp")
         self.server.put("/user/tester/pieces/e.csv", b"older")
-        for name, ranks in (("e.csv", 4), ("e.h5", 3), ("e.csv", 2)):
+        for name, ranks in (("e.csv", 4), ("e.h5", 3), ("e.fsp", 3), ("e.csv", 2), ("e.fsp", 2)):
             self.convert("a.csv", self.url("pieces/" + name), ranks=ranks)
             self.assertEqual(self.server.get(f"/user/tester/pieces/{name}"), self.read(name))
             # A block that is not full ends each piece; a file of one writer has none but the last.
             self.assertEqual(sum(length < 1 << 20 for length in self.blocks("pieces/" + name)), ranks, name)
-        self.assertEqual(self.names("pieces"), ["e.csv", "e.h5"])
-        self.assertEqual(self.digest(self.url("pieces/e.csv"), ranks=3), self.digest("e.csv"))
+        self.assertEqual(self.names("pieces"), ["e.csv", "e.fsp", "e.h5"])
+        expected = self.digest("e.csv")
+        self.assertEqual(self.digest(self.url("pieces/e.csv"), ranks=3), expected)
+        for ranks in RANKS:
+            self.assertEqual(self.digest(self.url("pieces/e.fsp"), ranks=ranks), expected, ranks)
+        self.assertEqual(self.digest(self.url("pieces/e.fsp"), ranks=2, words=("--memory", "300M")), expected)
 
     def blocks(self, path):
         answer = self.server.ask(f"/webhdfs/v1/user/tester/{path}", op="GETFILEBLOCKLOCATIONS", **{"user.name": "tester"})

@@ -85,6 +85,66 @@ class Reading(HttpTest):
         self.assertEqual(self.read("q.csv"), self.read("p.csv"))
 
 
+class Packed(HttpTest):
+    """Packed files: a small header by ranges, then of each array what a rank has rows of."""
+
+    def pack(self, *words, name="a.fsp"):
+        self.succeed("convert", *words, "--output", name, "--quiet", FIRESTEEL_BLOCK_ROWS="512")
+        return self.read(name)
+
+    def test_each_rank_reads_its_share(self):
+        self.write("a.csv", classification_csv(12000, 32))
+        lines = classification_csv(12000, 40).splitlines()[1:]
+        self.write("s.svm", "".join(line.split(",")[-1] + "".join(f" {j + 1}:{value}" for j, value in enumerate(line.split(",")[:-1])
+                                                                  if float(value) > 0) + "\n" for line in lines))
+        for words in (("a.csv",), ("a.csv", "--precision", "single"), ("s.svm",)):
+            expected = self.digest(words[0], words=words[1:], FIRESTEEL_BLOCK_ROWS="512")
+            data = self.pack(*words)
+            server = self.serve(a_fsp=data)
+            for ranks, more in ((None, ()), (2, ()), (3, ()), (4, ()), (2, ("--memory", "300M"))):
+                server.log.clear()
+                self.assertEqual(self.digest(f"{server.url}/a.fsp", ranks=ranks, words=more, FIRESTEEL_BLOCK_ROWS="512"), expected, (words, ranks))
+                # What every rank reads: the header, the checksums, and blocks at the borders of shares.
+                self.assertLess(server.bytes_sent("a.fsp"), len(data) + (ranks or 1) * (450 << 10), (words, ranks))
+                longest = max(last + 1 - first for _, first, last, _ in server.log)
+                self.assertLess(longest, len(data) // (ranks or 1) + (160 << 10))
+
+    def test_columns_of_a_model(self):
+        self.write("a.csv", classification_csv(700, 4))
+        server = self.serve(a_fsp=self.pack("a.csv"))
+        for words, kept in (((), ("--keep", "x1")), (("--features", "x2,x0"), ())):
+            self.digest("a.csv", words=words)
+            self.succeed("score", "m.h5", "--input", "a.csv", *kept, "--output", "p.csv")
+            self.succeed("score", "m.h5", "--input", f"{server.url}/a.fsp", *kept, "--output", "q.csv", ranks=3, **QUICK)
+            self.assertEqual(self.read("q.csv"), self.read("p.csv"))
+
+    def test_what_is_damaged(self):
+        self.write("a.csv", classification_csv(3000, 4))
+        whole = self.pack("a.csv")
+        damaged = bytearray(whole)
+        damaged[len(whole) // 2] ^= 1
+        server = self.serve(damaged_fsp=bytes(damaged), short_fsp=whole[:len(whole) // 2], less_fsp=whole[:300], none_fsp=b"x,y\n1,2\n" * 300)
+        for name, message in (("damaged", "do not fit their checksum"), ("short", "short.fsp"), ("less", "less.fsp"), ("none", "none.fsp")):
+            for ranks in (None, 3):
+                result = self.run_here("train", "logistic", "--input", f"{server.url}/{name}.fsp", "--output", "m.h5", ranks=ranks, **QUICK)
+                self.check_failure(result, 65, message)
+
+    def test_faults(self):
+        self.write("a.csv", classification_csv(3000, 4))
+        data = self.pack("a.csv")
+        server = self.serve(a_fsp=data)
+        expected = self.digest("a.csv")
+        for fault in ("503", "truncated", "reset", "noranges"):
+            server.seen.clear()
+            self.assertEqual(self.digest(f"{server.url}/{fault}/a.fsp", ranks=2), expected, fault)
+        for fault, code, message in (("changing", 74, "a.fsp changed while it was read"), ("503always", 74, "the server says 503"),
+                                     ("nothing", 66, "it does not exist")):
+            for ranks in (None, 3):
+                name = "absent.fsp" if fault == "nothing" else f"{fault}/a.fsp"
+                result = self.run_here("train", "kmeans", "--input", f"{server.url}/{name}", "--output", "m.h5", ranks=ranks, **QUICK)
+                self.check_failure(result, code, message, name)
+
+
 class Faults(HttpTest):
     def setUp(self):
         super().setUp()

@@ -39,13 +39,15 @@ class Objects(S3Test):
         for number, key in enumerate(["a.csv", "a b+c=d&e%20f'(é).csv", "k=1/x~y@z!$,;:.tsv"]):
             self.convert("a.csv", f"s3://bucket/there/{key}", ranks=(None, 2)[number % 2])
             self.assertEqual(self.digest(f"s3://bucket/there/{key}", ranks=RANKS[number]), expected, key)
-        for name, ranks in (("a.h5", 3), ("a.npz", 2), ("a.jsonl", None)):
+        for name, ranks in (("a.h5", 3), ("a.npz", 2), ("a.jsonl", None), ("a.fsp", 4)):
             self.convert("a.csv", f"s3://bucket/there/{name}", ranks=ranks)
             self.convert("a.csv", name)
             self.convert(f"s3://bucket/there/{name}", "b.csv")
             self.convert(name, "c.csv")
             self.assertEqual(self.read("b.csv"), self.read("c.csv"), name)
         self.assertEqual(self.digest("s3://bucket/there/a.h5", ranks=4), expected)
+        for ranks in RANKS:
+            self.assertEqual(self.digest("s3://bucket/there/a.fsp", ranks=ranks), expected, ranks)
 
     def test_models_and_predictions(self):
         self.write("a.csv", classification_csv(500, 4))
@@ -66,7 +68,7 @@ class Objects(S3Test):
         values = [repr(value / 64) for value in range(97)]
         self.write("wide.csv", "".join([",".join(f"c{j}" for j in range(columns)) + "\n"] +
                                        [",".join(values[(row * 31 + j) % 97] for j in range(columns)) + "\n" for row in range(rows)]))
-        for name in ("a.npz", "a.csv"):
+        for name in ("a.npz", "a.csv", "a.fsp"):
             self.convert("wide.csv", name)
             expected = self.read(name)
             self.assertGreater(len(expected), 2 * (8 << 20))
