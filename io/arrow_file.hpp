@@ -36,6 +36,21 @@ class ArrowFile {
   virtual void read(Index part, const std::vector<ArrowColumn>& wanted, Take take) = 0;
 };
 
+/// Batches that one of several writers has written to a file of its own: its bytes [begin, end) stand in the
+/// whole file as they are.
+struct ArrowPart {
+  Index begin = 0;
+  Index end = 0;
+  std::string summary;  ///< what the module must know of them to end the whole file
+  Index bytes() const { return end - begin; }
+};
+
+/// What stands in the whole file before and after all parts.
+struct ArrowEnds {
+  std::string head;
+  std::string tail;
+};
+
 /// Writes one such file, a batch of rows after another. Local; throws as ArrowFile.
 class ArrowWriter {
  public:
@@ -44,6 +59,8 @@ class ArrowWriter {
   virtual void write(std::vector<TableValues> values) = 0;
   /// Writes what ends the file.
   virtual void finish() = 0;
+  /// What was written, of a writer that ArrowModule::create_part() has made. After finish().
+  virtual ArrowPart part() { return {}; }
 };
 
 /// Bytes of a file that Arrow cannot open by its path. Local; any thread.
@@ -56,7 +73,7 @@ class ArrowInput {
 };
 
 /// What the module offers. `version` must be kArrowModuleVersion: module and program are built together.
-inline constexpr int kArrowModuleVersion = 3;
+inline constexpr int kArrowModuleVersion = 4;
 struct ArrowModule {
   int version = 0;
   /// `input` null: the file is opened by its path.
@@ -64,6 +81,12 @@ struct ArrowModule {
                                      const std::string& format) = nullptr;
   std::unique_ptr<ArrowWriter> (*create)(const std::string& path, const std::string& format,
                                          const std::vector<TableColumn>& columns) = nullptr;
+  /// One of several writers of one file; null where the format is written by one alone.
+  std::unique_ptr<ArrowWriter> (*create_part)(const std::string& path, const std::string& format,
+                                              const std::vector<TableColumn>& columns) = nullptr;
+  /// The file of all parts, in order, is what create() would have made of their batches.
+  ArrowEnds (*join)(const std::string& format, const std::vector<TableColumn>& columns,
+                    const std::vector<ArrowPart>& parts) = nullptr;
 };
 
 /// Loads the module, once. Throws 69 with the remedy where this build has none or it cannot be loaded.

@@ -22,8 +22,9 @@ using BytesOfTexts = FunctionRef<Index(Index first, Index end)>;
 
 /// Writes the ranks' rows, in rank order, as one file by the extension of `path`: batches of as many rows as
 /// fill 8 MiB, cut by the number of columns and the lengths of texts alone, travel to rank 0, which writes
-/// each as a row group, record batch or stripe, and keeps none. The same bytes for any ranks; whole or not at
-/// all. Memory: three batches. Collective; throws 69 where this build writes no such files, 71, 73, 74.
+/// each as a row group, record batch or stripe, and keeps none. To a URL Parquet and Arrow are written, and
+/// sent, by all ranks. The same bytes for any ranks; whole or not at all. Memory: four batches. Collective;
+/// throws 69 where this build writes no such files, 71, 73, 74.
 void write_arrow(const Context& context, const std::string& path, const std::vector<TableColumn>& columns,
                  Index local_rows, ValuesOfRows values_of, BytesOfTexts text_bytes);
 

@@ -217,6 +217,7 @@ std::unique_ptr<ArrowFile> open_file(std::shared_ptr<const ArrowInput> input, co
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const ArrowModule firesteel_arrow_module;
-const ArrowModule firesteel_arrow_module{kArrowModuleVersion, open_file, create_arrow_file};
+const ArrowModule firesteel_arrow_module{kArrowModuleVersion, open_file, create_arrow_file, create_arrow_part,
+                                         join_arrow_parts};
 
 }  // namespace firesteel

@@ -6,11 +6,8 @@
 #include <arrow/array/builder_binary.h>
 #include <arrow/buffer.h>
 #include <arrow/buffer_builder.h>
-#include <arrow/io/file.h>
 #include <arrow/ipc/writer.h>
-#include <arrow/record_batch.h>
 #include <arrow/table.h>
-#include <arrow/type.h>
 #include <parquet/arrow/writer.h>
 #include <parquet/properties.h>
 
@@ -18,15 +15,11 @@
 #include <utility>
 
 #include "firesteel/io/arrow/arrow_values.hpp"
+#include "firesteel/io/arrow/format_writer.hpp"
 
 namespace firesteel {
 
 namespace {
-
-std::shared_ptr<arrow::DataType> type_of(TableKind kind) {
-  if (kind == TableKind::whole) return arrow::int64();
-  return kind == TableKind::text ? arrow::utf8() : arrow::float64();
-}
 
 /// Numbers that lie in a vector of the program's, as Arrow looks at them.
 template <class T>
@@ -80,33 +73,10 @@ std::shared_ptr<arrow::Array> array_of(TableValues column) {
   return texts(std::move(std::get<std::vector<std::string>>(column.values)), column.missing);
 }
 
-/// What the formats share: batches of rows from columns of values.
-class FormatWriter : public ArrowWriter {
- public:
-  FormatWriter(const std::string& path, const std::vector<TableColumn>& columns)
-      : out_(value_of(arrow::io::FileOutputStream::Open(path))) {
-    arrow::FieldVector fields;
-    for (const auto& column : columns) fields.push_back(arrow::field(column.name, type_of(column.kind)));
-    schema_ = arrow::schema(fields);
-  }
-  void write(std::vector<TableValues> values) override {
-    arrow::ArrayVector arrays;
-    for (auto& column : values) arrays.push_back(array_of(std::move(column)));
-    const std::int64_t rows = arrays.empty() ? 0 : arrays.front()->length();
-    write_batch(arrow::RecordBatch::Make(schema_, rows, arrays));
-  }
-  void finish() override {
-    end();
-    check_arrow(out_->Close());
-  }
-
- protected:
-  virtual void write_batch(const std::shared_ptr<arrow::RecordBatch>& batch) = 0;
-  virtual void end() = 0;
-
-  std::shared_ptr<arrow::io::FileOutputStream> out_;
-  std::shared_ptr<arrow::Schema> schema_;
-};
+std::shared_ptr<arrow::DataType> type_of(TableKind kind) {
+  if (kind == TableKind::whole) return arrow::int64();
+  return kind == TableKind::text ? arrow::utf8() : arrow::float64();
+}
 
 class ParquetWriter final : public FormatWriter {
  public:
@@ -158,6 +128,27 @@ class OrcWriter final : public FormatWriter {
 };
 
 }  // namespace
+
+std::shared_ptr<arrow::Schema> schema_of(const std::vector<TableColumn>& columns) {
+  arrow::FieldVector fields;
+  for (const auto& column : columns) fields.push_back(arrow::field(column.name, type_of(column.kind)));
+  return arrow::schema(fields);
+}
+
+FormatWriter::FormatWriter(const std::string& path, const std::vector<TableColumn>& columns)
+    : out_(value_of(arrow::io::FileOutputStream::Open(path))), schema_(schema_of(columns)) {}
+
+void FormatWriter::write(std::vector<TableValues> values) {
+  arrow::ArrayVector arrays;
+  for (auto& column : values) arrays.push_back(array_of(std::move(column)));
+  const std::int64_t rows = arrays.empty() ? 0 : arrays.front()->length();
+  write_batch(arrow::RecordBatch::Make(schema_, rows, arrays));
+}
+
+void FormatWriter::finish() {
+  end();
+  check_arrow(out_->Close());
+}
 
 std::unique_ptr<ArrowWriter> create_arrow_file(const std::string& path, const std::string& format,
                                                const std::vector<TableColumn>& columns) {

@@ -13,4 +13,10 @@ namespace firesteel {
 std::unique_ptr<ArrowWriter> create_arrow_file(const std::string& path, const std::string& format,
                                                const std::vector<TableColumn>& columns);
 
+/// As ArrowModule has them.
+std::unique_ptr<ArrowWriter> create_arrow_part(const std::string& path, const std::string& format,
+                                               const std::vector<TableColumn>& columns);
+ArrowEnds join_arrow_parts(const std::string& format, const std::vector<TableColumn>& columns,
+                           const std::vector<ArrowPart>& parts);
+
 }  // namespace firesteel

@@ -99,6 +99,17 @@ class Files(HdfsTest):
             self.assertEqual(self.digest(self.url("pieces/e.fsp"), ranks=ranks), expected, ranks)
         self.assertEqual(self.digest(self.url("pieces/e.fsp"), ranks=2, words=("--memory", "300M")), expected)
 
+    def test_parquet_and_arrow_in_pieces(self):
+        """Batches of 8 MiB, each by the rank that has most of it."""
+        self.write("a.csv", classification_csv(26000, 48))
+        for name, ranks in (("e.arrow", 3), ("e.parquet", 2)):
+            if self.run_here("convert", "a.csv", name, "--quiet").code == 69:
+                self.skipTest("built without Apache Arrow")
+            self.convert("a.csv", self.url("pieces/" + name), ranks=ranks)
+            self.assertEqual(self.server.get(f"/user/tester/pieces/{name}"), self.read(name))
+            self.assertGreater(sum(length < 1 << 20 for length in self.blocks("pieces/" + name)), 1, name)
+            self.assertEqual(self.digest(self.url("pieces/" + name), ranks=3), self.digest("a.csv"), name)
+
     def blocks(self, path):
         answer = self.server.ask(f"/webhdfs/v1/user/tester/{path}", op="GETFILEBLOCKLOCATIONS", **{"user.name": "tester"})
         return [block["length"] for block in answer["BlockLocations"]["BlockLocation"]]

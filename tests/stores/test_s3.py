@@ -68,8 +68,9 @@ class Objects(S3Test):
         values = [repr(value / 64) for value in range(97)]
         self.write("wide.csv", "".join([",".join(f"c{j}" for j in range(columns)) + "\n"] +
                                        [",".join(values[(row * 31 + j) % 97] for j in range(columns)) + "\n" for row in range(rows)]))
-        for name in ("a.npz", "a.csv", "a.fsp"):
-            self.convert("wide.csv", name)
+        for name in ("a.npz", "a.csv", "a.fsp", "a.arrow"):
+            if self.run_here("convert", "wide.csv", name, "--quiet").code == 69:
+                continue  # built without Apache Arrow
             expected = self.read(name)
             self.assertGreater(len(expected), 2 * (8 << 20))
             line = [MPIRUN, "-n", "2", "--oversubscribe", "--bind-to", "none", "sh", "-c",

@@ -5,6 +5,7 @@ name is that of the rank. What a NameNode and DataNodes do stands in test_hdfs.p
 import http.server
 import json
 import pathlib
+import random
 import re
 import sys
 import threading
@@ -207,6 +208,29 @@ class Pieces(Outputs):
             self.assertEqual(sorted(sent), [f"rank{rank}" for rank in range(ranks)])
             self.assertLess(max(sent.values()), 1.1 * sum(sent.values()) / ranks, sent)
             self.server.files.clear()
+
+    def test_parquet_and_arrow_are_written_by_all(self):
+        """Batches of 8 MiB, of texts and of what is missing, that lie across ranks; ORC goes through rank 0."""
+        draw = random.Random(5)
+        self.write("t.csv", "x,t,label\n" + "".join(
+            f"{draw.random() if row % 7 else ''},{'v' + draw.randbytes(350).hex() if row % 5 else ''},{row % 3}\n" for row in range(24000)))
+        for name in ("e.parquet", "e.arrow", "e.orc"):
+            result = self.run_here("sort", "t.csv", "--by", "label", "--output", name, "--quiet")
+            if result.code == 69:
+                self.skipTest("built without Apache Arrow")
+            for ranks, more in ((2, ()), (3, ("--memory", "256M")), (4, ())):
+                self.server.log.clear()
+                self.run_ranks(ranks, "sort", "t.csv", "--by", "label", "--output", self.url("/d/" + name), "--quiet", *more)
+                self.assertEqual(self.server.files.pop("/d/" + name), self.read(name), (name, ranks))
+                self.assertEqual(self.server.files, {})
+                sent = self.server.sent()
+                self.assertLess(max(sent.values()), len(self.read(name)) * (1.1 if name == "e.orc" else 0.7), (name, sent))
+        # Rank 2 cannot send what it has written.
+        self.server.files["/d/e.parquet"] = b"older"
+        self.server.fault = lambda user, operation, path: 500 if (user, operation) == ("rank2", "CREATE") else None
+        result = self.run_ranks(3, "sort", "t.csv", "--by", "label", "--output", self.url("/d/e.parquet"), "--quiet", code=74)
+        self.check_failure(result, 74, "/d/e.parquet failed: the server says 500")
+        self.assertEqual(self.server.files, {"/d/e.parquet": b"older"})
 
     def test_servers_that_do_not_join(self):
         self.server.fault = lambda user, operation, path: 403 if operation == "CONCAT" else None
