@@ -16,6 +16,7 @@ firesteel_add_test(model_file SOURCES io/model_file_test.cpp LIBRARIES firesteel
 firesteel_add_test(number_reading SOURCES io/number_reading_test.cpp LIBRARIES firesteel::io RANKS 1)
 firesteel_add_test(numpy SOURCES io/numpy_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(ratings_csv SOURCES io/ratings_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
+firesteel_add_test(parquet_footer SOURCES io/parquet_footer_test.cpp "${PROJECT_SOURCE_DIR}/io/arrow/parquet_footer.cpp" LIBRARIES firesteel::io RANKS 1)
 firesteel_add_test(relate_rows SOURCES io/relate_rows_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 firesteel_add_test(table SOURCES io/table_test.cpp LIBRARIES firesteel::io RANKS 1 2 3 4)
 target_compile_definitions(table_test PRIVATE FIRESTEEL_HAS_ARROW=$<BOOL:${FIRESTEEL_HAS_ARROW}>)
