@@ -24,18 +24,19 @@ PLACES = ((3, 1), (1, 1), (1, 2), (2, 2))
 # Fits that go on for many seconds: ALS has no tolerance that could end it; the others are made hard below.
 FITS = {
     "als": ["--input", "ratings.csv"],
-    "kmeans": ["--input", "spread.csv", "--k", "64", "--tol", "0", "--seed", "3"],
+    "kmeans": ["--input", "line.csv", "--k", "200", "--init-file", "centres.csv", "--tol", "0"],
     "logistic": ["--input", "powers.csv", "--solver", "lbfgs", "--reg-param", "0", "--tol", "0"],
 }
 
 
 def write_hard_data(directory):
-    """Points without clusters, on which k-means makes many iterations; columns x, x^2, …, x^30, on which L-BFGS does."""
+    """Points on a line, over which centres spread from one end, in thousands of iterations; columns x, x^2, …, x^30, on which L-BFGS
+    makes many."""
     draw = random.Random(11)
-    with open(directory / "spread.csv", "w", encoding="ascii") as file:
-        file.write(",".join(f"x{j}" for j in range(8)) + "\n")
-        for _ in range(40000):
-            file.write(",".join(f"{draw.random():.5f}" for _ in range(8)) + "\n")
+    with open(directory / "line.csv", "w", encoding="ascii") as file:
+        file.write("x\n" + "".join(f"{draw.random():.7f}\n" for _ in range(100000)))
+    with open(directory / "centres.csv", "w", encoding="ascii") as file:
+        file.write("".join(f"{number * 1e-7:.7f}\n" for number in range(200)))
     with open(directory / "powers.csv", "w", encoding="ascii") as file:
         file.write(",".join(f"x{j}" for j in range(30)) + ",label\n")
         for _ in range(4000):

@@ -198,6 +198,9 @@ class Hosts:
         with contextlib.suppress(Unavailable):
             self.switch.run("tc", "qdisc", "del", "dev", f"e{number}", "root")
             self.hosts[number - 1].run("tc", "qdisc", "del", "dev", "eth0", "root")
+        # Whoever asks for an address while the link comes back may be told that the host cannot be reached, for a second after it can.
+        for host in self.hosts:
+            host.run("ip", "neigh", "flush", "dev", "eth0")
 
     def sent(self, number):
         """Bytes that have left this host, by its interface's counter."""
