@@ -71,7 +71,10 @@ namespace {
 /// Columns that are copied beside predictions: features by name or number, `label`, `weight`.
 ColumnTable keep_columns(const RowBlocks& rows, const std::string& path, const ReadOptions& options) {
   ColumnTable kept;
-  InputColumns columns{.source = path, .names = rows.schema.names, .count = rows.columns(), .numbered = true};
+  InputColumns columns{.source = path,
+                       .names = rows.schema.names,
+                       .count = rows.columns(),
+                       .numbered = rows.schema.names.empty()};
   for (const auto& name : options.keep) {
     if (name == "label" && rows.has_labels) {
       kept.columns.push_back({name, rows.labels});
@@ -98,6 +101,23 @@ ColumnTable keep_columns(const RowBlocks& rows, const std::string& path, const R
     kept.columns.push_back({columns.name(column), std::move(values)});
   }
   return kept;
+}
+
+/// Of all columns of the file, which are read once more where the model has others.
+ColumnTable read_kept(const Context& context, const ReadOptions& options, const std::string& path,
+                      const detail::PackedReader& reader, const PackedHeader& header, RowBlocks& rows) {
+  rows.has_labels = header.label_kind >= 0;
+  if (rows.columns() == header.columns && rows.schema.names == header.schema.names)
+    return keep_columns(rows, path, options);
+  ReadOptions all = options;
+  all.expected = nullptr;
+  all.expected_features = 0;
+  RowBlocks whole{.context = context};
+  whole.partition = rows.partition;
+  whole.rows_used = rows.rows_used;
+  detail::read_packed_features(context, all, path, reader, header, whole);
+  whole.has_labels = rows.has_labels;
+  return keep_columns(whole, path, options);
 }
 
 void use_labels(const std::string& path, const ReadOptions& options, RowBlocks& rows, int kind) {
@@ -137,10 +157,7 @@ RowInput read_rows_packed(const Context& context, const ReadOptions& options,
     rows.partition = reader.partition;
     rows.rows_used = header.rows_used;
     detail::read_packed_features(context, options, path, reader, header, rows);
-    if (!options.keep.empty()) {
-      rows.has_labels = header.label_kind >= 0;
-      input.kept = keep_columns(rows, path, options);
-    }
+    if (!options.keep.empty()) input.kept = read_kept(context, options, path, reader, header, rows);
     use_labels(path, options, rows, header.label_kind);
     if (const auto bad = find_bad_label(rows, options))
       throw bad_input(path + ", row " + std::to_string(reader.first_row + bad->row) + ": " + bad->message(),

@@ -73,9 +73,12 @@ class Models(PackedTest):
         self.assertEqual(self.read("q.csv"), self.read("p.csv"))
         # A model of other columns finds its own by name.
         self.digest("logistic", "--input", "a.csv", "--features", "x2,x0")
-        self.succeed("score", "m.h5", "--input", "a.csv", "--output", "p.csv")
-        self.succeed("score", "m.h5", "--input", "d.fsp", "--output", "q.csv", ranks=2)
-        self.assertEqual(self.read("q.csv"), self.read("p.csv"))
+        for words in ((), ("--keep", "x1,x0,label")):  # also columns that are not the model's
+            self.succeed("score", "m.h5", "--input", "a.csv", *words, "--output", "p.csv")
+            for more in ((), ("--memory", "300M")):
+                self.succeed("score", "m.h5", "--input", "d.fsp", *words, *more, "--output", "q.csv", ranks=2)
+                self.assertEqual(self.read("q.csv"), self.read("p.csv"))
+        self.fail_with(65, ["score", "m.h5", "--input", "d.fsp", "--keep", "x7", "--output", "q.csv"], "no column 'x7'", "'x0', 'x1', 'x2'")
         self.succeed("convert", "a.csv", "e.csv")
         self.succeed("convert", "d.fsp", "b.csv", ranks=3)
         self.assertEqual(self.read("b.csv"), self.read("e.csv"))

@@ -112,7 +112,7 @@ class Packed(HttpTest):
     def test_columns_of_a_model(self):
         self.write("a.csv", classification_csv(700, 4))
         server = self.serve(a_fsp=self.pack("a.csv"))
-        for words, kept in (((), ("--keep", "x1")), (("--features", "x2,x0"), ())):
+        for words, kept in (((), ("--keep", "x1")), (("--features", "x2,x0"), ("--keep", "x1"))):
             self.digest("a.csv", words=words)
             self.succeed("score", "m.h5", "--input", "a.csv", *kept, "--output", "p.csv")
             self.succeed("score", "m.h5", "--input", f"{server.url}/a.fsp", *kept, "--output", "q.csv", ranks=3, **QUICK)
