@@ -41,14 +41,14 @@ std::shared_ptr<Listener> listener() {
 
 ContextOptions options() { return {.threads = 1, .monitor = listener(), .checkpoint = {}}; }
 
-/// Open MPI without a launcher: quick to start, no network, and no directory in /tmp, which all such processes would share
-/// and make and remove under each other's feet.
+/// Open MPI without a launcher: quick to start, no network, and no directory in /tmp, which all such
+/// processes would share and make and remove under each other's feet.
 void prepare_environment() {
   ::setenv("OMP_NUM_THREADS", "1", 0);
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) return;
-  for (const auto& [name, value] :
-       {std::pair("OMPI_MCA_ess_singleton_isolated", "1"), std::pair("OMPI_MCA_orte_create_session_dirs", "0"),
-        std::pair("OMPI_MCA_btl", "self"), std::pair("OMPI_MCA_pml", "ob1")})
+  for (const auto& [name, value] : {std::pair("OMPI_MCA_ess_singleton_isolated", "1"),
+                                    std::pair("OMPI_MCA_orte_create_session_dirs", "0"),
+                                    std::pair("OMPI_MCA_btl", "self"), std::pair("OMPI_MCA_pml", "ob1")})
     ::setenv(name, value, 0);
 }
 
