@@ -28,7 +28,8 @@ class RegularFiles(CliTest):
         os.truncate(self.path("hole.csv"), 1 << 40)  # takes no disk
         self.fail_with(65, [*train, "hole.csv"], "hole.csv:2: a line from here on is longer than 256 MiB", ranks=[None, 3])
         most_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        self.assertLess(most_kib, 600 << 10)
+        if not support.SANITIZED:  # what a sanitizer holds counts too
+            self.assertLess(most_kib, 600 << 10)
 
     def test_a_pipe_among_checkpoints_is_passed_over(self):
         train = ["train", "kmeans", "--input", "a.csv", "--tol", "0", "--checkpoint", "saved"]
