@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firesteel/core/dataset.hpp"
 
+#include <algorithm>
 #include <array>
 #include <new>
 #include <stdexcept>
@@ -39,10 +40,10 @@ void rethrow_at(const RowCursor& cursor) {
   }
 }
 
-std::shared_ptr<const BlockPartition> partition_rows(const Context& context, Index rows) {
+std::shared_ptr<const BlockPartition> partition_rows(const Context& context, Index rows, Index columns) {
   Communicator& comm = context.comm();
-  const Index block_rows =
-      comm.collectively([] { return choose_block_rows(kNominalColumns, sizeof(double), false); });
+  const Index block_rows = comm.collectively(
+      [&] { return choose_block_rows(std::max(columns, kNominalColumns), sizeof(double), false); });
   std::array<std::int64_t, 4> widest{rows, -rows, block_rows, -block_rows};
   comm.allreduce_max(widest);
   return comm.collectively([&]() -> std::shared_ptr<const BlockPartition> {

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
@@ -110,6 +111,7 @@ class Events {
 struct FoundColumn {
   Index row = 0;    ///< where it comes first
   Index place = 0;  ///< among the members of that row
+  Index given = 0;  ///< rows in which it is a value
   bool whole = false;
   bool real = false;
   bool text = false;
@@ -126,9 +128,9 @@ class ColumnFinder final : public MemberListener {
     place_ = 0;
   }
   void missing(const std::string& key) override { column(key); }
-  void whole(const std::string& key, std::int64_t) override { column(key).whole = true; }
-  void real(const std::string& key, double) override { column(key).real = true; }
-  void text(const std::string& key, const std::string&) override { column(key).text = true; }
+  void whole(const std::string& key, std::int64_t) override { value(key).whole = true; }
+  void real(const std::string& key, double) override { value(key).real = true; }
+  void text(const std::string& key, const std::string&) override { value(key).text = true; }
   void other(const std::string& key) override { column(key).other = true; }
 
  private:
@@ -137,27 +139,44 @@ class ColumnFinder final : public MemberListener {
     ++place_;
     return it->second;
   }
+  FoundColumn& value(const std::string& key) {
+    FoundColumn& found = column(key);
+    ++found.given;
+    return found;
+  }
 
   FoundColumns& found_;
   Index row_ = 0;
   Index place_ = 0;
 };
 
-/// Puts members into the columns that are wanted.
+/// Puts members into the columns that are wanted, some rows at a time.
 class ColumnFiller final : public MemberListener {
  public:
-  ColumnFiller(const std::vector<TableColumn>& columns, std::span<const WantedColumn> wanted, Index rows)
+  ColumnFiller(const std::vector<TableColumn>& columns, std::span<const WantedColumn> wanted)
       : values(wanted.size()), given_(wanted.size(), -1) {
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const TableColumn& column = columns[size(wanted[i].column)];
       places_[column.name].push_back(i);
-      values[i].missing.assign(size(rows), 1);
       if (column.kind == TableKind::text)
-        values[i].values = std::vector<std::string>(size(rows));
+        values[i].values = std::vector<std::string>();
       else if (column.kind == TableKind::whole && wanted[i].want == TableWant::as_it_is)
-        values[i].values = std::vector<std::int64_t>(size(rows));
+        values[i].values = std::vector<std::int64_t>();
       else
-        values[i].values = std::vector<double>(size(rows));
+        values[i].values = std::vector<double>();
+    }
+  }
+  /// The rows [first, first + rows) come next; the values of those before are gone.
+  void begin_rows(Index first, Index rows) {
+    first_ = first;
+    for (auto& column : values) {
+      column.missing.assign(size(rows), 1);
+      std::visit(
+          [&](auto& all) {
+            all.clear();
+            all.resize(size(rows));
+          },
+          column.values);
     }
   }
   void begin(Index row) { row_ = row; }
@@ -175,8 +194,8 @@ class ColumnFiller final : public MemberListener {
   }
   void text(const std::string& key, const std::string& value) override {
     for_places(key, [&](TableValues& column) {
-      if (auto* texts = std::get_if<std::vector<std::string>>(&column.values)) (*texts)[size(row_)] = value;
-      column.missing[size(row_)] = 0;
+      if (auto* texts = std::get_if<std::vector<std::string>>(&column.values)) (*texts)[place()] = value;
+      column.missing[place()] = 0;
     });
   }
   void other(const std::string& key) override {
@@ -203,18 +222,21 @@ class ColumnFiller final : public MemberListener {
           [&](auto& all) {
             using Stored = typename std::decay_t<decltype(all)>::value_type;
             if constexpr (std::is_same_v<Stored, std::string>)
-              all[size(row_)] = as_text();
+              all[place()] = as_text();
             else
-              all[size(row_)] = static_cast<Stored>(value);
+              all[place()] = static_cast<Stored>(value);
           },
           column.values);
-      column.missing[size(row_)] = 0;
+      column.missing[place()] = 0;
     });
   }
 
+  std::size_t place() const { return size(row_ - first_); }
+
   std::map<std::string, std::vector<std::size_t>, std::less<>> places_;
-  std::vector<Index> given_;
+  std::vector<Index> given_;  ///< of each column, the last row that has it
   std::string twice_;
+  Index first_ = 0;
   Index row_ = 0;
 };
 
@@ -236,30 +258,40 @@ class JsonTable final : public Table {
                          .rows = extent.rows});
     }
     find_columns(context);
+    rows_at_once = rows_of_cells(static_cast<Index>(columns.size()));
   }
 
   void read_part(const TablePart& part, Index first_row, Index end_row, std::span<const WantedColumn> wanted,
                  Sink sink) const override {
     const Index first = std::max(first_row, part.first_row);
-    const Index rows = std::min(end_row, part.first_row + part.rows) - first;
-    ColumnFiller filler(columns, wanted, rows);
+    const Index end = std::min(end_row, part.first_row + part.rows);
+    ColumnFiller filler(columns, wanted);
+    Index begun = first;  // rows before it are with the sink
     Index reached = first;
+    const auto hand_on = [&](Index until) {
+      const Index from = std::exchange(begun, std::max(begun, until));
+      if (until > from) sink(from, until - from, filler.values);
+    };
     try {
       for_lines(
-          part, first, first + rows, filler,
+          part, first, end, filler,
           [&](Index row, std::string_view) {
+            if (row == first || row - begun == rows_at_once) {
+              hand_on(row);
+              filler.begin_rows(row, std::min(rows_at_once, end - row));
+            }
             reached = row;
-            filler.begin(row - first);
+            filler.begin(row);
           },
           [&] {
             return filler.twice().empty() ? std::string() : "member '" + filler.twice() + "' is given twice";
           });
     } catch (const Error&) {
-      // What is wrong with rows before this one comes first.
-      if (reached > first) sink(first, reached - first, filler.values);
+      // What is wrong with rows before this one comes first. Where the sink threw, nothing is left for it.
+      hand_on(reached);
       throw;
     }
-    sink(first, rows, filler.values);
+    hand_on(end);
   }
 
   std::string where(const TablePart& part, Index row) const override {
@@ -341,6 +373,7 @@ class JsonTable final : public Table {
         known.row = column.row;
         known.place = column.place;
       }
+      known.given += column.given;
       known.whole = known.whole || column.whole;
       known.real = known.real || column.real;
       known.text = known.text || column.text;
@@ -357,10 +390,12 @@ class JsonTable final : public Table {
       return std::pair(a.second.row, a.second.place) < std::pair(b.second.row, b.second.place);
     });
     for (const auto& [name, column] : ordered)
-      columns.push_back({name, column.other  ? TableKind::other
-                               : column.text ? TableKind::text
-                               : column.real ? TableKind::real
-                                             : TableKind::whole});
+      columns.push_back({name,
+                         column.other  ? TableKind::other
+                         : column.text ? TableKind::text
+                         : column.real ? TableKind::real
+                                       : TableKind::whole,
+                         column.given < rows()});
     if (columns.empty()) throw bad_input(paths.front() + ": its objects have no members");
   }
 

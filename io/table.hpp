@@ -26,6 +26,7 @@ enum class TableKind : std::int32_t {
 struct TableColumn {
   std::string name;
   TableKind kind = TableKind::real;
+  bool gaps = false;  ///< known to be missing in some row
 };
 
 /// Rows that are read in one go: a row group, a record batch, a stripe, a run of lines.
@@ -43,6 +44,13 @@ struct WantedColumn {
   Index column = 0;
   TableWant want = TableWant::doubles;
 };
+
+/// How many rows of a text format are turned into columns at once: what is missing in a text takes no bytes
+/// there, but a cell here, so that a short text of many names would make a large table.
+constexpr Index rows_of_cells(Index columns) {
+  constexpr Index kCells = Index{1} << 20;
+  return std::max<Index>(1, kCells / std::max<Index>(1, columns));
+}
 
 /// Some columns of some rows. Missing values hold anything.
 struct TableValues {

@@ -18,6 +18,34 @@ using Doubles = std::vector<double>;
 using Integers = std::vector<std::int64_t>;
 using Texts = std::vector<std::string>;
 
+Error missing_feature(const Table& table, const TableView& view, const TablePart& part, Index row,
+                      Index column) {
+  return bad_input(table.where(part, row) +
+                       ": the value is missing; say --missing drop or --missing mean (column '" +
+                       view.columns.name(column) + "')",
+                   {part.file, row});
+}
+
+/// Where values of features are known to be missing and none may be: throws 65 for the first of this rank's
+/// rows, before memory is taken for all of them, which a short text of many names can make many.
+void refuse_gaps(const Context& context, const ReadOptions& options, const Table& table,
+                 const TableView& view, const ColumnPlan& plan, Index first_row, Index end_row) {
+  std::vector<WantedColumn> wanted;
+  for (const Index column : plan.features)
+    if (size(column) < table.columns.size() && table.columns[size(column)].gaps)
+      wanted.push_back({column, TableWant::doubles});
+  if (options.missing != "error" || wanted.empty()) return;
+  const auto reading = plan_reading(context, table, static_cast<Index>(wanted.size()));
+  read_table_rows(
+      context, table, view, reading, first_row, end_row, wanted,
+      [&](const TablePart& part, Index row, Index from, Index rows, const std::vector<TableValues>& values) {
+        for (Index i = 0; i < rows; ++i)
+          for (std::size_t j = 0; j < wanted.size(); ++j)
+            if (missing_at(values[j], from + i))
+              throw missing_feature(table, view, part, row + i, wanted[j].column);
+      });
+}
+
 template <class Scalar>
 class TablePacker {
  public:
@@ -109,8 +137,7 @@ class TablePacker {
       throw error(part, row, column, "expected a finite number, got " + number_text(value));
     if (!std::isnan(value))
       throw error(part, row, column, number_text(value) + " is beyond single precision");
-    if (options_.missing == "error")
-      throw error(part, row, column, "the value is missing; say --missing drop or --missing mean");
+    if (options_.missing == "error") throw missing_feature(table_, view_, part, row, column);
     if (options_.missing == "mean") return std::numeric_limits<Scalar>::quiet_NaN();
     dropped[size(row - first_row_)] = 1;
     return 0;
@@ -179,6 +206,10 @@ RowInput read_rows(const Context& context, const ReadOptions& options, const Tab
       table.rows(), choose_block_rows(static_cast<Index>(plan.features.size()), sizeof(Scalar), false),
       comm.size());
   std::vector<std::vector<std::uint8_t>> kept_missing;
+  comm.collectively([&] {
+    refuse_gaps(context, options, table, view, plan, rows.partition.first_row(comm.rank()),
+                rows.partition.end_row(comm.rank()));
+  });
   comm.collectively([&] {
     const Index label_bytes = plan.label ? (view.is_text[size(*plan.label)] ? 32 : 8) : 0;
     rows.reserved = std::make_shared<MemoryReservation>(

@@ -111,7 +111,7 @@ TypedRows rows_of_table(const Context& context, const ReadOptions& options, cons
   context.comm().collectively([&] {
     if (columns.empty()) throw bad_input(view.columns.source + " has no columns of numbers or texts");
   });
-  const auto partition = partition_rows(context, table.rows());
+  const auto partition = partition_rows(context, table.rows(), static_cast<Index>(columns.size()));
   const int rank = context.rank();
   auto blocks = context.comm().collectively([&] {
     BlockFiller filler(context, partition);
@@ -168,7 +168,10 @@ std::string pack_row(std::span<const TableColumn> columns, std::span<const Typed
   std::string row((columns.size() + 7) / 8, '\0');
   std::size_t bytes = row.size();
   for (std::size_t i = 0; i < columns.size(); ++i)
-    bytes += columns[i].kind == TableKind::text ? 4 + cells[i].text.size() : 8;
+    if (columns[i].kind == TableKind::text)
+      bytes += 4 + cells[i].text.size();
+    else if (!cells[i].missing)
+      bytes += 8;
   row.reserve(bytes);
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const TypedCell& cell = cells[i];
@@ -176,6 +179,8 @@ std::string pack_row(std::span<const TableColumn> columns, std::span<const Typed
     if (columns[i].kind == TableKind::text) {
       append_bytes(row, static_cast<std::uint32_t>(cell.text.size()));
       row.append(cell.text);
+    } else if (cell.missing) {
+      continue;
     } else if (columns[i].kind == TableKind::whole) {
       append_bytes(row, cell.whole);
     } else {
@@ -202,6 +207,8 @@ std::string_view unpack_row(std::span<const TableColumn> columns, std::string_vi
       std::uint32_t length = 0;
       std::memcpy(&length, take(sizeof length).data(), sizeof length);
       cell.text = take(length);
+    } else if (cell.missing) {
+      continue;
     } else if (columns[i].kind == TableKind::whole) {
       std::memcpy(&cell.whole, take(8).data(), 8);
     } else {

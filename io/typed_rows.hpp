@@ -23,7 +23,7 @@ struct TypedCell {
 };
 
 /// A row of named columns as one run of bytes, so that it travels, sorts and spills as a text does: a bit a
-/// column for missing values, then 8 bytes a number, a length and the bytes of a text.
+/// column for missing values, then 8 bytes a number that is not missing, a length and the bytes of a text.
 std::string pack_row(std::span<const TableColumn> columns, std::span<const TypedCell> cells);
 
 /// The cells of a packed row; texts point into it. Returns what follows them: the entries of sparse features

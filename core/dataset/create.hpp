@@ -5,9 +5,9 @@
 
 namespace firesteel {
 
-/// Even blocks over `rows` source rows. Throws bad_parameter where ranks give different numbers or a negative
-/// one. Collective.
-std::shared_ptr<const BlockPartition> partition_rows(const Context& context, Index rows);
+/// Even blocks over `rows` source rows, of fewer rows where each has many columns. Throws bad_parameter where
+/// ranks give different numbers or a negative one. Collective.
+std::shared_ptr<const BlockPartition> partition_rows(const Context& context, Index rows, Index columns = 0);
 
 template <class T, class Pipeline>
 Dataset<Index, RangePipeline> Dataset<T, Pipeline>::range(const Context& context, Index n) {

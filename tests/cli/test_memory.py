@@ -216,6 +216,30 @@ class Memory(CliTest):
             self.fail_with(71, ["convert", "wider.svm", output, *bound], "rows of 1000000000 cells (not so in .libsvm", ranks=(None,))
         self.succeed("convert", "wider.svm", "c.svm", *bound)
 
+    def peak_kib(self, *words):
+        """The highest resident size of the program run with these words, and how it ends."""
+        with open(self.path("err"), "w") as err:
+            process = subprocess.Popen(support.command(words), cwd=self.directory, env=support.environment(), stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=err)
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return usage.ru_maxrss, process.returncode, pathlib.Path(self.path("err")).read_text()
+
+    @unittest.skipIf(support.SANITIZED, "sanitizers take memory of their own")
+    def test_a_new_name_in_each_line_takes_no_table_of_all_names(self):
+        # 120 KB of text whose 8,000 rows of 8,000 columns would be 512 MB as numbers.
+        self.write("names.jsonl", "".join(f'{{"k{row}": 1}}\n' for row in range(8000)))
+        peak, code, err = self.peak_kib("train", "kmeans", "--input", "names.jsonl", "--output", "m.h5")
+        self.assertEqual(code, 65, err)
+        self.assertIn("names.jsonl:1: the value is missing; say --missing drop or --missing mean (column 'k1')", err)
+        self.assertLess(peak, 250 << 10)
+        peak, code, err = self.peak_kib("sample", "names.jsonl", "--rows", "3", "--output", "s.jsonl", "--memory", "200M")
+        self.assertEqual(code, 0, err)
+        self.assertLess(peak, 200 << 10)
+        for ranks in (None, 2):
+            self.succeed("sample", "names.jsonl", "--rows", "3", "--output", "r.jsonl", ranks=ranks)
+            self.assertEqual(self.read("r.jsonl"), self.read("s.jsonl"))
+
     def test_scratch_that_cannot_be_used(self):
         train = ["train", "kmeans", "--input", "points.csv", "--output", "model.h5"]
         self.write("file", "x")

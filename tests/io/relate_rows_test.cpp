@@ -31,6 +31,7 @@ TEST(PackedRows, come_out_as_they_went_in) {
   EXPECT_EQ(found[3].text, std::string_view("x\0y", 3));
   for (std::size_t length = 0; length < row.size(); ++length)
     EXPECT_THROW(unpack_row(columns, std::string_view(row).substr(0, length), found), Error);
+  EXPECT_EQ(row.size(), 1u + 8 + 4 + 2 + 0 + 4 + 3);  // a number that is missing takes a bit alone
 }
 
 template <class Value>
