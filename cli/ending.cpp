@@ -19,6 +19,7 @@
 #include "firesteel/cli/launch.hpp"
 #include "firesteel/core/atomic_file.hpp"
 #include "firesteel/core/mpi_runtime.hpp"
+#include "firesteel/core/printable.hpp"
 
 namespace firesteel::cli {
 
@@ -133,27 +134,13 @@ void interrupts_come_too_late() { handle(SIGUSR2, SIG_IGN); }
 
 bool stop_requested() { return stop_flag != 0; }
 
-std::string one_line(std::string_view text) {
-  std::string line;
-  bool blank = false;
-  for (const char c : text) {
-    const bool is_blank = static_cast<unsigned char>(c) <= ' ' || c == '\x7f';
-    if (!is_blank)
-      line += c;
-    else if (!blank)
-      line += ' ';
-    blank = is_blank;
-  }
-  return line;
-}
-
 void wait_for_turn(int rank) {
   constexpr auto kTurn = std::chrono::milliseconds(400);
   std::this_thread::sleep_for(kTurn * std::min(rank, 8));
 }
 
 void print_error(std::string_view message) {
-  const std::string line = "firesteel: " + one_line(message) + "\n";
+  const std::string line = "firesteel: " + printable(message) + "\n";
   std::fflush(stdout);
   std::fwrite(line.data(), 1, line.size(), stderr);
   std::fflush(stderr);

@@ -37,10 +37,6 @@ void interrupts_come_too_late();
 /// True once the fit was asked to stop.
 bool stop_requested();
 
-/// The text with its runs of blanks and control characters as one blank each: a name or a value in a message
-/// neither breaks the line nor speaks to the terminal.
-std::string one_line(std::string_view text);
-
 /// Before a rank speaks of an error that others may have met alike without having agreed on it: ranks take
 /// turns of 0.4 s, so that the first ends the job before another speaks.
 void wait_for_turn(int rank);

@@ -9,6 +9,7 @@
 
 #include "firesteel/cli/ending.hpp"
 #include "firesteel/core/parameters.hpp"
+#include "firesteel/core/printable.hpp"
 
 namespace firesteel::cli {
 
@@ -48,10 +49,10 @@ void TerminalMonitor::say(std::string_view text) {
   write_line(std::string(text));
 }
 
-void TerminalMonitor::warning(std::string_view text) { say("warning: " + one_line(text)); }
+void TerminalMonitor::warning(std::string_view text) { say("warning: " + printable(text)); }
 
 void TerminalMonitor::note(std::string_view text) {
-  if (verbose_) say(text);
+  if (verbose_) say(printable(text));
 }
 
 bool TerminalMonitor::due() {

@@ -20,6 +20,7 @@
 #include "firesteel/core/checkpoint.hpp"
 #include "firesteel/core/mpi_runtime.hpp"
 #include "firesteel/core/placement.hpp"
+#include "firesteel/core/printable.hpp"
 #include "firesteel/core/ulfm.hpp"
 
 namespace firesteel::cli {
@@ -173,7 +174,7 @@ class Supervisor {
   }
 
   void warn(const std::string& text) const {
-    if (!job_.quiet) std::fputs(("warning: " + text + "\n").c_str(), stderr);
+    if (!job_.quiet) std::fputs(("warning: " + printable(text) + "\n").c_str(), stderr);
   }
 
   /// Settles the next try and waits; a code where the wait was ended by a signal.

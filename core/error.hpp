@@ -7,6 +7,7 @@
 #include <string>
 
 #include "firesteel/core/index.hpp"
+#include "firesteel/core/printable.hpp"
 
 namespace firesteel {
 
@@ -32,11 +33,11 @@ struct ErrorPlace {
 };
 
 /// The one exception type of the library. A message says where, what was expected and what was found, always
-/// with values.
+/// with values; names and values of the input are in it as printable() shows them.
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message, ErrorPlace place = {}, bool agreed = false)
-      : std::runtime_error(message), code_(code), place_(place), agreed_(agreed) {}
+      : std::runtime_error(printable(message)), code_(code), place_(place), agreed_(agreed) {}
 
   ErrorCode code() const noexcept { return code_; }
   ErrorPlace place() const noexcept { return place_; }

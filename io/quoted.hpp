@@ -6,7 +6,7 @@
 
 namespace firesteel {
 
-/// A text of the input as a message shows it: in single quotes, control characters as \n, \t, \x00, and cut
+/// A text of the input as a message shows it: in single quotes, as printable() has it, and cut
 /// behind 80 bytes (never within a UTF-8 character), where … says so.
 std::string quoted(std::string_view text);
 

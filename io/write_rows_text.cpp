@@ -217,7 +217,9 @@ void write_rows_json(const RowsOutput& output, const std::string& path) {
     for (const auto& name : names) {
       if (!known.insert(name).second)
         throw bad_input("the output would have two columns named '" + name + "': leave one out by --exclude");
-      keys.push_back((keys.empty() ? "{" : ",") + nlohmann::json(name).dump() + ":");
+      keys.push_back((keys.empty() ? "{" : ",") +
+                     nlohmann::json(name).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
+                     ":");
     }
   });
   RowValuesPool pool(rows);

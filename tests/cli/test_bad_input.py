@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data that contradict: 65 with the place, what was expected and what was found; and odd data that are fine."""
 
+import json
 import unittest
 
 import support
@@ -120,6 +121,27 @@ class OneLine(CliTest):
         self.fails(b'x,label\n1,0\n"two\nlines",1\n', "got 'two\\nlines' (column 'x')")
         self.fails(b"x,label\n1,0\n\x1b[31mred,1\n", "got '\\x1b[31mred'")
         self.fails(b'"a\n\x07b",target\n1,0\n', "'a\\n\\x07b', 'target'")
+
+    def test_bytes_that_are_no_text(self):
+        """In names of columns, too, which are shown by messages and warnings of all formats."""
+        self.fails(b'x,"a\x00b",c\n1,2,3\n', "no column 'label'", "'a\\x00b', 'c'")
+        self.fails(b'"a\x00b",label\n1,0\nq,1\n', "a.csv:3:1", "(column 'a\\x00b')")
+        self.fails("größe,label\n1,0\nq,1\n".encode("latin-1"), "(column 'gr\\xf6\\xdfe')")
+        self.fails("x,label\n1,0\ngroß,1\n".encode("latin-1"), "expected a number, got 'gro\\xdf' (column 'x')")
+        self.fails("x,x\u0085\n1,0\n".encode(), "'x\\xc2\\x85'")
+        self.write("a.jsonl", '{"a\\u0000b": 1, "label": 0}\n{"a\\u0000b": null, "label": 1}\n')
+        self.fail_with(65, ["train", "logistic", "--input", "a.jsonl", "--output", "m.h5"],
+                       "a.jsonl:2: the value is missing; say --missing drop or --missing mean (column 'a\\x00b')")
+        name = "gr\udcf6\udcdfe.csv"  # such bytes in a name of a file
+        self.write(name, "x,label\nq,1\n")
+        self.fail_with(65, ["train", "logistic", "--input", name, "--output", "m.h5"], "gr\\xf6\\xdfe.csv")
+        self.fail_with(66, ["train", "logistic", "--input", "q" + name, "--output", "m.h5"], "qgr\\xf6\\xdfe.csv")
+        self.write("b.csv", 'gr\udcf6\udcdfe,"t\x00"\n1,a\n2,b\n'.encode(errors="surrogateescape"))
+        for output in ("b.jsonl", "b.h5", "b.svm"):
+            result = self.succeed("convert", "b.csv", output, "--json")
+            self.assertEqual(json.loads(result.out)["rows"], 2)
+            self.assertIn("warning: text columns are left out: 't\\x00'", result.err)
+        self.assertEqual(json.loads(self.succeed("describe", "b.csv", "--json").out)["columns"][0]["name"], "gr\ufffd\ufffde")
 
     def test_long_values(self):
         self.fails("x,label\n1,0\n" + "é" * 5000 + ",1\n", "got 'ééé", "é…' (column 'x')")

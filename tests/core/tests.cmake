@@ -17,6 +17,7 @@ firesteel_add_test(
     core/parameters_test.cpp
     core/philox_test.cpp
     core/placement_test.cpp
+    core/printable_test.cpp
     core/row_blocks_test.cpp
     core/words_test.cpp
   RANKS 1 2 3 4)
