@@ -11,6 +11,8 @@
 #include "firesteel/core/parallel.hpp"
 #include "firesteel/core/parameters.hpp"
 #include "firesteel/io/csv_fields.hpp"
+#include "firesteel/io/json_fault.hpp"
+#include "firesteel/io/quoted.hpp"
 #include "firesteel/io/table.hpp"
 #include "firesteel/io/text_index.hpp"
 
@@ -79,11 +81,8 @@ class Events {
     if (depth_ == 1) key_ = k;
     return true;
   }
-  bool parse_error(std::size_t position, const std::string&, const json::exception& exception) {
-    const std::string what = exception.what();
-    const auto cut = what.find("syntax error");
-    fault = "at byte " + std::to_string(position) +
-            " of the line: " + (cut == std::string::npos ? what : what.substr(cut));
+  bool parse_error(std::size_t position, const std::string& token, const json::exception& exception) {
+    fault = json_fault(position, token, exception.what(), depth_ > 0 ? key_ : std::string());
     return false;
   }
 
@@ -284,7 +283,8 @@ class JsonTable final : public Table {
             filler.begin(row);
           },
           [&] {
-            return filler.twice().empty() ? std::string() : "member '" + filler.twice() + "' is given twice";
+            return filler.twice().empty() ? std::string()
+                                          : "member " + firesteel::quoted(filler.twice()) + " is given twice";
           });
     } catch (const Error&) {
       // What is wrong with rows before this one comes first. Where the sink threw, nothing is left for it.

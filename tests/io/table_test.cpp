@@ -51,14 +51,37 @@ TEST_F(JsonLines, are_told_by_their_first_bytes_and_may_be_compressed) {
 
 TEST_F(JsonLines, faults_are_named_with_their_line) {
   const auto error = [&](const std::string& text) { return error_of(options_for(write("a.jsonl", text))); };
-  EXPECT_EQ(error("{\"x\":1}\n\n{\"x\":}\n").substr(0, 38), "a.jsonl:3: at byte 6 of the line: synt");
+  EXPECT_EQ(error("{\"x\":1}\n\n{\"x\":}\n"),
+            "a.jsonl:3: at byte 6 of the line: expected JSON, one object such as {\"x\": 1.5} a line, got "
+            "'\"x\":}' "
+            "(column 'x')");
   EXPECT_EQ(error("{\"x\":1}\n[1]\n"), "a.jsonl:2: expected an object {...}");
   EXPECT_EQ(error("{\"x\":1}\n2\n"), "a.jsonl:2: expected an object {...}");
   EXPECT_EQ(error("{\"x\":1}\n{\"x\":1} {\"x\":2}\n").substr(0, 11), "a.jsonl:2: ");
   EXPECT_EQ(error("{\"x\":1}\n{\"x\":1,\"x\":2}\n"), "a.jsonl:2: member 'x' is given twice");
   EXPECT_EQ(error("{\"x\":1,\"y\":1}\n{\"x\":null,\"y\":1}\n"),
             "a.jsonl:2: the value is missing; say --missing drop or --missing mean (column 'x')");
-  EXPECT_EQ(error("{\"x\":1}\n{\"x\":1e999}\n").substr(0, 11), "a.jsonl:2: ");
+  EXPECT_EQ(
+      error("{\"x\":1}\n{\"x\":1e999}\n"),
+      "a.jsonl:2: at byte 10 of the line: the number '1e999' is beyond double precision: write null where "
+      "it is not known (column 'x')");
+  for (const char* half : {"\\ud800", "\\ud800x", "\\ud800\\u0041", "\\udc00"}) {
+    const std::string message = error(std::string("{\"x\":1,\"t\":\"") + half + "\"}\n");
+    EXPECT_EQ(message.substr(0, 19), "a.jsonl:1: at byte ") << message;
+    EXPECT_NE(
+        message.find("names half of a character: write both halves, or the character itself (column 't')"),
+        std::string::npos)
+        << message;
+  }
+  for (const char* line :
+       {"{\"t\":\"\xff\"}", "{\"\xff\":1}", "{\"t\":\"a\tb\"}", "{\"t\":\"ab}", "{\"x\":1", "{", "nul",
+        "{\"t\":\"\\q\"}", "{\"t\":\"\\u12\"}", "{\"x\":-}", "{\"x\":01}", "{\"x\":nan}", "{x:1}", "{'x':1}",
+        "{\"x\":1,}", "{\"x\":1e5e}", "{\"x\":[1}", "{\"x\":-1e400}"}) {
+    const std::string message = error(std::string(line) + "\n");
+    EXPECT_EQ(message.substr(0, 19), "a.jsonl:1: at byte ") << message;
+    for (const char* of_library : {"json.exception", "syntax error", "literal", "last read", "parse"})
+      EXPECT_EQ(message.find(of_library), std::string::npos) << message;
+  }
   EXPECT_EQ(error("{}\n"), "a.jsonl: its objects have no members");
   EXPECT_EQ(error("\n \n"), "a.jsonl is empty");
   EXPECT_EQ(last_code, ErrorCode::bad_input);
