@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "firesteel/io/hdf5_source.hpp"
+#include "firesteel/io/quoted.hpp"
 
 namespace firesteel::hdf5 {
 
@@ -24,6 +25,24 @@ bool Hdf5Source::has_path(const std::string& path) const {
   for (auto slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
     if (H5Lexists(file_, path.substr(0, slash).c_str(), link_access_) <= 0) return false;
   return H5Lexists(file_, path.c_str(), link_access_) > 0;
+}
+
+void Hdf5Source::refuse_external_link(const std::string& path) const {
+  for (std::size_t end = 0; end != std::string::npos;) {
+    end = path.find('/', end + 1);
+    const std::string link = path.substr(0, end);
+    H5L_info_t info;
+    if (H5Lget_info(file_, link.c_str(), &info, link_access_) < 0 || info.type != H5L_TYPE_EXTERNAL) continue;
+    std::vector<char> value(std::min<std::size_t>(info.u.val_size, std::size_t{1} << 16));
+    const char* other = nullptr;
+    const char* object = nullptr;
+    unsigned flags = 0;
+    if (H5Lget_val(file_, link.c_str(), value.data(), value.size(), link_access_) < 0 ||
+        H5Lunpack_elink_val(value.data(), value.size(), &flags, &other, &object) < 0)
+      fail("'" + link + "' is a damaged link to another file");
+    fail("'" + link + "' is an external link, to " + quoted(object) + " of the file " + quoted(other) +
+         ", which is not followed: read that file, or copy it into this one (h5copy)");
+  }
 }
 
 std::string Hdf5Source::resolve(const std::string& name) const {

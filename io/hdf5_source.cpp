@@ -126,6 +126,7 @@ const Dataset& Hdf5Source::dataset(const std::string& name) const {
   const auto known = datasets_.find(name);
   if (known != datasets_.end()) return known->second;
   Dataset opened(H5Dopen2(file_, resolve(name).c_str(), dataset_access_));
+  if (!opened.valid()) refuse_external_link(resolve(name));
   if (!opened.valid()) fail("'" + name + "' is not an array that can be read (" + last_error() + ")");
   check_storage(name, opened);
   return datasets_.emplace(name, std::move(opened)).first->second;

@@ -42,6 +42,8 @@ class Hdf5Source final : public ArraySource {
 
  private:
   bool has_path(const std::string& path) const;
+  /// Throws 65 where a part of the path is a link to another file.
+  void refuse_external_link(const std::string& path) const;
   /// Where a name leads: to itself, `features` also to X, and a column to obs/NAME.
   std::string resolve(const std::string& name) const;
   bool is_transposed(const std::string& name) const;

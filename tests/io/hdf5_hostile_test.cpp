@@ -73,9 +73,11 @@ TEST_F(Hdf5Hostile, arrays_in_other_files_are_not_read) {
     H5Fclose(file);
   }
   scratch.put("raw", std::string(32, '\1'));
-  expect_refused("not an array", [&](hid_t file, hid_t) {
-    H5Lcreate_external(other.c_str(), "/features", file, "features", H5P_DEFAULT, H5P_DEFAULT);
-  });
+  expect_refused("hostile.h5: 'features' is an external link, to '/features' of the file '" + other +
+                     "', which is not followed: read that file",
+                 [&](hid_t file, hid_t) {
+                   H5Lcreate_external(other.c_str(), "/features", file, "features", H5P_DEFAULT, H5P_DEFAULT);
+                 });
   expect_refused("lies in other files", [&](hid_t file, hid_t creation) {
     H5Pset_external(creation, raw.c_str(), 0, 32);
     put_features(file, creation, {2, 2}, H5T_IEEE_F64LE, false);
