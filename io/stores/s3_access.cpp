@@ -3,13 +3,15 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <system_error>
 
 #include "firesteel/core/error.hpp"
+#include "firesteel/core/regular_file.hpp"
 #include "firesteel/io/stores/store_answers.hpp"
 #include "firesteel/io/stores/url.hpp"
 
@@ -28,9 +30,22 @@ std::string first_of(std::initializer_list<std::string> texts) {
   return {};
 }
 
+/// Empty where there is no such file. Throws 66 where it is no file, or longer than any of its kind.
 std::string contents(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  if (::access(path.c_str(), F_OK) != 0) return {};
+  constexpr Index kMostBytes = Index{1} << 20;
+  const RegularFile file = open_regular_file(path);
+  std::string problem = file.problem;
+  if (problem.empty() && file.bytes > kMostBytes) problem = "longer than 1 MiB, expected a file of keys";
+  std::string text(problem.empty() ? static_cast<std::size_t>(file.bytes) : 0, '\0');
+  const ssize_t done = problem.empty() ? ::pread(file.descriptor.get(), text.data(), text.size(), 0) : 0;
+  if (done < 0) problem = std::generic_category().message(errno);
+  if (!problem.empty())
+    throw Error(ErrorCode::no_input, "s3: cannot read '" + path +
+                                         "': " + problem.substr(0, problem.find(':')) +
+                                         "; AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name others");
+  text.resize(static_cast<std::size_t>(done));
+  return text;
 }
 
 std::string value_of(const std::vector<std::pair<std::string, std::string>>& section,

@@ -203,6 +203,17 @@ class Refusals(S3Test):
         self.refuse(64, train, "only one is set", AWS_ACCESS_KEY_ID="")
         self.refuse(69, train, "cannot read 's3://bucket/a.csv'", AWS_ENDPOINT_URL="http://127.0.0.1:9", ranks=2)
 
+    def test_keys_that_are_no_file(self):
+        train = ["train", "kmeans", "--output", "m.h5", "--input", "s3://bucket/a.csv"]
+        os.mkfifo(self.path("pipe"))
+        self.write("long", "")
+        os.truncate(self.path("long"), 1 << 40)
+        keys = dict(AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+        for name, said in ((self.path("pipe"), "not a regular file"), ("/dev/zero", "not a regular file"),
+                           (self.path("long"), "longer than 1 MiB")):
+            self.refuse(66, train, f"s3: cannot read '{name}': {said}", AWS_SHARED_CREDENTIALS_FILE=name, **keys)
+            self.refuse(66, train, f"s3: cannot read '{name}': {said}", AWS_CONFIG_FILE=name)
+
     def test_keys_of_a_profile(self):
         self.write("a.csv", classification_csv(50, 2))
         self.convert("a.csv", "s3://bucket/profile.csv")
