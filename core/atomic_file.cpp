@@ -29,7 +29,10 @@ Error cannot_create(const std::string& path, const std::string& why) {
 }
 
 Error write_failed(const std::string& path, int code) {
-  return {ErrorCode::io_failed, "writing " + path + " failed: " + reason(code) +
+  std::string remedy;
+  if (code == ENOSPC || code == EDQUOT) remedy = ": make room there, or name a file on another disk";
+  if (code == EFBIG) remedy = ": raise ulimit -f, or name a file on another disk";
+  return {ErrorCode::io_failed, "writing " + path + " failed: " + reason(code) + remedy +
                                     "; nothing was left behind, an older file stays as it was"};
 }
 

@@ -79,7 +79,8 @@ void ScratchFile::write(Index offset, const std::byte* from, Index bytes) const 
     if (done < 0 && errno == EINTR) continue;
     if (done <= 0)
       throw Error(ErrorCode::io_failed, "writing to the scratch directory " + directory_ + " failed: " +
-                                            reason(done < 0 ? errno : ENOSPC) + "; --scratch names another");
+                                            reason(done < 0 ? errno : ENOSPC) + " (" + free_text(directory_) +
+                                            "); make room there; --scratch names another");
     from += done;
     offset += done;
     bytes -= done;

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -55,8 +57,11 @@ void writing_arrow(const std::string& path, Body&& body) {
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& fault) {
-    throw Error(ErrorCode::io_failed,
-                "writing " + path + " failed: " + fault.what() + "; an older file stays as it was");
+    const std::string what = fault.what();
+    const bool full = what.find(std::generic_category().message(ENOSPC)) != std::string::npos;
+    throw Error(ErrorCode::io_failed, "writing " + path + " failed: " + what +
+                                          (full ? ": make room there, or name a file on another disk" : "") +
+                                          "; nothing was left behind, an older file stays as it was");
   }
 }
 

@@ -17,7 +17,9 @@ namespace firesteel {
 inline void check_arrow(const arrow::Status& status) {
   if (status.ok()) return;
   if (status.IsOutOfMemory()) throw std::bad_alloc();
-  throw std::runtime_error(status.message());
+  // The detail is what the system says: no space left, no such file.
+  throw std::runtime_error(status.message() +
+                           (status.detail() ? " (" + status.detail()->ToString() + ")" : std::string()));
 }
 
 template <class T>

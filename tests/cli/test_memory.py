@@ -269,6 +269,21 @@ class Memory(CliTest):
             self.assertFalse(os.path.exists(self.path("model.h5")))
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root, to mount a small file system")
+    def test_outputs_on_a_full_disk_say_what_to_do(self):
+        said = "No space left on device"
+        full = 'mount -t tmpfs -o size=64k none scratch && dd if=/dev/zero of=scratch/fill bs=1k count=60 status=none && exec "$@"'
+        train = ["train", "kmeans", "--input", "points.csv", "--output"]
+        outputs = [["convert", "points.csv", "scratch/o" + ending] for ending in (".csv", ".h5", ".npz", ".jsonl", ".parquet", ".fsp")]
+        for words in (*outputs, [*train, "scratch/m.h5"], [*train, "m.h5", "--checkpoint", "scratch/saved"]):
+            for ranks in (None, 2) if words[0] == "train" else (None,):
+                result = support.run_line(["unshare", "-m", "bash", "-c", full, "bash", *support.command(words, ranks)], cwd=self.directory)
+                if result.code == 69:  # a build without Arrow
+                    continue
+                self.assertIn(result.code, (73, 74), result)
+                message = self.check_failure(result, result.code, said, "make room there, or name a file on another disk")
+                self.assertIn("an older file stays as it was", message)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root, to mount a small file system")
     def test_scratch_that_fills_while_ratings_are_sorted(self):
         # What a sort outside of memory takes is not reserved: the disk is found to be full when it is written.
         self.write("ratings.csv", support.ratings_csv(users=400, items=40))
@@ -278,7 +293,7 @@ class Memory(CliTest):
                 ["train", "als", "--input", "ratings.csv", "--rank", "3", "--output", "model.h5", "--scratch", "scratch"], ranks)]
             result = support.run_line(line, cwd=self.directory, **SMALL)
             self.assertIn(result.code, (73, 74), result)
-            self.check_failure(result, result.code, "scratch directory scratch", "--scratch names another")
+            self.check_failure(result, result.code, "scratch directory scratch", "--scratch names another", "free")
             self.assertFalse(os.path.exists(self.path("model.h5")))
 
     def start_long(self, *more):
