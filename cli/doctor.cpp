@@ -39,7 +39,7 @@ std::string temporary_directory() {
 Check checkpoint_check(const std::string& directory) {
   if (directory.empty())
     return {"checkpoint_directory", Health::ok, "none named; --checkpoint DIR checks one", ""};
-  return check_directory("checkpoint_directory", directory, kEnoughForCheckpoints);
+  return check_directory("checkpoint_directory", directory, kEnoughForCheckpoints, true);
 }
 
 std::vector<Check> local_checks(const Context& context, const Job& job) {
@@ -56,7 +56,7 @@ std::vector<Check> local_checks(const Context& context, const Job& job) {
           check_threads(placement),
           check_memory(on_node),
           checkpoint_check(saved),
-          check_directory("temporary_directory", temporary_directory(), kEnoughForTemporaryFiles),
+          check_directory("temporary_directory", temporary_directory(), kEnoughForTemporaryFiles, false),
           check_file_locking(saved.empty() ? "." : saved),
           check_simd(),
           check_huge_pages()};

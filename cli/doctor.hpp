@@ -35,7 +35,8 @@ Check check_simd();
 Check check_huge_pages();
 
 /// A directory that files go to: it takes new ones and has room. An absent one may be made by a job.
-Check check_directory(const std::string& name, const std::string& directory, Index enough_bytes);
+Check check_directory(const std::string& name, const std::string& directory, Index enough_bytes,
+                      bool is_made);
 /// Locks of files in a directory: those of checkpoints, and HDF5 as Firesteel and as other programs open it.
 Check check_file_locking(const std::string& directory);
 /// Whether a file that rank 0 makes in `directory` is there for every rank. Collective.

@@ -41,9 +41,13 @@ Index free_bytes(const std::string& directory) {
 
 }  // namespace
 
-Check check_directory(const std::string& name, const std::string& directory, Index enough_bytes) {
+Check check_directory(const std::string& name, const std::string& directory, Index enough_bytes,
+                      bool is_made) {
   Check check{name, Health::ok, directory, ""};
   const std::string there = existing_part(directory);
+  if (std::error_code ignored; !is_made && !std::filesystem::is_directory(directory, ignored))
+    return {name, Health::failed, directory + " is not there, or no directory",
+            "make it, or name a directory that this user can write"};
   if (there != std::filesystem::path(directory).lexically_normal()) check.finding += " (to be made)";
   try {
     check_can_create(there + "/firesteel-doctor");

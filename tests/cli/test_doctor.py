@@ -91,6 +91,16 @@ class Doctor(CliTest):
         self.failing(result, "checkpoint_directory", "4.0 MiB free")
         self.assertEqual(self.checks(result)["temporary_directory"]["status"], "warning")
 
+    def test_a_temporary_directory_that_is_not_there(self):
+        """Nobody makes it: what goes to scratch would end with 73."""
+        for name in ("absent", "a.csv"):
+            self.write("a.csv", "x\n1\n")
+            result = self.run_here("doctor", "--json", TMPDIR=self.path(name))
+            check = self.checks(result)["temporary_directory"]
+            self.assertEqual(check["status"], "failed", result)
+            self.assertIn(name, check["finding"])
+            self.assertIn("make it, or name a directory", check["remedy"])
+
     def test_words(self):
         self.fail_with(64, ["doctor", "--input", "x.csv"], "--input")
         self.fail_with(64, ["doctor", "--threads", "0"], "--threads")
