@@ -31,6 +31,25 @@ Compression compression_of(std::string_view first_bytes) {
   return bzip2 ? Compression::bzip2 : Compression::none;
 }
 
+void refuse_cut_short(const std::string& path, std::string_view whole_file, Index file) {
+  using namespace std::string_view_literals;
+  const auto begins = [&](std::string_view magic) { return magic.starts_with(whole_file); };
+  const bool known = whole_file.size() >= 2 && compression_of(whole_file) == Compression::none;
+  const char* kind = nullptr;
+  if (known && begins("\x1f\x8b\x08"sv)) kind = "gzip";
+  if (known && begins("\xfd\x37\x7a\x58\x5a\0"sv)) kind = "xz";
+  if (known && begins("\x28\xb5\x2f\xfd"sv)) kind = "Zstandard";
+  if (known && whole_file.size() >= 4 && whole_file[3] >= '1' && whole_file[3] <= '9' &&
+      whole_file.starts_with("BZh"sv)) {
+    whole_file.remove_prefix(4);
+    if (begins("\x31\x41\x59\x26\x53\x59"sv) || begins("\x17\x72\x45\x38\x50\x90"sv)) kind = "bzip2";
+  }
+  if (kind != nullptr)
+    throw Error(ErrorCode::no_input,
+                path + " is a " + kind + " file that is cut short in its first bytes: copy it again",
+                {file, 0});
+}
+
 std::string without_compression(const std::string& path) {
   const auto dot = path.find_last_of("./");
   if (dot == std::string::npos || path[dot] == '/') return path;

@@ -18,6 +18,8 @@ enum class Compression : std::int32_t { none, gzip, bzip2, xz, zstd };
 
 /// What the first bytes of a file say; names play no part.
 Compression compression_of(std::string_view first_bytes);
+/// Throws 66 for a file whose few bytes are the begin of a compressed one's. Local.
+void refuse_cut_short(const std::string& path, std::string_view whole_file, Index file);
 
 /// The first bytes of the text in a compressed file, at most 4096; of a damaged file what can be had. Local.
 std::string begin_of_text(const std::string& path, Index bytes, Compression compression);

@@ -20,6 +20,7 @@ Compression look_at(const std::string& path, Index file, Index bytes) {
   const CompressedFile plain(path, file, bytes, Compression::none);
   std::string first(std::min(kMagicBytes, size(bytes)), '\0');
   plain.read_bytes(0, {reinterpret_cast<unsigned char*>(first.data()), first.size()});
+  if (size(bytes) < kMagicBytes) refuse_cut_short(path, first, file);
   return compression_of(first);
 }
 

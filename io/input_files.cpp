@@ -70,6 +70,7 @@ std::string format_of_bytes(const std::string& path) {
   using namespace std::string_view_literals;
   const auto file = open_input(path);
   std::string bytes = first_bytes(*file);
+  refuse_cut_short(path, bytes, 0);
   if (const Compression compression = compression_of(bytes); compression != Compression::none)
     bytes = begin_of_text(path, file->bytes(), compression);
   if (bytes.starts_with("\x89HDF\r\n\x1a\n"sv)) return "hdf5";

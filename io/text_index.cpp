@@ -192,6 +192,23 @@ void refuse_wide_characters(const TextFiles& files, Index file, TextReader& read
                     {file, 0});
 }
 
+/// Lines that end with a carriage return alone, as old Mac OS wrote them: the file would be one line.
+void refuse_bare_returns(const TextFiles& files, Index file, TextReader& reader) {
+  constexpr Index kLooked = 4096;
+  const auto text = reader.read(file, 0, std::min(kLooked, files.size(file)));
+  if (std::find(text.begin(), text.end(), '\n') != text.end()) return;
+  bool quoted = false;
+  for (std::size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (text[i] == '\r' && !quoted)
+      throw bad_input(files.path(file) +
+                          ": its lines end with a bare carriage return, expected a line feed: convert it by "
+                          "tr '\\r' '\\n' < " +
+                          files.path(file) + " > FILE",
+                      {file, 0});
+  }
+}
+
 /// A record is read as one piece: none may be longer than this, so that no text makes a rank take more.
 Index most_record_bytes(const Context& context) {
   constexpr Index kMost = Index{256} << 20;
@@ -233,8 +250,10 @@ TextIndex index_text(const Context& context, const TextFiles& files, const TextD
   std::vector<PieceCandidates> own;
   comm.collectively([&] {
     TextReader reader(files);
-    for (Index file = comm.rank(); file < files.count(); file += comm.size())
+    for (Index file = comm.rank(); file < files.count(); file += comm.size()) {
       refuse_wide_characters(files, file, reader);
+      refuse_bare_returns(files, file, reader);
+    }
   });
   comm.collectively([&] {
     own.resize(size(end - begin));

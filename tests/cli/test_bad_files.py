@@ -82,6 +82,29 @@ class BadFiles(CliTest):
             self.write("t.parquet", whole[:size])
             self.all_fail(65, "t.parquet", "t.parquet is damaged, cut short or of another format")
 
+    def test_cut_short_in_its_first_bytes(self):
+        for magic, kind in ((b"BZh9", "bzip2"), (b"BZh91AY&S", "bzip2"), (b"\x1f\x8b", "gzip"), (b"\xfd7zXZ", "xz"),
+                            (b"\x28\xb5\x2f", "Zstandard")):
+            for name in ("a.csv", "plain", "a.jsonl", "a.svm"):
+                self.write(name, magic)
+                self.fail_with(66, ["describe", name], f"{name} is a {kind} file that is cut short", ranks=[None])
+        self.write("a.csv", b"\x1f\x8b")
+        self.all_fail(66, "a.csv", "a.csv is a gzip file that is cut short in its first bytes: copy it again")
+
+    def test_lines_that_end_with_a_bare_carriage_return(self):
+        said = ": its lines end with a bare carriage return, expected a line feed: convert it by tr '\\r' '\\n' < "
+        self.write("a.csv", b"x,y\r1,2\r3,4\r")
+        self.all_fail(65, "a.csv", "a.csv" + said + "a.csv")
+        self.write("a.jsonl", b'{"x": 1}\r{"x": 2}\r')
+        self.all_fail(65, "a.jsonl", "a.jsonl" + said)
+        self.write("a.svm", b"1 1:1\r0 1:2\r")
+        self.fail_with(65, ["describe", "a.svm"], "a.svm" + said)
+        # Within quotes it is a character, before a line feed a part of the line's end.
+        self.write("a.csv", b'"x\ry",z\r\n1,2\r\n')
+        self.succeed("describe", "a.csv")
+        self.write("a.csv", b"x,y\r\n1,2")
+        self.succeed("describe", "a.csv")
+
     def test_mixed_schemas_name_the_file(self):
         os.mkdir(self.path("d"))
         self.write("d/1.csv", "x,y\n1,2\n")
