@@ -169,6 +169,8 @@ class Checkpoints(CliTest):
             time.sleep(0.001)
         process.send_signal(signal.SIGUSR1)
         process.communicate(timeout=30)
+        if process.returncode == 0:  # it was done before the signal came
+            os.remove(self.path("model.h5"))
         iteration = max(int(name.split("-")[1].split(".")[0]) for name in self.checkpoints() if name.endswith(".fsc"))
         words = self.train[:self.train.index("--max-iter")]
         for ranks in (None, 2):
