@@ -9,6 +9,8 @@ from harness.bench import Contestant, Disagreement, ratio, share, spark
 
 AGREE = 0.03  # relative, of the objective after the iterations: what other starts make of it
 CHUNK = 500_000
+EXACT = 1e-6  # of a system, relative: what an exact half-step may leave
+SYSTEMS = 200
 
 
 class Ratings:
@@ -33,6 +35,26 @@ class Ratings:
             return total + float(np.sum((users.T @ users) * (items.T @ items)))
         of_users, of_items = np.bincount(self.user), np.bincount(self.item)
         return total + self.reg_param * float(of_users @ np.sum(users**2, axis=1) + of_items @ np.sum(items**2, axis=1))
+
+    def residual(self, users, items):
+        """The largest ‖Ax − b‖ / ‖b‖ of some systems of the side that was solved last."""
+        sides = []
+        for own, other, ids, others in ((users, items, self.user, self.item), (items, users, self.item, self.user)):
+            order = np.argsort(ids, kind="stable")
+            begin = np.searchsorted(ids, np.arange(len(own) + 1), sorter=order)
+            gram = other.T @ other if self.implicit else np.zeros((self.rank, self.rank))
+            worst = 0.0
+            for entity in np.linspace(0, len(own) - 1, SYSTEMS).astype(int):
+                rated = order[begin[entity]:begin[entity + 1]]
+                rows, ratings = other[others[rated]], self.rating[rated].astype("f8")
+                if len(rated) == 0:
+                    continue
+                weights, targets = (ratings, 1 + ratings) if self.implicit else (np.ones(len(rated)), ratings)
+                matrix = gram + (rows.T * weights) @ rows + self.reg_param * len(rated) * np.eye(self.rank)
+                wanted = rows.T @ targets
+                worst = max(worst, np.linalg.norm(matrix @ own[entity] - wanted) / np.linalg.norm(wanted))
+            sides.append(worst)
+        return min(sides)
 
     def contestant(self, peer, solver, threads, single=False):
         ours = peer == "firesteel"
@@ -60,8 +82,13 @@ class Ratings:
             if "failure" in results[name]:
                 continue
             file = np.load(path) if path.suffix == ".npz" else h5py.File(path)
-            costs[name] = results[name]["objective"] = self.objective(*(np.asarray(file[key][:], dtype="f8")
-                                                                        for key in ("user_factors", "item_factors")))
+            factors = [np.asarray(file[key][:], dtype="f8") for key in ("user_factors", "item_factors")]
+            costs[name] = results[name]["objective"] = self.objective(*factors)
+            if " cg" not in name:
+                left = results[name]["residual"] = self.residual(*factors)
+                results[name]["note"] = f"residual {left:.0e}"
+                if name.startswith("firesteel") and left > EXACT:
+                    raise Disagreement(f"{name}: a residual of {left:.1e} is not exact")
         best = min(costs.values())
         for name, cost in costs.items():
             if cost > (1 + AGREE) * best:
@@ -72,7 +99,8 @@ def implicit(bench, rows, users, items, rank, iterations):
     ratings = Ratings(bench, rows, users, items, rank, iterations, True)
     contestants = [ratings.contestant(peer, solver, threads, single) for threads in (1, 2)
                    for peer, solver, single in (("firesteel", "cg", True), ("implicit", "cg", False), ("firesteel", "cg", False),
-                                                ("firesteel", "", False), ("implicit", "cholesky", False))]
+                                                ("firesteel", "", True), ("firesteel", "", False),
+                                                ("implicit", "cholesky", False))]
     contestants.append(ratings.contestant("spark", "", 2))
     results = bench.turns(contestants)
     ratings.compare(results)
@@ -80,11 +108,13 @@ def implicit(bench, rows, users, items, rank, iterations):
     for words in ("1 thread", "2 threads"):
         for ours, solver, target, both in (("firesteel cg, single", "cg", 4, "both three steps in single precision"),
                                            ("firesteel cg", "cg", None, "both three steps, ours in double"),
-                                           ("firesteel", "cholesky", 6, "both exact, ours in double")):
+                                           ("firesteel, single", "cholesky", 6, "both exact in single precision"),
+                                           ("firesteel", "cholesky", None, "both exact, ours in double")):
             lines.append(ratio(results, f"{ours}, {words}", [f"implicit {solver}, {words}"], target,
                                f"implicit {solver}, an iteration, {both}, {words}", "iteration_seconds"))
     for ours, target, what in (("firesteel cg, single", 40, "ours three steps of CG in single precision"),
-                               ("firesteel", 15, "both exact")):
+                               ("firesteel, single", 15, "both exact, factors in single precision"),
+                               ("firesteel", None, "both exact, ours in double")):
         lines.append(ratio(results, f"{ours}, 2 threads", ["spark, local[2]"], target,
                            f"spark, an iteration, {what}, 2 threads", "iteration_seconds"))
     return {"title": f"ALS implicit, {rows:,} interactions, {ratings.users:,} x {ratings.items:,}, rank {rank}, "
@@ -94,13 +124,15 @@ def implicit(bench, rows, users, items, rank, iterations):
 def explicit(bench, rows, users, items, rank, iterations, top):
     """Fits, then the best items for every user by the factors that were fitted."""
     ratings = Ratings(bench, rows, users, items, rank, iterations, False)
-    contestants = [ratings.contestant("firesteel", "", 2), ratings.contestant("firesteel", "", 1),
-                   ratings.contestant("spark", "", 2)]
+    contestants = [ratings.contestant("firesteel", "", 2, True), ratings.contestant("firesteel", "", 2),
+                   ratings.contestant("firesteel", "", 1), ratings.contestant("spark", "", 2)]
     limits = bench.limits()
     results = bench.turns(contestants)
     ratings.compare(results)
-    lines = [ratio(results, "firesteel, 2 threads", ["spark, local[2]"], 25, "spark, an iteration, 2 threads",
-                   "iteration_seconds")]
+    lines = [ratio(results, f"{ours}, 2 threads", ["spark, local[2]"], target, f"spark, an iteration, {what}, 2 threads",
+                   "iteration_seconds")
+             for ours, target, what in (("firesteel, single", 25, "factors in single precision"),
+                                        ("firesteel", None, "ours in double"))]
     row = results["firesteel, 1 thread"]
     if "failure" not in row:
         flops = 2 * rows * rank**2 + (ratings.users + ratings.items) * rank**3 / 3
