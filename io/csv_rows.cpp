@@ -135,10 +135,12 @@ class RecordIntoTiles {
     std::string scratch;
     if (p != nullptr) {
       found = table_.file_columns;
-      do {
+      CsvField field;
+      do {  // wrong quotes end the count: what follows them may be another record
         ++found;
-        p = read_csv_field(p, site.text_end, table_.index.dialect, scratch).end;
-      } while (next_csv_field(p, table_.index.dialect));
+        field = read_csv_field(p, site.text_end, table_.index.dialect, scratch);
+        p = field.end;
+      } while (field.fault == nullptr && next_csv_field(p, table_.index.dialect));
     }
     return table_.error(
         site.extent->file, site.extent->begin + (site.record - site.text), -1,

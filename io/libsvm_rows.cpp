@@ -11,6 +11,7 @@
 #include "firesteel/io/csv_fields.hpp"
 #include "firesteel/io/finish_rows.hpp"
 #include "firesteel/io/libsvm_columns.hpp"
+#include "firesteel/io/libsvm_scan.hpp"
 #include "firesteel/io/number_reading.hpp"
 #include "firesteel/io/quoted.hpp"
 #include "firesteel/io/read_text.hpp"
@@ -95,7 +96,8 @@ class LibsvmParser {
       const char* colon = read_short_index(p, index);
       if (colon == nullptr) {
         const auto number = std::from_chars(p, text_end, index);
-        if (number.ec == std::errc::invalid_argument || *number.ptr != ':') {
+        if (number.ec == std::errc::invalid_argument || *number.ptr != ':' ||
+            number.ptr - p >= kLibsvmLeadBytes) {
           const auto word = word_at(p);
           if (!word.starts_with("qid:")) throw not_an_entry(extent, text, p);
           p += word.size();

@@ -14,9 +14,8 @@ constexpr Index kBeyondAnyIndex = Index{1} << 40;  // the second sweep refuses i
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/// The whole number that ends before `end`, not looking before `begin`; −1 where there is none. Where there
-/// are as many digits as a lead may hold, what is before them does not count: a piece that begins among them
-/// does not see it.
+/// The index that ends before `end`, not looking before `begin`; −1 where there is none. As many digits as a
+/// lead may hold are none: a piece that begins among them does not see whether they belong to a qid.
 Index number_before(const char* begin, const char* end) {
   Index value = 0;
   Index unit = 1;
@@ -25,9 +24,9 @@ Index number_before(const char* begin, const char* end) {
     if (unit < kBeyondAnyIndex) value += (p[-1] - '0') * unit;
     if (unit < kBeyondAnyIndex) unit *= 10;
   }
-  const bool word_begins = p == begin || end - p >= kLibsvmLeadBytes || p[-1] == ' ' || p[-1] == '\t' ||
-                           p[-1] == '\r' || p[-1] == '\n';
-  return p < end && word_begins ? value : -1;
+  if (p == end || end - p >= kLibsvmLeadBytes) return -1;
+  const bool word_begins = p == begin || p[-1] == ' ' || p[-1] == '\t' || p[-1] == '\r' || p[-1] == '\n';
+  return word_begins ? value : -1;
 }
 
 const char* find(const char* begin, const char* end, char wanted) {

@@ -8,7 +8,7 @@
 
 namespace firesteel {
 
-/// Digits that may stand before the part of a LIBSVM text that is counted.
+/// Bytes that may stand before the part of a LIBSVM text that is counted; indices have fewer digits.
 inline constexpr Index kLibsvmLeadBytes = 32;
 
 /// What the first sweep wants to know of a piece of LIBSVM text.

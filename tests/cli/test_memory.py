@@ -136,14 +136,15 @@ class Memory(CliTest):
                 parts = [self.read("parts.csv/" + part["file"]) for part in json.loads(self.read("parts.csv/_manifest.json"))["parts"]]
                 self.assertEqual(b"".join(part.split(b"\n", 1)[1] for part in parts), self.read("plain.csv").split(b"\n", 1)[1])
 
-    def peak(self, words):
+    def peak(self, words, code=0, said=""):
         """The most memory that the program, alone, held by the kernel's account, in bytes. Started by a small process, as what a
-        parent held counts until the child begins."""
+        parent held counts until the child begins. It ends with `code` and has `said` so."""
         starter = ("import os, sys\n_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)\n"
                    "print(usage.ru_maxrss)\nsys.exit(os.waitstatus_to_exitcode(status))")
         result = support.run_line([sys.executable, "-c", starter, *support.command([*words, "--quiet", "--threads", "1"])],
                                   cwd=self.directory)
-        self.assertEqual(result.code, 0, result)
+        self.assertEqual(result.code, code, result)
+        self.assertIn(said, result.err)
         return int(result.out.split()[-1]) * 1024
 
     @unittest.skipIf(support.SANITIZED, "what a sanitizer holds counts too")
@@ -216,26 +217,14 @@ class Memory(CliTest):
             self.fail_with(71, ["convert", "wider.svm", output, *bound], "rows of 1000000000 cells (not so in .libsvm", ranks=(None,))
         self.succeed("convert", "wider.svm", "c.svm", *bound)
 
-    def peak_kib(self, *words):
-        """The highest resident size of the program run with these words, and how it ends."""
-        with open(self.path("err"), "w") as err:
-            process = subprocess.Popen(support.command(words), cwd=self.directory, env=support.environment(), stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=err)
-            _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        return usage.ru_maxrss, process.returncode, pathlib.Path(self.path("err")).read_text()
-
     @unittest.skipIf(support.SANITIZED, "sanitizers take memory of their own")
     def test_a_new_name_in_each_line_takes_no_table_of_all_names(self):
         # 120 KB of text whose 8,000 rows of 8,000 columns would be 512 MB as numbers.
         self.write("names.jsonl", "".join(f'{{"k{row}": 1}}\n' for row in range(8000)))
-        peak, code, err = self.peak_kib("train", "kmeans", "--input", "names.jsonl", "--output", "m.h5")
-        self.assertEqual(code, 65, err)
-        self.assertIn("names.jsonl:1: the value is missing; say --missing drop or --missing mean (column 'k1')", err)
-        self.assertLess(peak, 250 << 10)
-        peak, code, err = self.peak_kib("sample", "names.jsonl", "--rows", "3", "--output", "s.jsonl", "--memory", "200M")
-        self.assertEqual(code, 0, err)
-        self.assertLess(peak, 200 << 10)
+        train = ["train", "kmeans", "--input", "names.jsonl", "--output", "m.h5"]
+        said = "names.jsonl:1: the value is missing; say --missing drop or --missing mean (column 'k1')"
+        self.assertLess(self.peak(train, 65, said), 250 << 20)
+        self.assertLess(self.peak(["sample", "names.jsonl", "--rows", "3", "--output", "s.jsonl", "--memory", "200M"]), 200 << 20)
         for ranks in (None, 2):
             self.succeed("sample", "names.jsonl", "--rows", "3", "--output", "r.jsonl", ranks=ranks)
             self.assertEqual(self.read("r.jsonl"), self.read("s.jsonl"))

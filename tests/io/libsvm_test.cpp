@@ -250,7 +250,8 @@ TEST_F(Libsvm, any_cut_gives_the_same_rows_or_the_same_error) {
                        "1 1:1\r2:1\n0 7:1\r9:2\r\n",
                        "1 1:1 00000000000000000000000000000000000000000000000005:1\n0 2:1\n",
                        "1 1:1 x00000000000000000000000000000000000000000000000005:1\n0 2:1\n",
-                       "1 8:1 a:b\n0 2:1\n"};
+                       "1 8:1 a:b\n0 2:1\n",
+                       "1 5:1 qid:00000000000000000000000000000000000000000003:7\n0 2:1\n"};
   for (const auto& text : texts) {
     const auto options = options_for(write("a.svm", text));
     const auto read = [&](const char* piece_bytes) {
