@@ -30,9 +30,10 @@ std::string first_of(std::initializer_list<std::string> texts) {
   return {};
 }
 
-/// Empty where there is no such file. Throws 66 where it is no file, or longer than any of its kind.
+/// Empty where there is no such file, and of /dev/null, by which one is told to be none. Throws 66 where it
+/// is no file, or longer than any of its kind.
 std::string contents(const std::string& path) {
-  if (::access(path.c_str(), F_OK) != 0) return {};
+  if (path == "/dev/null" || ::access(path.c_str(), F_OK) != 0) return {};
   constexpr Index kMostBytes = Index{1} << 20;
   const RegularFile file = open_regular_file(path);
   std::string problem = file.problem;
