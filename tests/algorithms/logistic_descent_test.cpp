@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <string>
 
@@ -38,12 +39,31 @@ RowBlocks nearly_collinear(const Context& context) {
   return pack_slice(context, values, 12, labels);
 }
 
-TEST(LogisticDescent, goes_on_before_and_after_newton_takes_over_to_the_same_bytes) {
-  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
+/// Fits as `fit` does by one process, and again by all ranks: stopped after each of `iterations` and resumed.
+/// Returns what the first fit says of itself.
+template <class Fit>
+FitSummary expect_resumed_bytes(const Fit& fit, std::initializer_list<Index> iterations) {
   const Context world;
   const std::string directory = world.comm().broadcast_text(
       (std::filesystem::temp_directory_path() / ("firesteel-logistic-" + std::to_string(getpid()))).string(),
       0);
+  const LogisticRegressionModel whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
+  for (const Index iteration : iterations) {
+    EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(iteration),
+                                              .checkpoint = {.directory = directory, .every = 100}})),
+                 Error);
+    const auto resumed =
+        fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
+    EXPECT_EQ(digest(resumed), digest(whole)) << "from iteration " << iteration;
+    world.comm().barrier();
+    if (world.rank() == 0) std::filesystem::remove_all(directory);
+    world.comm().barrier();
+  }
+  return whole.summary;
+}
+
+TEST(LogisticDescent, goes_on_before_and_after_newton_takes_over_to_the_same_bytes) {
+  setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
   for (const double elastic_net_param : {0.0, 0.5}) {
     const auto fit = [&](const Context& context) {
       return LogisticRegression{.reg_param = 1e-6,
@@ -53,19 +73,7 @@ TEST(LogisticDescent, goes_on_before_and_after_newton_takes_over_to_the_same_byt
                                 .solver = "lbfgs-newton"}
           .fit(nearly_collinear(context));
     };
-    const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
-    ASSERT_EQ(whole.summary.iterations, 13);
-    for (const Index iteration : {8, 10, 12}) {
-      EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(iteration),
-                                                .checkpoint = {.directory = directory, .every = 100}})),
-                   Error);
-      const auto resumed =
-          fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
-      EXPECT_EQ(digest(resumed), digest(whole)) << "from iteration " << iteration;
-      world.comm().barrier();
-      if (world.rank() == 0) std::filesystem::remove_all(directory);
-      world.comm().barrier();
-    }
+    EXPECT_EQ(expect_resumed_bytes(fit, {8, 10, 12}).iterations, 13);
   }
 }
 
@@ -211,26 +219,11 @@ TEST(LogisticDescent, rare_classes_take_little_longer_than_frequent_ones) {
 
 TEST(LogisticDescent, goes_on_in_the_metric_of_the_classes_to_the_same_bytes) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
-  const Context world;
-  const std::string directory = world.comm().broadcast_text(
-      (std::filesystem::temp_directory_path() / ("firesteel-classes-" + std::to_string(getpid()))).string(),
-      0);
-  const auto fit = [&](const Context& context) {
+  const auto fit = [](const Context& context) {
     return LogisticRegression{.reg_param = 1e-4, .max_iter = 9, .tol = 0, .solver = "lbfgs"}.fit(
         rare_classes(context, false));
   };
-  const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
-  for (const Index iteration : {1, 4}) {
-    EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(iteration),
-                                              .checkpoint = {.directory = directory, .every = 100}})),
-                 Error);
-    const auto resumed =
-        fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
-    EXPECT_EQ(digest(resumed), digest(whole)) << "from iteration " << iteration;
-    world.comm().barrier();
-    if (world.rank() == 0) std::filesystem::remove_all(directory);
-    world.comm().barrier();
-  }
+  EXPECT_EQ(expect_resumed_bytes(fit, {1, 4}).iterations, 9);
 }
 
 TEST(LogisticObjective, solves_the_metric_that_the_hessian_is_at_equal_margins) {
@@ -321,23 +314,11 @@ TEST(LogisticObjective, takes_sums_that_are_known_instead_of_a_pass) {
 
 TEST(LogisticDescent, goes_on_after_a_sample_to_the_same_bytes) {
   setenv("FIRESTEEL_BLOCK_ROWS", "32", 1);
-  const Context world;
-  const std::string directory = world.comm().broadcast_text(
-      (std::filesystem::temp_directory_path() / ("firesteel-sample-" + std::to_string(getpid()))).string(),
-      0);
-  const auto fit = [&](const Context& context) {
+  const auto fit = [](const Context& context) {
     return LogisticRegression{.reg_param = 1e-4, .max_iter = 3, .tol = 0, .solver = "lbfgs-newton"}.fit(
         many_rows(context, true, false));
   };
-  const auto whole = fit(Context(MPI_COMM_SELF, {.threads = 1}));
-  EXPECT_THROW(fit(Context(MPI_COMM_WORLD, {.monitor = std::make_shared<StopAfter>(1),
-                                            .checkpoint = {.directory = directory, .every = 100}})),
-               Error);
-  const auto resumed = fit(Context(MPI_COMM_WORLD, {.checkpoint = {.directory = directory, .resume = true}}));
-  EXPECT_EQ(digest(resumed), digest(whole));
-  world.comm().barrier();
-  if (world.rank() == 0) std::filesystem::remove_all(directory);
-  world.comm().barrier();
+  EXPECT_EQ(expect_resumed_bytes(fit, {1}).iterations, 3);
 }
 
 }  // namespace
